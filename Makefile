@@ -1,0 +1,64 @@
+# Stream Mesh: every target sets up what it needs from a clean clone.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PROTOS := $(wildcard proto/mesh/wire/v1/*.proto)
+PACKAGES := mesh gateway certs
+
+.PHONY: setup demo test test-unit check format lint types layering proto proto-check bench lock clean help
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+$(STAMP): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+setup: $(STAMP) ## create .venv from the lock file
+
+demo: $(STAMP) ## two companies share a stream, on the embedded log
+	$(BIN)/mesh demo
+
+test: $(STAMP) ## all tests, the Kafka ones included
+	$(BIN)/python -m pytest tests
+
+test-unit: $(STAMP) ## the tests that need no broker and no gateway process
+	$(BIN)/python -m pytest tests -m "not kafka and not slow"
+
+check: format lint types layering proto-check ## format, lint, strict types, layering, generated code
+
+format: $(STAMP)
+	$(BIN)/ruff format --check .
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy $(PACKAGES) tests bench examples
+
+layering: $(STAMP)
+	$(BIN)/python -m pytest -q tests/test_layering.py
+
+proto: $(STAMP) ## generate mesh/wire/v1 from proto/
+	$(BIN)/python -m grpc_tools.protoc -I proto --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
+		--python_out=. --mypy_out=quiet:. $(PROTOS)
+
+proto-check: $(STAMP) ## the committed wire code is what the proto files say
+	@rm -rf build/proto && mkdir -p build/proto
+	$(BIN)/python -m grpc_tools.protoc -I proto --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
+		--python_out=build/proto --mypy_out=quiet:build/proto $(PROTOS)
+	@for f in $$(cd build/proto && find . -name '*_pb2.py*'); do \
+		cmp build/proto/$$f $$f || { echo "$$f is stale: run make proto"; exit 1; }; done
+
+bench: $(STAMP) ## catch-up against MirrorMaker 2, both in one run
+	$(BIN)/python -m bench.catchup
+
+lock: ## resolve the dependencies anew (needs uv)
+	uv pip compile -q --universal --python-version 3.11 --extra dev --extra demo \
+		--generate-hashes --no-header --no-annotate -o requirements.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,176 @@
+"""Ports: what the core's users need of a cluster, small enough to state as laws.
+
+One contract suite per port runs on the fake cluster, the embedded log and Kafka. Offsets are partition offsets,
+sizes are bytes, durations are seconds, timestamps are milliseconds since 1970. Every coroutine may raise a
+`NetworkError` (try again) or an `OperatorError` (permission, full disk); what else it raises stands beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, TypeAlias
+
+from mesh.ids import Partition, TopicId
+from mesh.segment import Buffer
+
+
+class LogRange(NamedTuple):
+    """`start` is the first offset kept, `end` the next to be written, `last_stable` bounds read_committed."""
+
+    start: int
+    end: int
+    last_stable: int
+
+
+class AbortedTransaction(NamedTuple):
+    producer_id: int
+    first_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """One answer to a fetch, as the log holds it.
+
+    `data` is a sequence of v2 batches: the first may begin before the asked offset, the last may be cut
+    (ignore it); `data` stays valid as long as the caller holds it. `aborted` are the aborted transactions that
+    overlap it, in any order: filtering is the caller's. `leader_epoch` is the partition's current one, -1 unknown.
+    """
+
+    data: memoryview
+    aborted: tuple[AbortedTransaction, ...]
+    range: LogRange
+    leader_epoch: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    name: str
+    topic_id: TopicId
+    partitions: int
+    config: Mapping[str, str] = field(default_factory=dict)
+    """What is set on the topic itself, by Kafka's names: `retention.ms`, `retention.bytes`, `max.message.bytes` …"""
+
+
+class Producer(NamedTuple):
+    id: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class StampedBatch:
+    """A batch ready for its place: base offset 0, our producer, the sequence of its ordinal, CRC done."""
+
+    header: bytes
+    payload: Buffer
+    producer: Producer
+    base_sequence: int
+    count: int
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.header) + len(self.payload)
+
+
+StateOf: TypeAlias = Callable[[int], Mapping[str, bytes | None]]
+"""From the base offset that an append was given, the state entries to be made durable with it."""
+
+
+class OwnBatch(NamedTuple):
+    """A batch in the log that carries the asked producer's id."""
+
+    base_offset: int
+    base_sequence: int
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
+class Witnesses:
+    """What a log says about one producer's writes to a partition (design: recovery of a lane).
+
+    `last_sequence` is what the cluster remembers of the producer, None where it has forgotten; `own` are its
+    batches at or after the asked offset, in order; `foreign_count` counts offsets from there not written by it.
+    """
+
+    range: LogRange
+    last_sequence: int | None
+    own: tuple[OwnBatch, ...]
+    foreign_count: int
+
+
+class Topics(Protocol):
+    async def create(self, name: str, partitions: int, config: Mapping[str, str]) -> Topic:
+        """A new topic. Raises TopicExists, IllegalName."""
+
+    async def describe(self, name: str) -> Topic:
+        """Raises TopicAbsent."""
+
+    async def list(self) -> list[Topic]:
+        """All topics a user may see, by name; internal ones left out."""
+
+    async def delete(self, name: str) -> None:
+        """Raises TopicAbsent."""
+
+
+class Source(Protocol):
+    async def fetch(
+        self, partition: Partition, offset: int, topic_id: TopicId | None, max_bytes: int, wait_s: float
+    ) -> Fetched:
+        """Committed data from `offset` on, at least one whole batch if there is any.
+
+        Waits up to `wait_s` for the first byte, then answers empty. Raises TopicAbsent, PartitionAbsent,
+        TopicRecreated (the id is another than `topic_id`), OffsetOutOfRange (with the range: below its
+        start means lost, above its end means truncated).
+        """
+
+    async def range(self, partition: Partition) -> LogRange:
+        """Raises TopicAbsent, PartitionAbsent."""
+
+    async def offset_at(self, partition: Partition, timestamp_ms: int) -> int | None:
+        """The first offset whose record is at or after `timestamp_ms`, None where there is none."""
+
+
+class Destination(Protocol):
+    joins_state: bool
+    """Whether an append and its state entries commit as one transaction, so that a checkpoint costs nothing."""
+    max_in_flight: int
+    """How many appends to one partition may await their answer at once."""
+
+    async def producer(self) -> Producer:
+        """A producer id that nobody else has."""
+
+    def append(self, partition: Partition, batch: StampedBatch, state: StateOf | None = None) -> Awaitable[int]:
+        """Queue a batch (the call itself takes its place in the order) and answer its base offset when durable.
+
+        An exact repeat of one of the last five batches answers the original offset. What `state` returns for
+        that offset is durable before the answer; where `joins_state`, in the same transaction. Raises
+        SequenceRefused (out of line: nothing written), ProducerFenced, BatchRefused (the log will never take it),
+        TopicAbsent, and AppendUnknown where the outcome cannot be known: ask `witness`.
+        """
+
+    async def witness(self, partition: Partition, producer: Producer, from_offset: int) -> Witnesses:
+        """What the log knows of `producer` in `partition`. Raises TopicAbsent, PartitionAbsent."""
+
+
+class StateStore(Protocol):
+    """Durable values under string keys: `<kind>/<name>…`. The first two parts of the keys of one `put` agree."""
+
+    async def load(self, prefix: str) -> dict[str, bytes]:
+        """Every entry whose key begins with `prefix`, as of the last completed put."""
+
+    async def put(self, entries: Mapping[str, bytes | None]) -> None:
+        """Store all entries or none, durable at return; None removes a key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """An organization's own log, by its ports. `control` and `lanes` are the two kinds of state."""
+
+    cluster_id: str
+    kind: str
+    topics: Topics
+    source: Source
+    destination: Destination
+    control: StateStore
+    lanes: StateStore
+    close: Callable[[], Awaitable[None]]

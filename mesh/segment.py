@@ -1,0 +1,35 @@
+"""A segment: a stretch of one lane as it travels, and the lane's place in its cluster.
+
+Spans tile [first_source_offset, next_source_offset); the batches hold exactly the records of the spans without
+a reason, in order, dense, whole, format v2. Where batches are cut is free (rule C); which record has which
+ordinal is not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from mesh.spans import Span, record_count
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    first_source_offset: int
+    next_source_offset: int
+    first_ordinal: int
+    """The ordinal of the first record in it, counted from the position at which the lane was opened."""
+    spans: tuple[Span, ...]
+    batches: tuple[Buffer, ...]
+    source_timestamp_ms: int = -1
+    """The largest timestamp in it, -1 where it has no records: lag in seconds is measured by it."""
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(len(batch) for batch in self.batches)
+
+    @property
+    def record_count(self) -> int:
+        return record_count(self.spans)
