@@ -8,11 +8,9 @@ ordinal is not.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
+from mesh.batch.stamp import Buffer
 from mesh.spans import Span, record_count
-
-Buffer: TypeAlias = bytes | bytearray | memoryview
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,68 @@
+"""What a log says: the values that the cluster ports answer with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from mesh.ids import TopicId
+
+
+class LogRange(NamedTuple):
+    """`start` is the first offset kept, `end` the next to be written, `last_stable` bounds read_committed."""
+
+    start: int
+    end: int
+    last_stable: int
+
+
+class AbortedTransaction(NamedTuple):
+    producer_id: int
+    first_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """One answer to a fetch, as the log holds it.
+
+    `data` is a sequence of v2 batches: the first may begin before the asked offset, the last may be cut
+    (ignore it); `data` stays valid as long as the caller holds it. `aborted` are the aborted transactions that
+    overlap it, in any order: filtering is the caller's. `leader_epoch` is the partition's current one, -1 unknown.
+    """
+
+    data: memoryview
+    aborted: tuple[AbortedTransaction, ...]
+    range: LogRange
+    leader_epoch: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    name: str
+    topic_id: TopicId
+    partitions: int
+    config: Mapping[str, str] = field(default_factory=dict)
+    """What is set on the topic itself, by Kafka's names: `retention.ms`, `retention.bytes`, `max.message.bytes` …"""
+
+
+class OwnBatch(NamedTuple):
+    """A batch in the log that carries the asked producer's id."""
+
+    base_offset: int
+    base_sequence: int
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
+class Witnesses:
+    """What a log says about one producer's writes to a partition (design: recovery of a lane).
+
+    `last_sequence` is what the cluster remembers of the producer, None where it has forgotten; `own` are its
+    batches at or after the asked offset, in order; `foreign_count` counts offsets from there not written by it.
+    """
+
+    range: LogRange
+    last_sequence: int | None
+    own: tuple[OwnBatch, ...]
+    foreign_count: int
