@@ -1,0 +1,76 @@
+"""What the parts of a gateway share with its admin API: one value, made once by `gateway/app.py`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from mesh.ids import LaneId, OrgId, ShareName, TopicName
+from mesh.lanes.status import LaneStatus
+from mesh.offsets.map import OffsetMap
+from mesh.ports import Cluster
+from mesh.wire.v1 import catalog_pb2
+
+if TYPE_CHECKING:
+    from gateway.config import GatewayConfig
+    from gateway.registry import Registry
+
+
+class DigestPage(NamedTuple):
+    """Visible records of one source partition, in order: their offsets and 16-byte digests."""
+
+    offsets: Sequence[int]
+    digests: Sequence[bytes]
+    next_source_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStatus:
+    peer: OrgId
+    gateway: str
+    role: str
+    """`dialler` or `acceptor`."""
+    since_ms: int
+    address: str
+
+
+class Links(Protocol):
+    """The live links to peers. Every method raises PeerUnreachable where there is no link."""
+
+    def status(self) -> list[LinkStatus]: ...
+
+    async def catalog(self, peer: OrgId) -> catalog_pb2.CatalogReply:
+        """The shares that `peer` grants us."""
+
+    async def digests(
+        self, peer: OrgId, share: ShareName, topic: TopicName, partition: int, start: int, end: int, max_records: int
+    ) -> DigestPage:
+        """A page of record digests of a source partition in [start, end)."""
+
+
+class Lanes(Protocol):
+    """The lanes that this gateway imports."""
+
+    def statuses(self) -> list[LaneStatus]: ...
+
+    async def offset_map(self, lane: LaneId) -> OffsetMap | None:
+        """The lane's map as far as it is acknowledged, None for a lane that has not begun."""
+
+    def exports(self) -> list[dict[str, object]]:
+        """The lanes that peers read from us: peer, share, topic, partition, acknowledged and log-end offsets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    config: GatewayConfig
+    cluster: Cluster
+    registry: Registry
+    links: Links
+    lanes: Lanes
+    now_ms: Callable[[], int]
+    peer_address: Callable[[], str]
+    """host:port on which peers reach this gateway's listener, empty where there is none."""
+
+
+Stream = AsyncIterator[dict[str, object]]

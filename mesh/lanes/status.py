@@ -1,0 +1,49 @@
+"""What an operator sees of a lane: its state, and why it stands still if it does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mesh.ids import LaneId
+
+
+class LaneState(StrEnum):
+    WAITING = "waiting"
+    """No link to the peer, or a retriable failure: tried again by itself."""
+    RECOVERING = "recovering"
+    """Asking the log where it stands; comparing what is there with the source."""
+    CATCHING_UP = "catching-up"
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    """Needs a person: `code`, `reason` and `remedy` say why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneStatus:
+    """One importing lane. Offsets are -1 and lags None while they are not known."""
+
+    lane: LaneId
+    peer: str
+    destination_topic: str
+    state: LaneState
+    code: str = ""
+    reason: str = ""
+    remedy: str = ""
+    source_position: int = -1
+    source_end: int = -1
+    """The source's last stable offset: what can be mirrored now."""
+    source_log_end: int = -1
+    destination_end: int = -1
+    source_timestamp_ms: int = -1
+    """Timestamp of the newest record copied."""
+    lag_records: int | None = None
+    """Source offsets between position and last stable offset (gaps included)."""
+    lag_s: float | None = None
+    records: int = 0
+    """Ordinal: visible records copied since the lane began."""
+    size_bytes: int = 0
+    """Bytes appended since this process started."""
+    gaps: int = 0
+    foreign_writes: int = 0
