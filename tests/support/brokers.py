@@ -1,0 +1,311 @@
+"""A real Apache Kafka broker as a child process, for tests, scenarios and benchmarks.
+
+One node in KRaft combined mode with its own directory and its own ports on loopback, which a restart keeps. It is
+ready when it answers Metadata with itself as a live broker. Nothing outlives us: the child dies with the thread that
+started it (so start it from a thread that stays), `atexit` kills its process group, and a stopped broker takes its
+directory along.
+
+    with Broker.start() as broker:
+        broker.address            # "127.0.0.1:40123", PLAINTEXT
+        broker.kill()             # SIGKILL
+        broker.restart()          # same ports, same data
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.support.jars import classpath
+
+CLUSTER_ID = "bWVzaC10ZXN0LWNsdXN0ZQ"
+QUICK_JVM = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto")
+WARM_JVM = ("-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20")
+SETTINGS = {
+    "process.roles": "broker,controller",
+    "controller.listener.names": "CONTROLLER",
+    "inter.broker.listener.name": "PLAINTEXT",
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "4",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "transaction.state.log.num.partitions": "4",
+    "group.initial.rebalance.delay.ms": "0",
+    "auto.create.topics.enable": "false",
+}
+# A restarted broker is let in when the session of its killed incarnation has ended: 9 s by default.
+QUICK_SETTINGS = {"broker.session.timeout.ms": "3000", "broker.heartbeat.interval.ms": "500"}
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM files of a TLS listener: `identity` holds private key and certificate, `ca` verifies clients."""
+
+    identity: Path
+    ca: Path
+    client_auth: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerConfig:
+    heap_mb: int = 512
+    warm: bool = False
+    """For benchmarks: all of the compiler, and the production collector."""
+    node_id: int = 1
+    tls: TlsFiles | None = None
+    """Adds a TLS listener: `Broker.tls_address`."""
+    users: Mapping[str, str] = field(default_factory=dict)
+    """Names and passwords; adds a listener that takes them by PLAIN and SCRAM: `sasl_address`, `sasl_tls_address`."""
+    properties: Mapping[str, str] = field(default_factory=dict)
+    """Further server.properties, e.g. `message.max.bytes`."""
+    log_level: str = "warn"
+
+    @property
+    def listeners(self) -> dict[str, str]:
+        """Listener names and their security protocols."""
+        wanted = {"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT"}
+        if self.tls:
+            wanted["TLS"] = "SSL"
+        if self.users:
+            wanted["SASL"] = "SASL_PLAINTEXT"
+        if self.users and self.tls:
+            wanted["SASLTLS"] = "SASL_SSL"
+        return wanted
+
+
+class Broker:
+    """One broker process; see the module. `directory` holds its data, settings and log until `stop`."""
+
+    def __init__(self, config: BrokerConfig, port: int | None = None) -> None:
+        self.config = config
+        self.directory = Path(tempfile.mkdtemp(prefix="mesh-kafka-"))
+        names = list(config.listeners)
+        free = free_ports(len(names))
+        self.ports = dict(zip(names, free, strict=True)) | ({"PLAINTEXT": port} if port else {})
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __repr__(self) -> str:
+        state = "stopped" if self.process is None else f"pid {self.process.pid}"
+        return f"Broker({self.address}, {state})"
+
+    @classmethod
+    def start(cls, config: BrokerConfig | None = None, port: int | None = None, timeout_s: float = 60) -> Self:
+        """A broker that is ready; raises RuntimeError with the end of its log where it does not become so."""
+        broker = cls(config or BrokerConfig(), port)
+        atexit.register(broker.stop)
+        try:
+            broker.format()
+            broker.launch()
+            broker.wait_ready(timeout_s)
+        except BaseException:
+            broker.stop()
+            raise
+        return broker
+
+    @property
+    def address(self) -> str:
+        return self._address("PLAINTEXT")
+
+    @property
+    def tls_address(self) -> str:
+        return self._address("TLS")
+
+    @property
+    def sasl_address(self) -> str:
+        return self._address("SASL")
+
+    @property
+    def sasl_tls_address(self) -> str:
+        return self._address("SASLTLS")
+
+    def _address(self, listener: str) -> str:
+        return f"127.0.0.1:{self.ports[listener]}"
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running broker: the benchmarks read its CPU time."""
+        assert self.process is not None, "the broker is not running"
+        return self.process.pid
+
+    def format(self) -> None:
+        properties = self.directory / "server.properties"
+        properties.write_text("".join(f"{key}={value}\n" for key, value in self._properties().items()))
+        scram = [
+            argument
+            for name, password in self.config.users.items()
+            for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512")
+            for argument in ("--add-scram", f"{mechanism}=[name={name},password={password}]")
+        ]
+        arguments = ["format", "-t", CLUSTER_ID, "-c", str(properties), *scram]
+        command = java_command("kafka.tools.StorageTool", arguments, QUICK_JVM, heap_mb=128)
+        with self._log() as log:
+            if subprocess.run(command, stdout=log, stderr=log, timeout=60, check=False).returncode != 0:
+                raise RuntimeError(f"could not format the broker's storage:\n{self.log_tail()}")
+
+    def launch(self) -> None:
+        """Start the process without waiting until it is ready."""
+        assert self.process is None, "the broker runs already"
+        jvm = [*(WARM_JVM if self.config.warm else QUICK_JVM)]
+        arguments = [str(self.directory / "server.properties")]
+        heap_mb, level = self.config.heap_mb, self.config.log_level
+        command = java_command("kafka.Kafka", arguments, jvm, heap_mb=heap_mb, log_level=level)
+        with self._log() as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+    def wait_ready(self, timeout_s: float = 60) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not is_live(self.ports["PLAINTEXT"]):
+            dead = self.process is None or self.process.poll() is not None
+            if dead or time.monotonic() > deadline:
+                why = "died at start" if dead else f"is not ready after {timeout_s} s"
+                raise RuntimeError(f"the broker {why}:\n{self.log_tail()}")
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """SIGKILL, as a power failure of the process would be; the data stays."""
+        self._end(signal.SIGKILL)
+
+    def suspend(self) -> None:
+        """SIGSTOP: connections stay open, nothing answers."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    def restart(self, timeout_s: float = 60) -> None:
+        """On the same ports and data, and ready."""
+        self._end(signal.SIGTERM)
+        self.launch()
+        self.wait_ready(timeout_s)
+
+    def stop(self) -> None:
+        """End the process and delete its directory; harmless when done twice."""
+        self._end(signal.SIGKILL)
+        shutil.rmtree(self.directory, ignore_errors=True)
+        atexit.unregister(self.stop)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def log_tail(self, size_bytes: int = 6000) -> str:
+        path = self.directory / "log.txt"
+        return path.read_text(errors="replace")[-size_bytes:] if path.exists() else ""
+
+    @contextmanager
+    def _log(self) -> Iterator[int]:
+        descriptor = os.open(self.directory / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _end(self, how: signal.Signals, patience_s: float = 20) -> None:
+        process, self.process = self.process, None
+        if process is None:
+            return
+        for step in dict.fromkeys((how, signal.SIGKILL)):
+            try:
+                os.killpg(process.pid, step)
+                process.wait(patience_s)
+            except ProcessLookupError:
+                process.wait(patience_s)
+                return
+            except subprocess.TimeoutExpired:
+                continue
+            return
+
+    def _properties(self) -> dict[str, str]:
+        listeners = ",".join(f"{name}://127.0.0.1:{port}" for name, port in self.ports.items())
+        advertised = ",".join(listener for listener in listeners.split(",") if not listener.startswith("CONTROLLER"))
+        protocols = ",".join(f"{name}:{protocol}" for name, protocol in self.config.listeners.items())
+        return {
+            **SETTINGS,
+            **({} if self.config.warm else QUICK_SETTINGS),
+            "node.id": str(self.config.node_id),
+            "controller.quorum.voters": f"{self.config.node_id}@127.0.0.1:{self.ports['CONTROLLER']}",
+            "listeners": listeners,
+            "advertised.listeners": advertised,
+            "listener.security.protocol.map": protocols,
+            "log.dirs": str(self.directory / "data"),
+            **_tls_properties(self.config.tls),
+            **_sasl_properties(self.config.users),
+            **self.config.properties,
+        }
+
+
+def _tls_properties(tls: TlsFiles | None) -> dict[str, str]:
+    if tls is None:
+        return {}
+    return {
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": str(tls.identity),
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.location": str(tls.ca),
+        "ssl.client.auth": "required" if tls.client_auth else "none",
+    }
+
+
+def _sasl_properties(users: Mapping[str, str]) -> dict[str, str]:
+    if not users:
+        return {}
+    known = " ".join(f'user_{name}="{password}"' for name, password in users.items())
+    properties = {"sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512"}
+    for listener in ("sasl", "sasltls"):
+        module = "org.apache.kafka.common.security"
+        properties |= {
+            f"listener.name.{listener}.plain.sasl.jaas.config": f"{module}.plain.PlainLoginModule required {known};",
+            f"listener.name.{listener}.scram-sha-256.sasl.jaas.config": f"{module}.scram.ScramLoginModule required;",
+            f"listener.name.{listener}.scram-sha-512.sasl.jaas.config": f"{module}.scram.ScramLoginModule required;",
+        }
+    return properties
+
+
+def java_command(
+    main: str, arguments: Sequence[str], jvm: Sequence[str] = (), heap_mb: int = 512, log_level: str = "warn"
+) -> list[str]:
+    """The command line of a Kafka program, e.g. `org.apache.kafka.connect.mirror.MirrorMaker`; dies with its parent."""
+    leash = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+    level = f"-Dorg.slf4j.simpleLogger.defaultLogLevel={log_level}"
+    return [*leash, "java", f"-Xmx{heap_mb}m", *jvm, level, "-cp", classpath(), main, *arguments]
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback that nobody listens on; held together until all are known, so that they differ."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def is_live(port: int) -> bool:
+    """Whether a broker on this port names at least one live broker, as it does once it may be given topics."""
+    body = struct.pack(">hhih", 3, 1, 1, -1) + struct.pack(">i", 0)
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(struct.pack(">i", len(body)) + body)
+            answer = connection.recv(12, socket.MSG_WAITALL)
+    except OSError:
+        return False
+    return len(answer) == 12 and struct.unpack(">iii", answer)[2] > 0
