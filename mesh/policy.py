@@ -26,7 +26,7 @@ class ShareNotAvailable(CallerError):
     share: str
 
     code: ClassVar[str] = "not-available"
-    sentence: ClassVar[str] = "share {share!r} is not available"
+    sentence: ClassVar[str] = "share '{share}' is not available"
     hint: ClassVar[str] = "see what the peer grants with: mesh catalog --peer ORGANIZATION, or ask it for a grant"
 
 
