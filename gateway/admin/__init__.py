@@ -1,0 +1,1 @@
+"""The admin API: one module of routes per kind of thing, loopback only."""

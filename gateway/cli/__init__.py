@@ -1,0 +1,1 @@
+"""The `mesh` command: one module per noun, each with `register(root)`."""

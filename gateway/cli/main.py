@@ -1,0 +1,76 @@
+"""The `mesh` command: mounts one module per noun and turns errors into three lines and an exit code.
+
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted. Each module of this package that has
+commands states `register(root)`, which adds its commands or its group to the root.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from gateway.cli import context, output
+from gateway.cli.client import AdminError
+from mesh.errors import MeshError
+
+MODULES = (
+    "init", "gateway", "status", "topics", "peers", "shares", "grants", "catalog", "subscriptions", "offsets",
+    "verify", "config", "demo",
+)  # fmt: skip
+
+
+class MeshGroup(TyperGroup):
+    """The root group: a MeshError or AdminError of any command ends it with three lines and exit code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except AdminError as error:
+            output.fail(error.sentence, error.remedy, error.code)
+        except MeshError as error:
+            output.fail(str(error), error.remedy, error.code)
+        except BrokenPipeError:
+            raise typer.Exit(1) from None
+        raise typer.Exit(1)
+
+
+app = typer.Typer(
+    name="mesh",
+    cls=MeshGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Share event streams between organizations, exactly.",
+)
+
+
+@app.callback()
+def root(
+    config: Annotated[
+        Path | None, typer.Option("--config", help="The gateway's configuration file.", show_default="./mesh.toml")
+    ] = None,
+    directory: Annotated[Path | None, typer.Option("--dir", help="The directory that holds mesh.toml.")] = None,
+) -> None:
+    context.set_place(config, directory)
+
+
+def mount() -> None:
+    for name in MODULES:
+        if importlib.util.find_spec(f"gateway.cli.{name}") is not None:
+            importlib.import_module(f"gateway.cli.{name}").register(app)
+
+
+mount()
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()
