@@ -1,0 +1,86 @@
+"""Streaming answers of the admin API: newline-delimited JSON, back-pressure, errors in the stream.
+
+The response starts with the first line, so that a refusal before it still has its HTTP status; a MeshError after it
+becomes a last line `{"error": {…}}`. A client that has gone away ends the handler by ConnectionResetError.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from gateway.admin.errors import BodyRefused, error_body
+from gateway.admin.guard import as_mesh_error
+
+
+class LineWriter:
+    """Writes lines as the answer to one request. Call `finish` at the end, whatever was sent."""
+
+    def __init__(self, request: web.Request) -> None:
+        self._request = request
+        self._response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        self._started = False
+
+    def __repr__(self) -> str:
+        return f"<LineWriter {self._request.path} {'started' if self._started else 'silent'}>"
+
+    async def send(self, value: Mapping[str, object]) -> None:
+        await self.send_block(json.dumps(value, ensure_ascii=False).encode() + b"\n")
+
+    async def send_block(self, block: bytes) -> None:
+        """Send whole lines; an empty block only notices that the client has gone."""
+        transport = self._request.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the client has gone")
+        await self.start()
+        if block:
+            await self._response.write(block)
+
+    async def start(self) -> None:
+        if not self._started:
+            self._started = True
+            await self._response.prepare(self._request)
+
+    async def fail(self, error: Exception) -> web.StreamResponse:
+        """End with `error`: raised again where nothing was sent, so that it gets its status, else a last line."""
+        if not self._started:
+            raise error
+        await self.send(error_body(as_mesh_error(self._request, error)))
+        return await self.finish()
+
+    async def finish(self) -> web.StreamResponse:
+        await self.start()
+        await self._response.write_eof()
+        return self._response
+
+
+async def respond_lines(request: web.Request, stream: AsyncIterator[Mapping[str, object]]) -> web.StreamResponse:
+    """Answer `request` with the values of `stream`, which is closed in any case."""
+    writer = LineWriter(request)
+    try:
+        async for value in stream:
+            await writer.send(value)
+    except ConnectionResetError:
+        return writer._response
+    except Exception as error:
+        return await writer.fail(error)
+    finally:
+        close = getattr(stream, "aclose", None)
+        if close is not None:
+            await close()
+    return await writer.finish()
+
+
+async def read_object(request: web.Request) -> dict[str, Any]:
+    """The JSON object in the body, or BodyRefused; an empty body is an empty object."""
+    text = await request.text()
+    try:
+        value = json.loads(text) if text.strip() else {}
+    except ValueError as error:
+        raise BodyRefused("it is not JSON") from error
+    if not isinstance(value, dict):
+        raise BodyRefused("it is not a JSON object")
+    return value

@@ -1,0 +1,88 @@
+"""The admin API's application and its listener, on loopback only.
+
+Routes come from the modules of this package, each `routes(services) -> list[web.RouteDef]`; what guards them is in
+`guard.py`. `start` answers when the socket is bound, so nobody needs to wait for it.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import importlib.util
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from gateway.admin import guard, health, shutdown
+from gateway.admin.errors import AddressRefused, PortInUse
+from gateway.health import Health
+from gateway.services import Services
+
+MODULES = (
+    "topics", "status", "peers", "shares", "grants", "subscriptions", "catalog", "offsets", "config", "verify",
+)  # fmt: skip
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+# Watching clients hold their stream for ever: at the end they get this long to notice.
+CLOSE_S = 2.0
+
+
+def create_app(
+    services: Services,
+    health_state: Health,
+    token: str | Callable[[], Iterable[str]],
+    *,
+    render_metrics: Callable[[], bytes] = bytes,
+    stop: Callable[[], None] | None = None,
+    hosts: Iterable[str] = (),
+) -> web.Application:
+    """The admin API over `services`.
+
+    `token` is one token or a callable that gives the valid ones (`gateway.admin.token.TokenFile`); `stop` begins the
+    shutdown; `hosts` are `host:port` values of the Host header that are allowed beside the loopback names.
+    """
+    tokens = token if callable(token) else lambda: (token,)
+    app = web.Application(
+        middlewares=[guard.errors, guard.guard(tokens, frozenset(hosts))], client_max_size=guard.MAX_BODY_BYTES
+    )
+    for name in MODULES:
+        if importlib.util.find_spec(f"gateway.admin.{name}") is not None:
+            app.add_routes(importlib.import_module(f"gateway.admin.{name}").routes(services))
+    app.add_routes(health.routes(health_state, render_metrics))
+    if stop is not None:
+        app.add_routes(shutdown.routes(stop))
+    return app
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """A bound listener. `address` is `host:port` with the port in use."""
+
+    runner: web.AppRunner
+    host: str
+    port: int
+
+    @property
+    def address(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    async def close(self) -> None:
+        """Stop listening; requests in progress get CLOSE_S, then they are cut."""
+        await self.runner.cleanup()
+
+
+async def start(app: web.Application, host: str, port: int) -> Listening:
+    """Bind and serve. Raises AddressRefused (not loopback, or not ours) and PortInUse."""
+    address = f"{host}:{port}"
+    if host not in LOOPBACK:
+        raise AddressRefused(address, "admin", "it is not a loopback address")
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_S)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        await runner.cleanup()
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUse(address, "admin") from error
+        raise AddressRefused(address, "admin", str(error.strerror or error).lower()) from error
+    return Listening(runner, host, int(runner.addresses[0][1]))
