@@ -1,0 +1,1 @@
+"""The link between two gateways as a state machine without IO: see `mesh/link/machine.py`."""

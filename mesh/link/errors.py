@@ -1,0 +1,111 @@
+"""What can go wrong on a link. Each ends the link; the lanes on it go on over the next one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from mesh.errors import NetworkError, PeerError
+
+
+@dataclass(eq=False)
+class FrameUnexpected(PeerError):
+    """A frame that the state of the link or lane does not allow."""
+
+    frame: str
+    state: str
+
+    code: ClassVar[str] = "frame-unexpected"
+    sentence: ClassVar[str] = "the peer sent {frame}, which a link or lane that is {state} does not allow"
+    hint: ClassVar[str] = "both gateways should run a released version; report this with both versions"
+
+
+@dataclass(eq=False)
+class FrameMalformed(PeerError):
+    why: str
+
+    code: ClassVar[str] = "frame-malformed"
+    sentence: ClassVar[str] = "the peer sent a frame that cannot be read: {why}"
+    hint: ClassVar[str] = "something between the gateways alters data, or the peer runs a broken version"
+
+
+@dataclass(eq=False)
+class FrameOutOfSequence(PeerError):
+    expected: int
+    actual: int
+
+    code: ClassVar[str] = "frame-out-of-sequence"
+    sentence: ClassVar[str] = "a frame was lost, repeated or swapped: number {actual} came instead of {expected}"
+    hint: ClassVar[str] = "the link is made anew; if it happens again, something between the gateways alters data"
+
+
+@dataclass(eq=False)
+class FrameOversized(PeerError):
+    size_bytes: int
+    limit_bytes: int
+
+    code: ClassVar[str] = "frame-oversized"
+    sentence: ClassVar[str] = "the peer sent a frame of {size_bytes} bytes; {limit_bytes} are allowed"
+    hint: ClassVar[str] = "raise limits.max_batch_bytes here if the source topic's records need it"
+
+
+@dataclass(eq=False)
+class VersionUnsupported(PeerError):
+    major: int
+    ours: int
+
+    code: ClassVar[str] = "version-unsupported"
+    sentence: ClassVar[str] = "the peer speaks version {major} of the link protocol; this gateway speaks {ours}"
+    hint: ClassVar[str] = "upgrade the gateway with the lower version"
+
+
+@dataclass(eq=False)
+class CreditExceeded(PeerError):
+    lane: int
+
+    code: ClassVar[str] = "credit-exceeded"
+    sentence: ClassVar[str] = "the peer sent data on lane {lane} beyond its credit"
+    hint: ClassVar[str] = "report this with both versions"
+
+
+@dataclass(eq=False)
+class SegmentOutOfLine(PeerError):
+    """A segment that does not follow the one before it: nothing of it is used."""
+
+    lane: int
+    why: str
+
+    code: ClassVar[str] = "segment-out-of-line"
+    sentence: ClassVar[str] = "a segment of lane {lane} does not follow the one before it: {why}"
+    hint: ClassVar[str] = "report this with both versions; nothing of the segment was appended"
+
+
+@dataclass(eq=False)
+class PeerSilent(NetworkError):
+    silent_s: float
+
+    code: ClassVar[str] = "peer-silent"
+    sentence: ClassVar[str] = "the peer sent nothing for {silent_s:.1f} s"
+    hint: ClassVar[str] = "the link is made anew by itself"
+
+
+@dataclass(eq=False)
+class LinkLost(NetworkError):
+    why: str
+
+    code: ClassVar[str] = "link-lost"
+    sentence: ClassVar[str] = "the link to the peer ended: {why}"
+    hint: ClassVar[str] = "the link is made anew by itself and lanes go on from their durable positions"
+
+
+@dataclass(eq=False)
+class LaneEnded(PeerError):
+    """The other side ended the lane and says why; the attributes are its words."""
+
+    ended_code: str
+    detail: str
+    may_retry: bool
+
+    code: ClassVar[str] = "lane-ended"
+    sentence: ClassVar[str] = "the provider ended the lane: {detail} ({ended_code})"
+    hint: ClassVar[str] = "see the provider's reason; mesh catalog shows what is granted now"
