@@ -1,0 +1,58 @@
+"""The settings of a topic of the embedded log, by Kafka's names and with Kafka's meanings.
+
+Unlike Kafka's, a topic keeps its records for ever until it is told otherwise: mirrored history has old timestamps and
+would be gone at the first look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Final
+
+from gateway.embedded.errors import TopicConfigRefused
+
+DEFAULT_MAX_BATCH_BYTES: Final = 1_048_588
+"""Kafka's default of `max.message.bytes`: 1 MiB and the 12 bytes of a log entry's offset and length."""
+
+_NUMBERS: Final = {"retention.ms": -1, "retention.bytes": -1, "max.message.bytes": 1}
+"""The least value of each; -1 is no limit."""
+_FIXED: Final = {"cleanup.policy": "delete", "compression.type": "producer", "message.timestamp.type": "CreateTime"}
+"""What Kafka lets one choose and this log does in one way only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Limits per partition, None where there is none."""
+
+    bytes: int | None
+    ms: int | None
+
+    @classmethod
+    def of(cls, config: Mapping[str, str]) -> Retention:
+        return cls(_limit(config, "retention.bytes"), _limit(config, "retention.ms"))
+
+
+def checked(config: Mapping[str, str]) -> dict[str, str]:
+    """The settings as they are kept. Raises TopicConfigRefused, naming the nearest known setting."""
+    for key, value in config.items():
+        why = _fault(key, value)
+        if why is not None:
+            raise TopicConfigRefused(key, why)
+    return dict(config)
+
+
+def _fault(key: str, value: str) -> str | None:
+    if key in _FIXED:
+        return None if value == _FIXED[key] else f"the embedded log only knows the value {_FIXED[key]!r}"
+    if key in _NUMBERS:
+        legal = value.lstrip("-").isdecimal() and value.isascii() and _NUMBERS[key] <= int(value) < 2**63
+        return None if legal else f"it must be a whole number from {_NUMBERS[key]}"
+    nearest = get_close_matches(key, [*_NUMBERS, *_FIXED], n=1, cutoff=0.0)[0]
+    return f"it is not known; the nearest known setting is {nearest!r}"
+
+
+def _limit(config: Mapping[str, str], key: str) -> int | None:
+    value = int(config.get(key, "-1"))
+    return None if value < 0 else value

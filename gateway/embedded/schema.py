@@ -1,0 +1,88 @@
+"""The tables of the embedded log, and how connections to them are opened.
+
+A partition is one `log`; its id is never used again, so batches of a deleted topic can be removed at leisure
+(`doomed`). Batches lie in a rowid table because their bodies are large; the index holds everything a lookup by
+offset, time or size asks for, so that no lookup touches a body. State and producers are what one commit keeps in step
+with the batches.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import uuid4
+
+import apsw
+
+from gateway.embedded.errors import LogTooNew, mapped
+
+SCHEMA_VERSION = 1
+
+_TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE topics (
+    name TEXT PRIMARY KEY, topic_id TEXT NOT NULL UNIQUE, partitions INTEGER NOT NULL,
+    leader_epoch INTEGER NOT NULL, config TEXT NOT NULL
+) WITHOUT ROWID;
+-- outlives its topic, so that the next incarnation gets a higher leader epoch
+CREATE TABLE incarnations (name TEXT PRIMARY KEY, leader_epoch INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE partitions (
+    log INTEGER PRIMARY KEY AUTOINCREMENT, topic_id TEXT NOT NULL, number INTEGER NOT NULL,
+    log_start INTEGER NOT NULL DEFAULT 0, log_end INTEGER NOT NULL DEFAULT 0, UNIQUE (topic_id, number)
+);
+CREATE TABLE doomed (log INTEGER PRIMARY KEY);
+CREATE TABLE batches (
+    id INTEGER PRIMARY KEY, log INTEGER NOT NULL, base_offset INTEGER NOT NULL, last_offset INTEGER NOT NULL,
+    max_timestamp INTEGER NOT NULL, size INTEGER NOT NULL,
+    producer_id INTEGER NOT NULL, base_sequence INTEGER NOT NULL, body BLOB NOT NULL
+);
+CREATE UNIQUE INDEX batch_at ON batches (log, base_offset, last_offset, max_timestamp, size);
+CREATE TABLE producers (
+    log INTEGER NOT NULL, producer_id INTEGER NOT NULL, epoch INTEGER NOT NULL, recent BLOB NOT NULL,
+    PRIMARY KEY (log, producer_id)
+) WITHOUT ROWID;
+CREATE TABLE state (
+    kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (kind, key)
+) WITHOUT ROWID;
+"""
+
+CHECKPOINT_PAGES = 2000
+"""32 MB of write-ahead log between checkpoints: several commits of 4 MB share one pass over the database file."""
+
+
+def open_writer(path: Path) -> apsw.Connection:
+    """The writing connection, tables made or checked. Raises LogDamaged, LogTooNew, LogUnusable, DiskFull."""
+    with mapped(path):
+        db = apsw.Connection(str(path))
+    try:
+        with mapped(path, db):
+            db.execute("PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
+            db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}; PRAGMA journal_size_limit = 67108864")
+            db.execute("PRAGMA cache_size = -8192")
+            _ensure_tables(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def open_reader(path: Path) -> apsw.Connection:
+    with mapped(path):
+        db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+        db.execute("PRAGMA query_only = 1; PRAGMA cache_size = -4096")
+        db.set_busy_timeout(5000)
+    return db
+
+
+def cluster_id(db: apsw.Connection) -> str:
+    return str(db.execute("SELECT value FROM meta WHERE key = 'cluster_id'").get)
+
+
+def _ensure_tables(db: apsw.Connection, path: Path) -> None:
+    with db:
+        if db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'meta'").get == 0:
+            db.execute(_TABLES)
+            entries = [("schema_version", SCHEMA_VERSION), ("cluster_id", uuid4().hex), ("next_producer_id", 1)]
+            db.executemany("INSERT INTO meta VALUES (?, ?)", entries)
+    version = db.execute("SELECT value FROM meta WHERE key = 'schema_version'").get
+    if version > SCHEMA_VERSION:
+        raise LogTooNew(str(path), version, SCHEMA_VERSION)
