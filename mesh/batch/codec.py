@@ -1,0 +1,233 @@
+"""Compression of a batch's records, and bounded decompression.
+
+Strategy: a reader is asked for a little more than is allowed, in steps, and is stopped there; nothing is allocated
+on the word of the input. Invariants:
+A. At most `limits.inflated(n)` bytes and one step are held, whatever `n` bytes of input claim.
+B. The input is used to its last byte: what follows a stream is refused, and a stream that ends early too.
+C. What the Java client cannot read is refused: linked lz4 blocks, a second lz4 frame.
+"""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from io import BytesIO
+
+import cramjam
+import lz4.frame
+import zstandard
+
+from mesh.batch.errors import BatchForbidden, BatchInflates, BatchUndecodable
+from mesh.batch.header import Codec
+from mesh.batch.limits import Limits
+from mesh.batch.stamp import Buffer
+from mesh.batch.zstd_frames import check_frames
+
+_STEP_BYTES = 256 * 1024
+_GZIP_WBITS = 31
+_GZIP_INPUT_BYTES = 16 * 1024
+"""Deflate inflates by at most 1032, so one call on this much yields no more than 16 MiB; the step bounds it further."""
+
+# the framing of the snappy-java library: eight bytes of magic, version 1, readable by version 1
+_XERIAL_MAGIC = b"\x82SNAPPY\x00"
+_XERIAL_HEADER = _XERIAL_MAGIC + b"\x00\x00\x00\x01\x00\x00\x00\x01"
+_XERIAL_BLOCK_BYTES = 32 * 1024
+_SNAPPY_MAX_RATIO = 64
+"""A snappy element is at least one byte and yields at most 64: no honest length is above this."""
+
+_LZ4_MAGIC = b"\x04\x22\x4d\x18"
+_LZ4_INDEPENDENT_BIT = 0x20
+
+_own = threading.local()
+
+
+def decompress(codec: int, payload: Buffer, limits: Limits) -> bytes:
+    """The records of a batch. Raises BatchInflates, BatchUndecodable, BatchForbidden (no such codec)."""
+    if codec not in _READERS:
+        raise BatchForbidden(-1, f"codec {codec} is unknown")
+    cap = limits.inflated(len(payload)) if codec else limits.max_uncompressed_bytes
+    return _READERS[codec](memoryview(payload), cap, limits)
+
+
+def compress(codec: int, records: bytes) -> bytes:
+    """`records` as the Java client reads them."""
+    return _WRITERS[codec](records)
+
+
+class _Sink:
+    """Takes output until there is more than `cap` of it."""
+
+    def __init__(self, codec: Codec, compressed_bytes: int, cap: int) -> None:
+        self._codec, self._compressed_bytes, self._cap = codec, compressed_bytes, cap
+        self._out = BytesIO()
+        self._size = 0
+
+    @property
+    def step(self) -> int:
+        """How much to ask for next: never more than one byte above the cap."""
+        return min(_STEP_BYTES, self._cap - self._size + 1)
+
+    def reserve(self, size: int) -> None:
+        """Raise BatchInflates if `size` bytes more are too many."""
+        if self._size + size > self._cap:
+            raise BatchInflates(str(self._codec), "space", self._compressed_bytes, self._cap)
+
+    def add(self, chunk: Buffer) -> None:
+        self.reserve(len(chunk))
+        self._size += len(chunk)
+        self._out.write(chunk)
+
+    def value(self) -> bytes:
+        return self._out.getvalue()
+
+
+def _read_none(data: memoryview, cap: int, limits: Limits) -> bytes:
+    if len(data) > cap:
+        raise BatchInflates("none", "space", len(data), cap)
+    return bytes(data)
+
+
+def _read_gzip(data: memoryview, cap: int, limits: Limits) -> bytes:
+    sink = _Sink(Codec.GZIP, len(data), cap)
+    rest: Buffer = data
+    while True:
+        rest = _read_gzip_member(rest, sink)
+        if not rest:
+            return sink.value()
+
+
+def _read_gzip_member(data: Buffer, sink: _Sink) -> Buffer:
+    """What follows the member. Fed in pieces, since zlib copies the input that it leaves over at each call."""
+    member = zlib.decompressobj(_GZIP_WBITS)
+    at = 0
+    try:
+        while not member.eof:
+            piece: Buffer = data[at : at + _GZIP_INPUT_BYTES]
+            if not piece:
+                raise BatchUndecodable("gzip", f"the stream ends early, after {at} bytes")
+            at += len(piece)
+            while piece and not member.eof:
+                sink.add(member.decompress(piece, sink.step))
+                piece = member.unconsumed_tail
+    except zlib.error as error:
+        raise BatchUndecodable("gzip", str(error)) from error
+    return data[at - len(member.unused_data) :]
+
+
+def _read_snappy(data: memoryview, cap: int, limits: Limits) -> bytes:
+    sink = _Sink(Codec.SNAPPY, len(data), cap)
+    framed = len(data) >= len(_XERIAL_HEADER) and data[: len(_XERIAL_MAGIC)] == _XERIAL_MAGIC
+    for block in _xerial_blocks(data) if framed else (data,):
+        _read_snappy_block(block, sink)
+    return sink.value()
+
+
+def _xerial_blocks(data: memoryview) -> Iterator[memoryview]:
+    if data[: len(_XERIAL_HEADER)] != _XERIAL_HEADER:
+        raise BatchUndecodable("snappy", "an unknown version of the xerial framing")
+    at = len(_XERIAL_HEADER)
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        end = at + 4 + size
+        if end > len(data) or at + 4 > len(data):
+            raise BatchUndecodable("snappy", f"a block of {size} bytes at byte {at} passes the end")
+        yield data[at + 4 : end]
+        at = end
+
+
+def _read_snappy_block(block: memoryview, sink: _Sink) -> None:
+    try:
+        size = cramjam.snappy.decompress_raw_len(block)
+        if size > len(block) * _SNAPPY_MAX_RATIO:
+            raise BatchUndecodable("snappy", f"{len(block)} bytes claim to hold {size}")
+        sink.reserve(size)
+        out = bytearray(size)
+        written = cramjam.snappy.decompress_raw_into(block, out)
+    except cramjam.DecompressionError as error:
+        raise BatchUndecodable("snappy", str(error)) from error
+    if written != size:
+        raise BatchUndecodable("snappy", f"a block holds {written} bytes and claims {size}")
+    sink.add(out)
+
+
+def _read_lz4(data: memoryview, cap: int, limits: Limits) -> bytes:
+    if len(data) < 7 or data[:4] != _LZ4_MAGIC:
+        raise BatchUndecodable("lz4", "no lz4 frame")
+    if not data[4] & _LZ4_INDEPENDENT_BIT:
+        raise BatchUndecodable("lz4", "linked blocks, which the Java client does not read")
+    sink = _Sink(Codec.LZ4, len(data), cap)
+    frame = lz4.frame.LZ4FrameDecompressor()
+    piece: Buffer = data
+    try:
+        while not frame.eof:
+            chunk = frame.decompress(piece, sink.step)
+            sink.add(chunk)
+            if not frame.eof and not chunk and frame.needs_input:
+                raise BatchUndecodable("lz4", f"the frame ends early, after {len(data)} bytes")
+            piece = b""
+    except (RuntimeError, EOFError) as error:
+        raise BatchUndecodable("lz4", str(error)) from error
+    if frame.unused_data:
+        raise BatchUndecodable("lz4", f"{len(frame.unused_data)} bytes follow the frame")
+    return sink.value()
+
+
+def _read_zstd(data: memoryview, cap: int, limits: Limits) -> bytes:
+    # the library ends silently at a cut stream, so the frames are walked first
+    check_frames(data, limits.max_window_bytes, cap)
+    sink = _Sink(Codec.ZSTD, len(data), cap)
+    try:
+        with _zstd_decompressor(limits.max_window_bytes).stream_reader(data, read_across_frames=True) as stream:
+            while chunk := stream.read(sink.step):
+                sink.add(chunk)
+    except zstandard.ZstdError as error:
+        raise BatchUndecodable("zstd", str(error)) from error
+    return sink.value()
+
+
+def _zstd_decompressor(max_window_bytes: int) -> zstandard.ZstdDecompressor:
+    """One for each thread and window: making one costs 20 us, and two threads may not share one."""
+    kept: dict[int, zstandard.ZstdDecompressor] = _own.__dict__.setdefault("zstd", {})
+    if max_window_bytes not in kept:
+        kept[max_window_bytes] = zstandard.ZstdDecompressor(max_window_size=max_window_bytes)
+    return kept[max_window_bytes]
+
+
+def _write_gzip(records: bytes) -> bytes:
+    member = zlib.compressobj(wbits=_GZIP_WBITS)
+    return member.compress(records) + member.flush()
+
+
+def _write_snappy(records: bytes) -> bytes:
+    parts = [_XERIAL_HEADER]
+    for at in range(0, len(records), _XERIAL_BLOCK_BYTES):
+        block = bytes(cramjam.snappy.compress_raw(records[at : at + _XERIAL_BLOCK_BYTES]))
+        parts += (len(block).to_bytes(4, "big"), block)
+    return b"".join(parts)
+
+
+def _write_lz4(records: bytes) -> bytes:
+    # the Java client reads neither linked blocks nor, in older versions, a stated size
+    frame: bytes = lz4.frame.compress(records, compression_level=0, block_linked=False, store_size=False)
+    return frame
+
+
+def _write_zstd(records: bytes) -> bytes:
+    return zstandard.ZstdCompressor(level=3).compress(records)
+
+
+_READERS: dict[int, Callable[[memoryview, int, Limits], bytes]] = {
+    Codec.NONE: _read_none,
+    Codec.GZIP: _read_gzip,
+    Codec.SNAPPY: _read_snappy,
+    Codec.LZ4: _read_lz4,
+    Codec.ZSTD: _read_zstd,
+}
+_WRITERS: dict[int, Callable[[bytes], bytes]] = {
+    Codec.NONE: bytes,
+    Codec.GZIP: _write_gzip,
+    Codec.SNAPPY: _write_snappy,
+    Codec.LZ4: _write_lz4,
+    Codec.ZSTD: _write_zstd,
+}

@@ -1,0 +1,103 @@
+"""Dense v2 batches from records.
+
+Records are numbered anew from 0, so what comes out has no holes; null stays null, headers keep order and repeats.
+The base timestamp is the first record's, as the Java client writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from crc32c import crc32c
+
+from mesh.batch.codec import compress
+from mesh.batch.header import CRC_START, HEADER_BYTES, LAYOUT, LENGTH_END, MAGIC, Codec
+from mesh.batch.records import Headers, Record
+from mesh.batch.stamp import NO_LEADER_EPOCH, Producer
+
+NO_PRODUCER = Producer(-1, -1)
+_RECORD_OVERHEAD_BYTES = 21
+_ONE_BYTE = [bytes([number]) for number in range(128)]
+_NULL = b"\x01"
+
+
+def encode(
+    records: Sequence[Record],
+    *,
+    codec: int = Codec.NONE,
+    base_offset: int = 0,
+    producer: Producer | None = None,
+    base_sequence: int = -1,
+) -> bytes:
+    """One whole batch of all `records`, of which there is at least one."""
+    assert records, "a batch has at least one record"
+    base = records[0].timestamp_ms
+    payload = compress(codec, b"".join(_encoded(index, base, record) for index, record in enumerate(records)))
+    count, latest = len(records), max(record.timestamp_ms for record in records)
+    stamp = (*(producer or NO_PRODUCER), base_sequence)
+    size = HEADER_BYTES + len(payload) - LENGTH_END
+    outer = (base_offset, size, NO_LEADER_EPOCH, MAGIC)
+    inner = (int(codec), count - 1, base, latest, *stamp, count)
+    crc = crc32c(payload, crc32c(LAYOUT.pack(*outer, 0, *inner)[CRC_START:]))
+    return LAYOUT.pack(*outer, crc, *inner) + payload
+
+
+def iter_encoded(records: Iterable[Record], target_bytes: int, *, codec: int = Codec.NONE) -> Iterator[bytes]:
+    """`records` as batches of about `target_bytes` before compression, each with at least one record."""
+    pending: list[Record] = []
+    size = 0
+    for record in records:
+        added = _size(record)
+        if pending and size + added > target_bytes:
+            yield encode(pending, codec=codec)
+            pending, size = [], 0
+        pending.append(record)
+        size += added
+    if pending:
+        yield encode(pending, codec=codec)
+
+
+def _size(record: Record) -> int:
+    """An upper bound of the record's uncompressed bytes, close enough to cut by."""
+    headers = sum(10 + len(key.encode()) + len(value or b"") for key, value in record.headers)
+    return _RECORD_OVERHEAD_BYTES + len(record.key or b"") + len(record.value or b"") + headers
+
+
+def _encoded(index: int, base_timestamp_ms: int, record: Record) -> bytes:
+    body = b"".join(
+        (
+            b"\x00",
+            _varint(record.timestamp_ms - base_timestamp_ms),
+            _varint(index),
+            _sized(record.key),
+            _sized(record.value),
+            _headers(record.headers) if record.headers else b"\x00",
+        )
+    )
+    return _varint(len(body)) + body
+
+
+def _headers(headers: Headers) -> bytes:
+    parts = [_varint(len(headers))]
+    for key, value in headers:
+        parts += (_sized(key.encode()), _sized(value))
+    return b"".join(parts)
+
+
+def _sized(data: bytes | None) -> bytes:
+    return _NULL if data is None else _varint(len(data)) + data
+
+
+def _varint(number: int) -> bytes:
+    """`number` (64 bits, signed) in zigzag form, seven bits a byte, the lowest first."""
+    number = number << 1 if number >= 0 else (-number << 1) - 1
+    if number < 128:
+        return _ONE_BYTE[number]
+    if number < 16384:
+        return bytes((number & 127 | 128, number >> 7))
+    parts = bytearray()
+    while number > 127:
+        parts.append(number & 127 | 128)
+        number >>= 7
+    parts.append(number)
+    return bytes(parts)
