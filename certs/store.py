@@ -1,0 +1,130 @@
+"""The only file that writes keys.
+
+A. A file is whole or absent: written beside its place, synced, linked to its name, the directory synced.
+B. Nothing is overwritten: linking fails where the name exists, so two writers cannot both win.
+C. A key is 0600 from its first byte on. One that others could read, a link, or another user's file is not used.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509 import Certificate
+
+from certs.errors import (
+    CertificateFileUnreadable,
+    FileExistsAlready,
+    KeyFileExposed,
+    KeyFileUnreadable,
+    StoreFailed,
+)
+from mesh.trust.pem import certificates_from_pem, to_pem
+
+KEY_MODE = 0o600
+CERTIFICATE_MODE = 0o644
+MAX_KEY_BYTES = 64 * 1024
+MAX_CERTIFICATES_BYTES = 1024 * 1024
+
+
+def write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
+    """Raises FileExistsAlready, StoreFailed."""
+    _write(path, key_pem(key), KEY_MODE)
+
+
+def write_certificates(path: Path, certificates: list[Certificate]) -> None:
+    """Raises FileExistsAlready, StoreFailed."""
+    _write(path, to_pem(certificates).encode(), CERTIFICATE_MODE)
+
+
+def read_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    """Raises KeyFileExposed, KeyFileUnreadable; no message carries a part of the content."""
+    try:
+        key = load_pem_private_key(_read_private(path), password=None)
+    except OSError as error:
+        raise KeyFileUnreadable(str(path), error.strerror or "input or output failed") from error
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise KeyFileUnreadable(str(path), "it holds no unencrypted private key in PEM") from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise KeyFileUnreadable(str(path), "its key is not an EC key")
+    return key
+
+
+def read_certificates(path: Path) -> list[Certificate]:
+    """Raises CertificateFileUnreadable."""
+    try:
+        with path.open("rb") as file:
+            return certificates_from_pem(file.read(MAX_CERTIFICATES_BYTES).decode("ascii"))
+    except OSError as error:
+        raise CertificateFileUnreadable(str(path), error.strerror or "input or output failed") from error
+    except UnicodeDecodeError as error:
+        raise CertificateFileUnreadable(str(path), "it is not PEM text") from error
+    except ValueError as error:
+        raise CertificateFileUnreadable(str(path), str(error)) from error
+
+
+def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """For a file or a TLS library. Do not log or keep it."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        try:
+            _write_new(temporary, data, mode)
+            os.link(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_directory(path.parent)
+    except FileExistsError as error:
+        raise FileExistsAlready(str(path)) from error
+    except OSError as error:
+        raise StoreFailed(str(path), error.strerror or "input or output failed") from error
+
+
+def _write_new(path: Path, data: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(descriptor, mode)  # what the umask took from a certificate; a key has nothing to lose to it
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _read_private(path: Path) -> bytes:
+    """The checks are on the open file, not on its name, so nobody can change it in between."""
+    if path.is_symlink():
+        raise KeyFileExposed(str(path), "it is a symbolic link")
+    # O_NONBLOCK: opening a FIFO that somebody put there must not wait for its writer
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        _check_private(path, os.fstat(descriptor))
+        return file.read(MAX_KEY_BYTES)
+
+
+def _check_private(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise KeyFileUnreadable(str(path), "it is not a regular file")
+    if status.st_uid != os.geteuid():
+        raise KeyFileExposed(str(path), f"it belongs to user {status.st_uid}, not to {os.geteuid()} who runs this")
+    if status.st_mode & 0o077:
+        raise KeyFileExposed(str(path), f"its mode {stat.S_IMODE(status.st_mode):04o} lets others at it")

@@ -1,0 +1,1 @@
+"""The gateway's side of gRPC. Importing this package alone does not import gRPC: see `tls13`."""
