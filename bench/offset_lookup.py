@@ -1,0 +1,56 @@
+"""What an offset map of a million runs costs: microseconds per lookup both ways, bytes per run, seconds to load.
+
+python -m bench.offset_lookup [runs]
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import tracemalloc
+from collections.abc import Callable
+from time import perf_counter
+
+from mesh.offsets.map import OffsetMap
+from mesh.spans import GapReason
+
+LOOKUPS = 200_000
+
+
+def build(runs: int, rng: random.Random) -> OffsetMap:
+    """Each run is followed by a marker, as a source with small transactions has it: the most breaks there can be."""
+    offset_map = OffsetMap(0)
+    for _ in range(runs):
+        offset_map.add_records(offset_map.position, offset_map.destination_offset, rng.randint(1, 5_000))
+        offset_map.add_gap(offset_map.position, 1, GapReason.MARKER)
+    return offset_map
+
+
+def lookup_us(ask: Callable[[int], object], end: int, rng: random.Random) -> float:
+    offsets = [rng.randrange(end) for _ in range(LOOKUPS)]
+    began = perf_counter()
+    for offset in offsets:
+        ask(offset)
+    return (perf_counter() - began) / LOOKUPS * 1e6
+
+
+def main() -> None:
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    rng = random.Random(1)
+    tracemalloc.start()
+    offset_map = build(runs, rng)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    forward = lookup_us(offset_map.translate, offset_map.position, rng)
+    back = lookup_us(offset_map.translate_back, offset_map.destination_offset, rng)
+    packed = offset_map.breaks_since(0)
+    began = perf_counter()
+    OffsetMap.load(0, [packed], offset_map.position)
+    print(f"runs {runs}, each with a gap; records {offset_map.records}")
+    print(f"source to destination {forward:.2f} us, destination to source {back:.2f} us per lookup")
+    print(f"{held / runs:.2f} bytes per run with its gap in memory, {len(packed) / runs:.2f} stored")
+    print(f"loading takes {perf_counter() - began:.2f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""The checkpoint of a lane, and how it and the offset map are kept in the lanes state.
+
+Keys, all below `lane/<subscription>/<topic>/<partition>/`: `checkpoint` (JSON), and `map/<index>`, one page of PAGE
+packed breaks each, named by the index of the page's first break in 16 hex digits. A put rewrites only the pages
+that have grown, so it is small (at most PAGE breaks more than are new) and the keys need no repacking.
+
+A. The checkpoint and the pages it speaks of are put together: `stored_breaks` says how many there are in all.
+B. What is loaded must agree: pages whole, breaks canonical, as many records as ordinals. Anything else is damage,
+   never a map that is merely wrong.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+from mesh.batch.stamp import Producer
+from mesh.errors import MeshError, OperatorError
+from mesh.ids import LaneId, TopicId
+from mesh.offsets.breaks import OFFSET_LIMIT, PACKED_BYTES
+from mesh.offsets.map import OffsetMap
+
+PAGE = 256
+"""Breaks per stored page: a put rewrites 4 KiB at most beside what is new, a million breaks make 3907 keys."""
+
+_FORMAT = 1
+
+
+@dataclass(eq=False)
+class LaneStateDamaged(OperatorError):
+    lane: str
+    why: str
+
+    code: ClassVar[str] = "lane-state-damaged"
+    sentence: ClassVar[str] = "the stored state of lane {lane} is damaged: {why}"
+    hint: ClassVar[str] = "restore the lanes state from a copy, or delete the subscription and subscribe anew"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far a lane is, as of one moment; everything before `source_position` is in the destination log."""
+
+    topic_id: TopicId
+    """The source topic's incarnation."""
+    source_position: int
+    """The next source offset."""
+    ordinal: int
+    """Of the next record: records since the lane began."""
+    destination_offset: int
+    """Where the next record is expected; every record of the lane at or after it has this ordinal or a later one."""
+    producer: Producer
+    stored_breaks: int
+    """The index after the last break of the map."""
+    first_break: int = 0
+    """The index of the first break kept: those before it were trimmed."""
+    map_start: int = 0
+    """The first source offset the map speaks of."""
+    map_destination_start: int = 0
+    """The first destination offset the map speaks of."""
+    map_first_ordinal: int = 0
+    """The ordinal of the first record in the map."""
+    source_leader_epoch: int = -1
+
+
+def checkpoint_of(
+    offset_map: OffsetMap,
+    topic_id: TopicId,
+    ordinal: int,
+    destination_offset: int,
+    producer: Producer,
+    source_leader_epoch: int = -1,
+) -> Checkpoint:
+    """The checkpoint that goes with the map as it is now."""
+    return Checkpoint(
+        topic_id=topic_id,
+        source_position=offset_map.position,
+        ordinal=ordinal,
+        destination_offset=destination_offset,
+        producer=producer,
+        stored_breaks=offset_map.end_break,
+        first_break=offset_map.first_break,
+        map_start=offset_map.start,
+        map_destination_start=offset_map.destination_start,
+        map_first_ordinal=ordinal - offset_map.records,
+        source_leader_epoch=source_leader_epoch,
+    )
+
+
+def prefix(lane: LaneId) -> str:
+    """What the keys of the lane, and of no other, begin with."""
+    return f"lane/{lane.subscription}/{lane.topic}/{lane.partition}/"
+
+
+def entries(
+    lane: LaneId, checkpoint: Checkpoint, offset_map: OffsetMap, durable: Checkpoint | None
+) -> dict[str, bytes | None]:
+    """What to put so that the map and its checkpoint are durable, given the last checkpoint that is."""
+    assert checkpoint.stored_breaks == offset_map.end_break, "the checkpoint is of another state of the map"
+    changed: dict[str, bytes | None] = {_checkpoint_key(lane): _to_json(checkpoint)}
+    stored = range(durable.first_break, durable.stored_breaks) if durable else range(0)
+    for page in range(_page(stored.start), _page(checkpoint.first_break), PAGE):
+        changed[_page_key(lane, page)] = None
+    if checkpoint.stored_breaks > stored.stop:
+        for page in range(_page(max(stored.stop, checkpoint.first_break)), checkpoint.stored_breaks, PAGE):
+            end = min(page + PAGE, checkpoint.stored_breaks)
+            changed[_page_key(lane, page)] = offset_map.breaks_since(page, end)
+    return changed
+
+
+def load_lane(lane: LaneId, stored: Mapping[str, bytes]) -> tuple[Checkpoint, OffsetMap] | None:
+    """The lane's checkpoint and map, None where nothing is stored of it. Raises LaneStateDamaged.
+
+    `stored` may hold other lanes too.
+    """
+    own = {key: value for key, value in stored.items() if key.startswith(prefix(lane))}
+    if not own:
+        return None
+    try:
+        return _load(lane, own)
+    except (ValueError, TypeError, KeyError, MeshError) as error:
+        raise LaneStateDamaged(str(lane), str(error) or type(error).__name__) from error
+
+
+def _load(lane: LaneId, own: dict[str, bytes]) -> tuple[Checkpoint, OffsetMap]:
+    if _checkpoint_key(lane) not in own:
+        raise ValueError("it has pages of an offset map, but no checkpoint")
+    checkpoint = _from_json(own.pop(_checkpoint_key(lane)))
+    pages = range(_page(checkpoint.first_break), checkpoint.stored_breaks, PAGE)
+    if own.keys() != {_page_key(lane, page) for page in pages}:
+        raise ValueError(f"its map should have {len(pages)} pages up to break {checkpoint.stored_breaks}")
+    offset_map = OffsetMap.load(
+        checkpoint.map_start,
+        (_kept(own[_page_key(lane, page)], page, checkpoint) for page in pages),
+        checkpoint.source_position,
+        checkpoint.map_destination_start,
+        checkpoint.first_break,
+    )
+    _agree(checkpoint, offset_map)
+    return checkpoint, offset_map
+
+
+def _kept(packed: bytes, page: int, checkpoint: Checkpoint) -> bytes:
+    """The page without breaks that were trimmed after it was written."""
+    end = min(page + PAGE, checkpoint.stored_breaks)
+    first = end - len(packed) // PACKED_BYTES
+    if first > max(page, checkpoint.first_break) or first < page or len(packed) % PACKED_BYTES:
+        raise ValueError(f"the page of break {page} has {len(packed)} bytes and should end at break {end}")
+    return packed[max(checkpoint.first_break - first, 0) * PACKED_BYTES :]
+
+
+def _agree(checkpoint: Checkpoint, offset_map: OffsetMap) -> None:
+    if checkpoint.ordinal - checkpoint.map_first_ordinal != offset_map.records:
+        raise ValueError(
+            f"the map holds {offset_map.records} records, the checkpoint counts "
+            f"{checkpoint.ordinal - checkpoint.map_first_ordinal}"
+        )
+    if checkpoint.destination_offset < offset_map.destination_offset:
+        raise ValueError(
+            f"the map reaches destination offset {offset_map.destination_offset}, the checkpoint "
+            f"{checkpoint.destination_offset}"
+        )
+
+
+def _page(index: int) -> int:
+    return index - index % PAGE
+
+
+def _checkpoint_key(lane: LaneId) -> str:
+    return prefix(lane) + "checkpoint"
+
+
+def _page_key(lane: LaneId, page: int) -> str:
+    return f"{prefix(lane)}map/{page:016x}"
+
+
+def _to_json(checkpoint: Checkpoint) -> bytes:
+    document = {"format": _FORMAT, **asdict(checkpoint)}
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def _from_json(value: bytes) -> Checkpoint:
+    document = json.loads(value)
+    if not isinstance(document, dict) or document.pop("format", None) != _FORMAT:
+        raise ValueError(f"its checkpoint is not of format {_FORMAT}")
+    topic_id, (producer_id, epoch) = TopicId(document.pop("topic_id")), document.pop("producer")
+    numbers = {"producer_id": producer_id, "epoch": epoch, **document}
+    wrong = [name for name, number in numbers.items() if not _is_number(name, number)]
+    if wrong:
+        raise ValueError(f"its checkpoint has an illegal {wrong[0]}")
+    return Checkpoint(topic_id=topic_id, producer=Producer(producer_id, epoch), **document)
+
+
+def _is_number(name: str, number: object) -> bool:
+    least, limit = (-1, 1 << 31) if name == "source_leader_epoch" else (0, 1 << 63)
+    if name.endswith(("position", "offset", "start")):
+        limit = OFFSET_LIMIT + 1
+    return isinstance(number, int) and not isinstance(number, bool) and least <= number < limit

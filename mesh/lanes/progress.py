@@ -1,0 +1,263 @@
+"""The importer's bookkeeping for one lane: what comes next, where it went, what may be acknowledged. No IO.
+
+Two cursors run along the lane. *Accepted* is what the link has handed over; *placed* is what the log has answered, and
+the offset map ends there. Between them lie the appends under way. For each segment the importer calls `accept`, does
+what each placement says, and calls `placed` in the same order. After a broken link or an unknown outcome it asks the
+log and calls `reopen`, which returns the accepted cursor to the placed one.
+
+A. A segment is taken only if it begins exactly at the accepted cursor (offset and ordinal) and adds up.
+B. Records that the log held already (`Resume`) are recorded in the map at their places, never appended.
+C. `acknowledgeable` never passes a record that is not placed or a break that is not stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from mesh.batch.stamp import Producer
+from mesh.errors import PeerError
+from mesh.ids import LaneId, TopicId
+from mesh.lanes.checkpoint import Checkpoint, checkpoint_of, entries
+from mesh.lanes.placement import Placement, after, clip, cut
+from mesh.lanes.recovery import FreezeReason, LaneFrozen, Placed, Resume, sequence_of
+from mesh.offsets.breaks import OFFSET_LIMIT
+from mesh.offsets.map import OffsetMap
+from mesh.segment import Segment
+from mesh.spans import Span, record_count, tiles
+
+
+@dataclass(eq=False)
+class SegmentOutOfLine(PeerError):
+    lane: str
+    why: str
+
+    code: ClassVar[str] = "segment-out-of-line"
+    sentence: ClassVar[str] = "the peer sent a segment of lane {lane} that does not fit: {why}"
+    hint: ClassVar[str] = "the link is opened anew; if it happens again, compare the two gateways' versions"
+
+
+class Folded(NamedTuple):
+    foreign_count: int
+    """Offsets that others wrote before the appended records: 0 where they landed as expected (rule I)."""
+    breaks_to_store: int
+    """Breaks that are not durable yet: while there are any, `acknowledgeable` waits for them."""
+
+
+class LaneProgress:
+    """One lane from its durable checkpoint on; `LaneProgress.begin` for a lane that has none."""
+
+    def __init__(self, lane: LaneId, checkpoint: Checkpoint, offset_map: OffsetMap) -> None:
+        self.lane = lane
+        self.map = offset_map
+        self.topic_id = checkpoint.topic_id
+        self.producer = checkpoint.producer
+        self.ordinal = checkpoint.ordinal
+        """Of the next record to be placed."""
+        self.destination_offset = checkpoint.destination_offset
+        """Where that record is expected."""
+        self.source_leader_epoch = checkpoint.source_leader_epoch
+        self.durable: Checkpoint | None = checkpoint
+        """The last checkpoint known to be stored."""
+        self._log_end = checkpoint.destination_offset
+        self._present: tuple[Placed, ...] = ()
+        self._return_to_placed()
+
+    @classmethod
+    def begin(
+        cls, lane: LaneId, topic_id: TopicId, start: int, destination_start: int, producer: Producer
+    ) -> LaneProgress:
+        """A lane that has copied nothing: from source offset `start` to a log that ends at `destination_start`."""
+        offset_map = OffsetMap(start, destination_start)
+        progress = cls(lane, checkpoint_of(offset_map, topic_id, 0, destination_start, producer), offset_map)
+        progress.durable = None
+        return progress
+
+    def __repr__(self) -> str:
+        return (
+            f"LaneProgress({self.lane}, source {self.map.position}, ordinal {self.ordinal}, "
+            f"destination {self.destination_offset}, {self.in_flight} records under way)"
+        )
+
+    # Opening
+
+    @property
+    def position(self) -> int:
+        """The source offset from which the lane is to be opened: everything before it is placed."""
+        return self.map.position
+
+    @property
+    def in_flight(self) -> int:
+        """Records accepted and not placed."""
+        return self._accepted_ordinal - self.ordinal
+
+    @property
+    def replaying(self) -> int:
+        """Records in the log that the source has yet to give us for comparison."""
+        return sum(part.records for part in self._present)
+
+    def reopen(self, resume: Resume) -> None:
+        """The log was asked at the present checkpoint and answered `resume`: the lane opens at `position`."""
+        self._present = resume.placed
+        self._log_end = max(resume.log_end, self.destination_offset)
+        self._return_to_placed()
+        self._pass_foreign_tail()
+
+    def adopt(self, producer: Producer) -> None:
+        """Write as another producer from the next record on. Store a checkpoint before the first append."""
+        assert not self.in_flight
+        self.producer = producer
+
+    def _return_to_placed(self) -> None:
+        self._opened_ordinal = self._accepted_ordinal = self.ordinal
+        self._accepted_position = self.map.position
+
+    def _pass_foreign_tail(self) -> None:
+        """Once all that was found in the log is recorded, the next record is expected at its end."""
+        if not self._present:
+            self.destination_offset = max(self.destination_offset, self._log_end)
+
+    # Accepting
+
+    def accept(self, segment: Segment, counts: Sequence[int]) -> list[Placement]:
+        """What to do with each batch, given the record counts of their (checked) headers. Raises SegmentOutOfLine.
+
+        The segment counts its ordinals from 0 where the lane was last opened.
+        """
+        self._check(segment, counts)
+        if not segment.spans:
+            return []
+        placements = list(self._placements(segment, counts))
+        self._accepted_position = segment.next_source_offset
+        self._accepted_ordinal += sum(counts)
+        return placements
+
+    def _check(self, segment: Segment, counts: Sequence[int]) -> None:
+        ordinal = self._accepted_ordinal - self._opened_ordinal
+        first, end, records = segment.first_source_offset, segment.next_source_offset, record_count(segment.spans)
+        if first != self._accepted_position:
+            raise self._out_of_line(f"it begins at source offset {first}, expected was {self._accepted_position}")
+        if segment.first_ordinal != ordinal:
+            raise self._out_of_line(f"it begins at ordinal {segment.first_ordinal}, expected was {ordinal}")
+        if end > OFFSET_LIMIT or not tiles(segment.spans, first, end):
+            raise self._out_of_line(f"its spans do not cover source offsets {first} to {end} (exclusive)")
+        if len(counts) != len(segment.batches) or sum(counts) != records or (counts and min(counts) < 1):
+            raise self._out_of_line(
+                f"its {len(segment.batches)} batches hold {sum(counts)} records, its spans speak of {records}"
+            )
+
+    def _out_of_line(self, why: str) -> SegmentOutOfLine:
+        return SegmentOutOfLine(str(self.lane), why)
+
+    def _placements(self, segment: Segment, counts: Sequence[int]) -> Iterator[Placement]:
+        ordinal = self._accepted_ordinal
+        if not counts:
+            yield Placement(None, ordinal, sequence_of(ordinal), 0, segment.spans)
+        for batch, (count, spans) in enumerate(zip(counts, cut(segment.spans, counts), strict=True)):
+            present = self._present_in(ordinal, count) if self._present else ()
+            yield Placement(batch, ordinal, sequence_of(ordinal), count, spans, present)
+            ordinal += count
+
+    def _present_in(self, ordinal: int, count: int) -> tuple[Placed, ...]:
+        """The parts of the records [ordinal, ordinal + count) that the log held when it was asked."""
+        parts = (clip(part, ordinal, ordinal + count) for part in self._present)
+        return tuple(part for part in parts if part.records > 0)
+
+    # Placing
+
+    def placed(self, placement: Placement, base_offset: int | None = None) -> Folded:
+        """Record that a placement is done; `base_offset` is what the append of its missing records answered.
+
+        To be called once for each placement, in order, when its records are durable. Raises LaneFrozen where the
+        offset lies before the expected one: the log was truncated.
+        """
+        assert (base_offset is None) == (placement.missing == 0), placement
+        assert placement.first_ordinal == self.ordinal, (placement, self)
+        expected = self._expected(placement)
+        parts = placement.present
+        if base_offset is not None:
+            if base_offset < expected:
+                raise self._went_back(placement, base_offset, expected)
+            parts = (*parts, Placed(self.ordinal + placement.skip, base_offset, placement.missing))
+        self._fold(placement.spans, parts)
+        self._moved(placement, parts)
+        foreign = 0 if base_offset is None else base_offset - expected
+        return Folded(foreign, self.breaks_to_store)
+
+    def _expected(self, placement: Placement) -> int:
+        """Where the missing records are expected: after all that the log held, where they follow on that."""
+        if not placement.present:
+            return self.destination_offset
+        last = placement.present[-1]
+        return max(last.destination_offset + last.records, self._log_end)
+
+    def _went_back(self, placement: Placement, base_offset: int, expected: int) -> LaneFrozen:
+        ordinal = placement.first_ordinal + placement.skip
+        return LaneFrozen(
+            str(self.lane),
+            FreezeReason.TRUNCATED,
+            f"the record of ordinal {ordinal} was written at {base_offset}, expected was {expected}",
+        )
+
+    def _fold(self, spans: tuple[Span, ...], parts: tuple[Placed, ...]) -> None:
+        if len(spans) == 1 and len(parts) == 1:
+            self.map.add_records(spans[0].source_offset, parts[0].destination_offset, parts[0].records)
+            return
+        left = iter(parts)
+        part = Placed(0, 0, 0)
+        for source_offset, length, reason in spans:
+            if reason is not None:
+                self.map.add_gap(source_offset, length, reason)
+                continue
+            end = source_offset + length
+            while source_offset < end:
+                part = part if part.records else next(left)
+                count = min(part.records, end - source_offset)
+                self.map.add_records(source_offset, part.destination_offset, count)
+                source_offset += count
+                part = after(part, count)
+
+    def _moved(self, placement: Placement, parts: tuple[Placed, ...]) -> None:
+        self.ordinal += placement.records
+        if parts:
+            self.destination_offset = parts[-1].destination_offset + parts[-1].records
+        if self._present and placement.records:
+            beyond = (clip(part, self.ordinal, part.ordinal + part.records) for part in self._present)
+            self._present = tuple(part for part in beyond if part.records > 0)
+            self._pass_foreign_tail()
+
+    # Storing
+
+    @property
+    def breaks_to_store(self) -> int:
+        return self.map.end_break - self._stored_breaks
+
+    @property
+    def _stored_breaks(self) -> int:
+        return self.durable.stored_breaks if self.durable else 0
+
+    @property
+    def acknowledgeable(self) -> int:
+        """The source offset before which every record is in the log and every break is stored (rule D)."""
+        stored = max(self._stored_breaks, self.map.first_break)
+        return self.map.position if stored >= self.map.end_break else self.map.break_offset(stored)
+
+    def checkpoint(self) -> Checkpoint:
+        """The lane as placed up to now; recovery within a running importer is decided on it, too."""
+        return checkpoint_of(
+            self.map, self.topic_id, self.ordinal, self.destination_offset, self.producer, self.source_leader_epoch
+        )
+
+    def to_store(self) -> tuple[Checkpoint, dict[str, bytes | None]]:
+        """A checkpoint and the state entries that make it durable; afterwards call `stored` with it."""
+        checkpoint = self.checkpoint()
+        return checkpoint, entries(self.lane, checkpoint, self.map, self.durable)
+
+    def stored(self, checkpoint: Checkpoint) -> None:
+        """The entries that went with `checkpoint` are durable."""
+        self.durable = checkpoint
+
+    def trim(self, before_source_offset: int) -> None:
+        """Forget the map before the offset, as far as it is acknowledgeable; the next put removes its pages."""
+        self.map.trim(min(before_source_offset, self.acknowledgeable))

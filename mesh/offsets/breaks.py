@@ -1,0 +1,151 @@
+"""The breaks of an offset map, packed: 8 to 16 bytes each in memory, 16 bytes each in storage.
+
+Breaks are only ever appended, never changed, and keep their index for the life of the lane, so that what is
+stored needs no rewriting. They stand in chunks of two columns; a full chunk is sealed: exact in size, relative to its
+first break, in four-byte numbers where they fit. In memory a place is `destination_offset << 4 | reason`.
+
+A. Source offsets rise strictly.
+B. Destination offsets never fall (many gaps may share one). So "last break at or below" is a bisection both ways:
+   among equal destinations the reasons are in no order, but no search looks between them.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+OFFSET_LIMIT = 1 << 56
+"""Offsets lie below it: the reason has the top byte of a stored place."""
+RECORDS = 0
+"""The reason of a break that begins a run."""
+CHUNK = 4096
+"""Breaks per chunk: large enough that a chunk's own 400 bytes vanish, small enough to seal in a millisecond."""
+
+_REASON_BITS = 4
+_REASON_MASK = (1 << _REASON_BITS) - 1
+_NARROW_LIMIT = 1 << (8 * array("I").itemsize)
+_PACKED = struct.Struct(">qq")
+PACKED_BYTES = _PACKED.size
+
+
+class Break(NamedTuple):
+    """From `source_offset` on: records from `destination_offset`, or a gap before the copy expected there."""
+
+    source_offset: int
+    destination_offset: int
+    reason: int
+
+
+def pack(breaks: Iterable[Break]) -> bytes:
+    """The stored form, big-endian: source offset, then destination offset with the reason in its top byte."""
+    return b"".join(_PACKED.pack(source, reason << 56 | destination) for source, destination, reason in breaks)
+
+
+def unpack(packed: bytes) -> Iterator[Break]:
+    """Raises ValueError where `packed` is not a whole number of breaks."""
+    if len(packed) % PACKED_BYTES:
+        raise ValueError(f"{len(packed)} bytes are not a whole number of breaks")
+    for source, place in _PACKED.iter_unpack(packed):
+        yield Break(source, place & OFFSET_LIMIT - 1, place >> 56)
+
+
+class _Chunk:
+    """Two columns relative to two bases; the open chunk has bases of 0."""
+
+    __slots__ = ("place_base", "places", "source_base", "sources")
+
+    def __init__(self) -> None:
+        self.source_base = 0
+        self.place_base = 0
+        self.sources = array("q")
+        self.places = array("q")
+
+    def seal(self) -> None:
+        self.source_base = self.sources[0]
+        self.place_base = self.places[0] & ~_REASON_MASK
+        self.sources = _narrow(self.sources, self.source_base)
+        self.places = _narrow(self.places, self.place_base)
+
+    def breaks(self, first: int) -> Iterator[Break]:
+        for source, place in zip(self.sources[first:], self.places[first:], strict=True):
+            yield _break(source + self.source_base, place + self.place_base)
+
+
+def _break(source: int, place: int) -> Break:
+    return Break(source, place >> _REASON_BITS, place & _REASON_MASK)
+
+
+def _narrow(column: array[int], base: int) -> array[int]:
+    # A list first: an array made from a sequence of known length is allocated exactly.
+    relative = [value - base for value in column]
+    return array("I" if max(relative) < _NARROW_LIMIT else "q", relative)
+
+
+class BreakTable:
+    """`first` is the index of the first break kept, `end` the index that the next one will get."""
+
+    __slots__ = ("_chunks", "_origin", "_places", "_sources", "end", "first")
+
+    def __init__(self, first: int = 0) -> None:
+        self.first = first
+        self.end = first
+        self._origin = first
+        self._chunks: list[_Chunk] = []
+        self._sources = array("q")
+        self._places = array("q")
+
+    def append(self, source_offset: int, destination_offset: int, reason: int) -> None:
+        place = destination_offset << _REASON_BITS | reason
+        if (self.end - self._origin) % CHUNK == 0:
+            self._chunks.append(_Chunk())
+            self._sources.append(source_offset)
+            self._places.append(place)
+        chunk = self._chunks[-1]
+        chunk.sources.append(source_offset)
+        chunk.places.append(place)
+        self.end += 1
+        if len(chunk.sources) == CHUNK:
+            chunk.seal()
+
+    def __getitem__(self, index: int) -> Break:
+        assert self.first <= index < self.end, index
+        number, within = divmod(index - self._origin, CHUNK)
+        chunk = self._chunks[number]
+        return _break(chunk.sources[within] + chunk.source_base, chunk.places[within] + chunk.place_base)
+
+    def at_source(self, offset: int) -> int:
+        """The index of the last break at or below the source offset; `first - 1` where there is none."""
+        number = bisect_right(self._sources, offset) - 1
+        if number < 0:
+            return self.first - 1
+        chunk = self._chunks[number]
+        within = bisect_right(chunk.sources, offset - chunk.source_base) - 1
+        return max(self._origin + number * CHUNK + within, self.first - 1)
+
+    def at_destination(self, offset: int) -> int:
+        """The index of the last break at or below the destination offset; `first - 1` where there is none."""
+        place = offset << _REASON_BITS | _REASON_MASK
+        number = bisect_right(self._places, place) - 1
+        if number < 0:
+            return self.first - 1
+        chunk = self._chunks[number]
+        within = bisect_right(chunk.places, place - chunk.place_base) - 1
+        return max(self._origin + number * CHUNK + within, self.first - 1)
+
+    def since(self, index: int) -> Iterator[Break]:
+        """The breaks from `index` on (from the first kept, where that is later)."""
+        number, within = divmod(max(index, self.first) - self._origin, CHUNK)
+        for chunk in self._chunks[number:]:
+            yield from chunk.breaks(within)
+            within = 0
+
+    def forget(self, before: int) -> None:
+        """Drop the breaks below index `before`; memory is given back by whole chunks."""
+        assert self.first <= before <= self.end, before
+        self.first = before
+        whole = (before - self._origin) // CHUNK
+        del self._chunks[:whole], self._sources[:whole], self._places[:whole]
+        self._origin += whole * CHUNK
