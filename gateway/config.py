@@ -16,14 +16,18 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import SecretStr, ValidationError
 
 from gateway.address import Address
 from gateway.config_file import ENV_PREFIX, FileConfig, Key, Limits, Log, Timing, keys, nearest
+from mesh.batch.limits import Limits as BatchLimits
 from mesh.errors import OperatorError
 from mesh.ids import GatewayId, GatewayName, OrgId
+
+if TYPE_CHECKING:
+    from gateway.kafka.config import KafkaConfig
 
 DEFAULT_FILE_NAME = "mesh.toml"
 RESERVED_ENV = frozenset({"MESH_CONFIG", "MESH_ADMIN", "MESH_ADMIN_TOKEN", "MESH_ADMIN_TOKEN_FILE"})
@@ -78,18 +82,6 @@ Layer = Mapping[str, Setting]
 
 
 @dataclass(frozen=True, slots=True)
-class KafkaSettings:
-    bootstrap: tuple[str, ...]
-    security_protocol: str = "PLAINTEXT"
-    sasl_mechanism: str = ""
-    sasl_username: str = ""
-    sasl_password: str = field(default="", repr=False)
-    tls_ca_file: Path | None = None
-    tls_certificate_file: Path | None = None
-    tls_key_file: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class GatewayConfig:
     """A configuration that is valid; paths are absolute. `path` is the file it came from, None without one."""
 
@@ -103,7 +95,7 @@ class GatewayConfig:
     admin_listen: Address
     advertised: tuple[Address, ...]
     cluster_kind: Literal["embedded", "kafka"]
-    kafka: KafkaSettings | None
+    kafka: KafkaConfig | None
     """None unless `cluster_kind` is kafka."""
     limits: Limits
     timing: Timing
@@ -117,13 +109,10 @@ class GatewayConfig:
         return GatewayId(self.organization, self.gateway_name)
 
     @property
-    def admin_token_path(self) -> Path:
-        return self.state_dir / "admin-token"
-
-    @property
-    def ports_path(self) -> Path:
-        """The file that a running gateway writes the ports in use to."""
-        return self.state_dir / "ports.json"
+    def batch_limits(self) -> BatchLimits:
+        """What is accepted of a batch that somebody else made."""
+        limits = self.limits
+        return BatchLimits(limits.max_batch_bytes, limits.max_records, limits.max_uncompressed_bytes, limits.max_ratio)
 
 
 def load_config(
@@ -262,7 +251,7 @@ def _gateway_config(file: FileConfig, settings: Mapping[str, Setting], base: Pat
         admin_listen=Address.parse(file.listen.admin),
         advertised=tuple(map(Address.parse, file.listen.advertised)),
         cluster_kind=file.cluster.kind,
-        kafka=_kafka_settings(file, base),
+        kafka=_kafka_config(file, base),
         limits=file.limits,
         timing=file.timing,
         log=file.log,
@@ -271,21 +260,29 @@ def _gateway_config(file: FileConfig, settings: Mapping[str, Setting], base: Pat
     )
 
 
-def _kafka_settings(file: FileConfig, base: Path) -> KafkaSettings | None:
+def _kafka_config(file: FileConfig, base: Path) -> KafkaConfig | None:
     if file.cluster.kind != "kafka":
         return None
+    # Here, because the Kafka client costs half a second that no other command should wait for.
+    from gateway.kafka.config import KafkaConfig, Mechanism, Secret, SecurityProtocol
+
     kafka = file.cluster.kafka
-    sasl = kafka.security_protocol.startswith("SASL")
-    return KafkaSettings(
+    return KafkaConfig(
         bootstrap=kafka.bootstrap,
-        security_protocol=kafka.security_protocol,
-        sasl_mechanism=kafka.sasl_mechanism if sasl else "",
-        sasl_username=kafka.sasl_username,
-        sasl_password=kafka.sasl_password.get_secret_value(),
-        tls_ca_file=base / kafka.tls_ca_file if kafka.tls_ca_file else None,
-        tls_certificate_file=base / kafka.tls_certificate_file if kafka.tls_certificate_file else None,
-        tls_key_file=base / kafka.tls_key_file if kafka.tls_key_file else None,
+        security_protocol=SecurityProtocol(kafka.security_protocol),
+        sasl_mechanism=Mechanism(kafka.sasl_mechanism),
+        username=kafka.sasl_username,
+        password=Secret(kafka.sasl_password.get_secret_value()),
+        ca_file=_path(base, kafka.tls_ca_file),
+        certificate_file=_path(base, kafka.tls_certificate_file),
+        key_file=_path(base, kafka.tls_key_file),
+        client_id=f"stream-mesh-{file.gateway}",
+        request_timeout_s=file.timing.append_timeout_s,
     )
+
+
+def _path(base: Path, text: str) -> Path | None:
+    return base / text if text else None
 
 
 def _origins(file: FileConfig, settings: Mapping[str, Setting]) -> dict[str, Setting]:

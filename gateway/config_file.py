@@ -82,20 +82,21 @@ class Kafka(_Table):
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         default="PLAINTEXT", description="how to speak to the brokers"
     )
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = Field(
         default="SCRAM-SHA-512", description="with a SASL protocol"
     )
-    sasl_username: str = Field(default="", description="with a SASL protocol")
-    sasl_password: SecretStr = Field(default=SecretStr(""), description="with a SASL protocol; better given as a file")
+    sasl_username: str = Field(default="", description="with a SASL protocol, except OAUTHBEARER")
+    sasl_password: SecretStr = Field(
+        default=SecretStr(""), description="or the token of OAUTHBEARER; better given as a file"
+    )
     tls_ca_file: str = Field(default="", description="CA certificates of the brokers; empty: the system's")
     tls_certificate_file: str = Field(default="", description="client certificate chain")
     tls_key_file: str = Field(default="", description="client key")
 
     @model_validator(mode="after")
     def _rules(self) -> Kafka:
-        if self.security_protocol.startswith("SASL") and not (
-            self.sasl_username and self.sasl_password.get_secret_value()
-        ):
+        named = self.sasl_username or self.sasl_mechanism == "OAUTHBEARER"
+        if self.security_protocol.startswith("SASL") and not (named and self.sasl_password.get_secret_value()):
             raise ValueError(f"security_protocol {self.security_protocol} needs sasl_username and sasl_password")
         if bool(self.tls_certificate_file) != bool(self.tls_key_file):
             raise ValueError("tls_certificate_file and tls_key_file go together")
@@ -117,11 +118,11 @@ class Limits(_Table):
     """Sizes in bytes. Every queue between two clusters has one of these as its bound."""
 
     max_batch_bytes: Bytes = Field(default=16 << 20, description="largest record batch taken from a peer, compressed")
-    max_decompressed_bytes: Bytes = Field(
+    max_uncompressed_bytes: Bytes = Field(
         default=64 << 20, description="largest record batch taken from a peer, unpacked"
     )
     max_ratio: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        default=1_000, description="largest unpacked to compressed ratio of a batch taken from a peer"
+        default=1_024, description="largest unpacked to compressed ratio of a batch taken from a peer"
     )
     max_records: Annotated[int, Field(ge=1, le=10_000_000)] = Field(
         default=1_000_000, description="most records in a batch taken from a peer"

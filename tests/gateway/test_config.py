@@ -133,7 +133,7 @@ def test_a_secret_comes_from_a_file_and_is_never_shown(tmp_path: Path) -> None:
     by_variable = load(tmp_path, kafka_table(), MESH_CLUSTER__KAFKA__SASL_PASSWORD_FILE="password")
     for config in (by_key, by_variable):
         assert config.kafka is not None
-        assert config.kafka.sasl_password == "swordfish"
+        assert config.kafka.password.reveal() == "swordfish"
         assert "swordfish" not in repr(config)
         assert config.origins["cluster.kafka.sasl_password"].value == "(hidden)"
         assert "file" in config.origins["cluster.kafka.sasl_password"].origin

@@ -1,0 +1,336 @@
+"""The control state of an organization: peers, shares, grants, subscriptions, over a StateStore.
+
+Strategy: the whole state is small, so it is held in memory as mappings of frozen values; a change is checked against
+them, stored, then applied, then announced, one change at a time.
+
+A. Durable before visible: no reader and no caller sees a change that is not stored.
+B. After a put that failed or was cancelled its outcome is unknown: the next change reads the store anew first.
+C. A revoked peer stays revoked: no method makes it anything else, removes it or adds it again.
+D. A destination topic has one writer: no two subscriptions share one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TypeVar, cast
+
+from gateway.config_file import nearest
+from gateway.peer import Peer
+from gateway.registry_codec import Entry, decode, encode, key_of
+from gateway.registry_errors import (
+    DestinationTaken,
+    GrantAbsent,
+    GrantExists,
+    IllegalTerms,
+    PeerAbsent,
+    PeerExists,
+    PeerInUse,
+    PeerNotActive,
+    PeerRevoked,
+    ShareAbsent,
+    ShareExists,
+    SubscriptionAbsent,
+    SubscriptionExists,
+    TopicRepeated,
+    TopicsMissing,
+)
+from mesh.errors import MeshError
+from mesh.ids import OrgId, ShareName, SubscriptionName, TopicName
+from mesh.policy import Decision, Request, decide
+from mesh.ports import StateStore
+from mesh.shares import Grant, GrantState, PeerState, Share, Subscription, SubscriptionState
+
+__all__ = ["Peer", "Registry"]
+
+_K = TypeVar("_K", bound=str)
+_V = TypeVar("_V")
+_E = TypeVar("_E", Peer, Share, Grant, Subscription)
+_KINDS = ("peer", "share", "grant", "subscription")
+
+
+class Registry:
+    """Made by `open`. The mappings are read-only views of the present state; each change raises `version`."""
+
+    def __init__(self, control: StateStore, lanes: StateStore) -> None:
+        self._control = control
+        self._lanes = lanes
+        self._lock = asyncio.Lock()
+        self._doubtful = True
+        self._changed = asyncio.Event()
+        self._peers: dict[OrgId, Peer] = {}
+        self._shares: dict[ShareName, Share] = {}
+        self._grants: dict[str, Grant] = {}
+        self._subscriptions: dict[SubscriptionName, Subscription] = {}
+        self.version = 0
+
+    def __repr__(self) -> str:
+        return (
+            f"<Registry version {self.version}: {len(self._peers)} peers, {len(self._shares)} shares, "
+            f"{len(self._grants)} grants, {len(self._subscriptions)} subscriptions>"
+        )
+
+    @classmethod
+    async def open(cls, control: StateStore, lanes: StateStore) -> Registry:
+        """The registry as stored in `control`. Raises RegistryEntryDamaged; `lanes` is where lanes keep their state."""
+        registry = cls(control, lanes)
+        async with registry._changing():
+            return registry
+
+    # Watching
+
+    async def wait_changed(self, version: int) -> int:
+        """The present version, as soon as it is another than `version`."""
+        while self.version == version:
+            await self._changed.wait()
+        return self.version
+
+    def decide(self, request: Request, now_ms: int) -> Decision:
+        """Whether `request` is allowed by the present state."""
+        states = {org: peer.state for org, peer in self._peers.items() if org == request.peer}
+        return decide(request, self._grants, self._shares, states, now_ms)
+
+    # Peers
+
+    @property
+    def peers(self) -> Mapping[OrgId, Peer]:
+        return MappingProxyType(self._peers)
+
+    def peer(self, org: str) -> Peer:
+        """Raises PeerAbsent."""
+        return _found(self._peers, org, PeerAbsent)
+
+    async def add_peer(self, peer: Peer) -> Peer:
+        """Raises PeerExists, PeerRevoked. Whether its bundle may be trusted is the caller's to check."""
+        async with self._changing():
+            known = self._peers.get(peer.org)
+            if known is not None:
+                raise PeerRevoked(peer.org) if known.state is PeerState.REVOKED else PeerExists(peer.org)
+            return await self._put(peer)
+
+    async def set_peer_state(self, org: str, state: PeerState) -> Peer:
+        """Raises PeerAbsent, PeerRevoked (unless `state` is revoked, too)."""
+        async with self._changing():
+            peer = self.peer(org)
+            if peer.state is state:
+                return peer
+            if peer.state is PeerState.REVOKED:
+                raise PeerRevoked(peer.org)
+            return await self._put(replace(peer, state=state))
+
+    async def set_peer_addresses(self, org: str, addresses: Iterable[str]) -> Peer:
+        """Raises PeerAbsent, PeerRevoked."""
+        async with self._changing():
+            peer = self._not_revoked(org)
+            return await self._put(replace(peer, addresses=tuple(addresses)))
+
+    async def remove_peer(self, org: str) -> None:
+        """Raises PeerAbsent, PeerRevoked (it must be remembered), PeerInUse."""
+        async with self._changing():
+            peer = self._not_revoked(org)
+            users = [f"grant {g.id}" for g in self._grants.values() if g.peer == org and g.state is GrantState.ACTIVE]
+            users += [f"subscription {s.name}" for s in self._subscriptions.values() if s.peer == org]
+            if users:
+                raise PeerInUse(peer.org, ", ".join(users))
+            await self._remove(peer)
+
+    def _not_revoked(self, org: str) -> Peer:
+        peer = self.peer(org)
+        if peer.state is PeerState.REVOKED:
+            raise PeerRevoked(peer.org)
+        return peer
+
+    def _active(self, org: str) -> Peer:
+        peer = self._not_revoked(org)
+        if peer.state is not PeerState.ACTIVE:
+            raise PeerNotActive(peer.org, peer.state)
+        return peer
+
+    # Shares and grants
+
+    @property
+    def shares(self) -> Mapping[ShareName, Share]:
+        return MappingProxyType(self._shares)
+
+    def share(self, name: str) -> Share:
+        """Raises ShareAbsent."""
+        return _found(self._shares, name, ShareAbsent)
+
+    async def create_share(self, name: ShareName, topics: Iterable[TopicName], now_ms: int) -> Share:
+        """Raises ShareExists, TopicsMissing, TopicRepeated. Whether the topics exist is the caller's to check."""
+        topics = tuple(topics)
+        async with self._changing():
+            if name in self._shares:
+                raise ShareExists(name)
+            if not topics:
+                raise TopicsMissing(f"share '{name}'")
+            _refuse_repeated(topics, "shared")
+            return await self._put(Share(name, topics, created_ms=now_ms))
+
+    @property
+    def grants(self) -> Mapping[str, Grant]:
+        """By `Grant.id`, revoked ones included."""
+        return MappingProxyType(self._grants)
+
+    async def create_grant(self, grant: Grant, now_ms: int) -> Grant:
+        """A new grant, in the place of a revoked or ended one.
+
+        Raises ShareAbsent, PeerAbsent, PeerRevoked, PeerNotActive, GrantExists, IllegalTerms.
+        """
+        async with self._changing():
+            self.share(grant.share)
+            self._active(grant.peer)
+            _check_terms(grant, now_ms)
+            known = self._grants.get(grant.id)
+            if known is not None and known.state is GrantState.ACTIVE and not _ended(known, now_ms):
+                raise GrantExists(grant.share, grant.peer)
+            return await self._put(grant)
+
+    async def revoke_grant(self, share: str, peer: str) -> Grant:
+        """Raises GrantAbsent. A revoked grant stays as it is."""
+        async with self._changing():
+            grant = _found(self._grants, f"{share}@{peer}", GrantAbsent)
+            if grant.state is GrantState.REVOKED:
+                return grant
+            return await self._put(replace(grant, state=GrantState.REVOKED))
+
+    # Subscriptions
+
+    @property
+    def subscriptions(self) -> Mapping[SubscriptionName, Subscription]:
+        return MappingProxyType(self._subscriptions)
+
+    def subscription(self, name: str) -> Subscription:
+        """Raises SubscriptionAbsent."""
+        return _found(self._subscriptions, name, SubscriptionAbsent)
+
+    def check_subscription(self, subscription: Subscription) -> None:
+        """What `subscribe` checks, without changing anything; raises what it raises."""
+        if subscription.name in self._subscriptions:
+            raise SubscriptionExists(subscription.name)
+        self._active(subscription.peer)
+        if not subscription.topics:
+            raise TopicsMissing(f"subscription '{subscription.name}'")
+        _refuse_repeated([each.source_topic for each in subscription.topics], "source")
+        _refuse_repeated([each.destination_topic for each in subscription.topics], "destination")
+        for mapping in subscription.topics:
+            for other in self._subscriptions.values():
+                if any(each.destination_topic == mapping.destination_topic for each in other.topics):
+                    raise DestinationTaken(mapping.destination_topic, other.name)
+
+    async def subscribe(self, subscription: Subscription) -> Subscription:
+        """Raises SubscriptionExists, PeerAbsent, PeerRevoked, PeerNotActive, TopicsMissing, TopicRepeated,
+        DestinationTaken.
+        """
+        async with self._changing():
+            self.check_subscription(subscription)
+            # What a deletion that was interrupted, or a lane that ended late, left of an earlier one of this name.
+            await self._clear_lanes(subscription.name)
+            return await self._put(subscription)
+
+    async def pause_subscription(self, name: str) -> Subscription:
+        return await self._set_subscription_state(name, SubscriptionState.PAUSED)
+
+    async def resume_subscription(self, name: str) -> Subscription:
+        return await self._set_subscription_state(name, SubscriptionState.ACTIVE)
+
+    async def _set_subscription_state(self, name: str, state: SubscriptionState) -> Subscription:
+        """Raises SubscriptionAbsent. Also announced where nothing changes: resuming restarts what stands still."""
+        async with self._changing():
+            return await self._put(replace(self.subscription(name), state=state))
+
+    async def delete_subscription(self, name: str) -> None:
+        """The subscription and its lanes' state; the destination topics stay. Raises SubscriptionAbsent."""
+        async with self._changing():
+            await self._remove(self.subscription(name))
+            await self._clear_lanes(name)
+
+    async def _clear_lanes(self, name: str) -> None:
+        stored = await self._lanes.load(f"lane/{name}/")
+        if stored:
+            await self._lanes.put(dict.fromkeys(stored))
+
+    # Changing
+
+    @asynccontextmanager
+    async def _changing(self) -> AsyncIterator[None]:
+        """One change at a time, upon a state that is known (B)."""
+        async with self._lock:
+            if self._doubtful:
+                await self._load()
+            yield
+
+    async def _load(self) -> None:
+        entries: list[Entry] = []
+        for kind in _KINDS:
+            stored = await self._control.load(f"{kind}/")
+            entries += [decode(key, stored[key]) for key in sorted(stored)]
+        self._peers, self._shares, self._grants, self._subscriptions = {}, {}, {}, {}
+        for entry in entries:
+            self._apply(entry)
+        self._doubtful = False
+        self._announce()
+
+    async def _put(self, entry: _E) -> _E:
+        await self._durable({key_of(entry): encode(entry)})
+        self._apply(entry)
+        self._announce()
+        return entry
+
+    async def _remove(self, entry: Peer | Subscription) -> None:
+        await self._durable({key_of(entry): None})
+        if isinstance(entry, Peer):
+            del self._peers[entry.org]
+        else:
+            del self._subscriptions[entry.name]
+        self._announce()
+
+    async def _durable(self, entries: Mapping[str, bytes | None]) -> None:
+        self._doubtful = True
+        await self._control.put(entries)
+        self._doubtful = False
+
+    def _apply(self, entry: Entry) -> None:
+        match entry:
+            case Peer():
+                self._peers[entry.org] = entry
+            case Share():
+                self._shares[entry.name] = entry
+            case Grant():
+                self._grants[entry.id] = entry
+            case Subscription():
+                self._subscriptions[entry.name] = entry
+
+    def _announce(self) -> None:
+        self.version += 1
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+
+def _found(mapping: Mapping[_K, _V], name: str, absent: Callable[[str, str], MeshError]) -> _V:
+    found = mapping.get(cast(_K, name))  # ids are strings with a checked form: they hash and compare as such
+    if found is None:
+        raise absent(name[:300], nearest(name, mapping))
+    return found
+
+
+def _refuse_repeated(topics: Iterable[TopicName], side: str) -> None:
+    seen: set[str] = set()
+    for topic in topics:
+        if topic in seen:
+            raise TopicRepeated(topic, side)
+        seen.add(topic)
+
+
+def _check_terms(grant: Grant, now_ms: int) -> None:
+    if grant.end_ms is not None and grant.end_ms <= grant.start_ms:
+        raise IllegalTerms("it would end before it begins")
+    if _ended(grant, now_ms):
+        raise IllegalTerms("its end has passed")
+
+
+def _ended(grant: Grant, now_ms: int) -> bool:
+    return grant.end_ms is not None and grant.end_ms <= now_ms

@@ -1,0 +1,167 @@
+"""How control objects are stored: one JSON value each, with a format number, decoded strictly.
+
+A. What is decoded is a legal value and fits its key; anything else is RegistryEntryDamaged, never a default.
+B. A field that this version does not know is refused: to drop it silently would widen a grant.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
+
+from gateway.peer import Peer
+from gateway.registry_errors import RegistryEntryDamaged
+from mesh.errors import MeshError
+from mesh.ids import OrgId, ShareName, SubscriptionName, TopicName
+from mesh.shares import (
+    Grant,
+    GrantState,
+    OnForeignWrite,
+    PeerState,
+    Share,
+    StartAt,
+    Subscription,
+    SubscriptionState,
+    TopicMapping,
+)
+from mesh.trust.bundle import Bundle, check_bundle
+
+Entry: TypeAlias = Peer | Share | Grant | Subscription
+
+
+class _Stored(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    format: Literal[1]
+
+
+class _StoredPeer(_Stored):
+    bundle: dict[str, Any]
+    addresses: tuple[str, ...]
+    state: PeerState
+    added_ms: NonNegativeInt
+
+    def value(self) -> Peer:
+        bundle = Bundle.from_document(self.bundle)
+        check_bundle(bundle)
+        return Peer(bundle, self.addresses, self.state, self.added_ms)
+
+
+class _StoredShare(_Stored):
+    name: str
+    topics: tuple[str, ...]
+    version: int
+    created_ms: NonNegativeInt
+
+    def value(self) -> Share:
+        return Share(ShareName(self.name), tuple(map(TopicName, self.topics)), self.version, self.created_ms)
+
+
+class _StoredGrant(_Stored):
+    share: str
+    peer: str
+    start_ms: NonNegativeInt
+    end_ms: NonNegativeInt | None
+    state: GrantState
+
+    def value(self) -> Grant:
+        return Grant(ShareName(self.share), OrgId(self.peer), self.start_ms, self.end_ms, self.state)
+
+
+class _StoredSubscription(_Stored):
+    name: str
+    peer: str
+    share: str
+    topics: tuple[tuple[str, str], ...]
+    start: str
+    state: SubscriptionState
+    on_foreign_write: OnForeignWrite
+
+    def value(self) -> Subscription:
+        return Subscription(
+            SubscriptionName(self.name),
+            OrgId(self.peer),
+            ShareName(self.share),
+            tuple(TopicMapping(TopicName(source), TopicName(destination)) for source, destination in self.topics),
+            StartAt.parse(self.start),
+            self.state,
+            self.on_foreign_write,
+        )
+
+
+_KINDS: dict[str, type[_StoredPeer | _StoredShare | _StoredGrant | _StoredSubscription]] = {
+    "peer": _StoredPeer,
+    "share": _StoredShare,
+    "grant": _StoredGrant,
+    "subscription": _StoredSubscription,
+}
+
+
+def key_of(entry: Entry) -> str:
+    match entry:
+        case Peer():
+            return f"peer/{entry.org}"
+        case Share():
+            return f"share/{entry.name}"
+        case Grant():
+            return f"grant/{entry.id}"
+        case Subscription():
+            return f"subscription/{entry.name}"
+
+
+def encode(entry: Entry) -> bytes:
+    return _stored(entry).model_dump_json().encode()
+
+
+def _stored(entry: Entry) -> _Stored:
+    match entry:
+        case Peer():
+            return _StoredPeer(
+                format=1,
+                bundle=entry.bundle.document(),
+                addresses=entry.addresses,
+                state=entry.state,
+                added_ms=entry.added_ms,
+            )
+        case Share():
+            return _StoredShare(
+                format=1, name=entry.name, topics=entry.topics, version=entry.version, created_ms=entry.created_ms
+            )
+        case Grant():
+            return _StoredGrant(
+                format=1,
+                share=entry.share,
+                peer=entry.peer,
+                start_ms=entry.start_ms,
+                end_ms=entry.end_ms,
+                state=entry.state,
+            )
+        case Subscription():
+            return _StoredSubscription(
+                format=1,
+                name=entry.name,
+                peer=entry.peer,
+                share=entry.share,
+                topics=tuple((each.source_topic, each.destination_topic) for each in entry.topics),
+                start=str(entry.start),
+                state=entry.state,
+                on_foreign_write=entry.on_foreign_write,
+            )
+
+
+def decode(key: str, data: bytes) -> Entry:
+    """The entry under `key`. Raises RegistryEntryDamaged, naming the key."""
+    kind = _KINDS.get(key.partition("/")[0])
+    if kind is None:
+        raise RegistryEntryDamaged(key, "its kind is not known")
+    try:
+        entry: Entry = kind.model_validate_json(data, strict=True).value()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise RegistryEntryDamaged(key, f"{where}: {first['msg']}" if where else first["msg"]) from error
+    except MeshError as error:
+        raise RegistryEntryDamaged(key, str(error)) from error
+    if key_of(entry) != key:
+        raise RegistryEntryDamaged(key, f"it holds {key_of(entry)!r}")
+    return entry

@@ -1,0 +1,330 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+
+import pytest
+
+from gateway.registry import Registry
+from gateway.registry_codec import decode, encode, key_of
+from gateway.registry_errors import (
+    DestinationTaken,
+    GrantAbsent,
+    GrantExists,
+    IllegalTerms,
+    PeerAbsent,
+    PeerExists,
+    PeerInUse,
+    PeerNotActive,
+    PeerRevoked,
+    RegistryEntryDamaged,
+    ShareAbsent,
+    ShareExists,
+    SubscriptionAbsent,
+    SubscriptionExists,
+    TopicRepeated,
+    TopicsMissing,
+)
+from mesh.errors import MeshError
+from mesh.ids import OrgId, ShareName, SubscriptionName, TopicName
+from mesh.policy import Reason, Request
+from mesh.shares import (
+    Grant,
+    GrantState,
+    OnForeignWrite,
+    PeerState,
+    Share,
+    StartAt,
+    Subscription,
+    SubscriptionState,
+    TopicMapping,
+)
+from tests.support.control import NOW_MS, MemoryStore, peer_of
+
+GLOBEX, INITECH = OrgId("globex.example"), OrgId("initech.example")
+FLIGHTS = ShareName("flights")
+DEPARTURES, ARRIVALS = TopicName("departures"), TopicName("arrivals")
+GRANT = Grant(FLIGHTS, GLOBEX)
+
+
+def subscription(name: str = "flights", *pairs: tuple[str, str]) -> Subscription:
+    mappings = tuple(
+        TopicMapping(TopicName(source), TopicName(to)) for source, to in pairs or (("departures", "copy"),)
+    )
+    return Subscription(SubscriptionName(name), GLOBEX, FLIGHTS, mappings)
+
+
+class Setup:
+    """A registry with an active peer, over stores in memory."""
+
+    def __init__(self) -> None:
+        self.control, self.lanes = MemoryStore(), MemoryStore()
+
+    async def open(self) -> Registry:
+        return await Registry.open(self.control, self.lanes)
+
+    async def with_peer(self) -> Registry:
+        registry = await self.open()
+        await registry.add_peer(peer_of(GLOBEX))
+        return registry
+
+
+@pytest.fixture
+def setup() -> Setup:
+    return Setup()
+
+
+async def test_what_was_changed_is_there_after_a_restart(setup: Setup) -> None:
+    registry = await setup.with_peer()
+    await registry.create_share(FLIGHTS, [DEPARTURES, ARRIVALS], NOW_MS)
+    await registry.create_grant(replace(GRANT, end_ms=NOW_MS + 1), NOW_MS)
+    await registry.subscribe(
+        replace(subscription(), start=StartAt("offset", 7), on_foreign_write=OnForeignWrite.REPORT)
+    )
+    await registry.pause_subscription("flights")
+    again = await setup.open()
+    assert (again.peers, again.shares) == (registry.peers, registry.shares)
+    assert (again.grants, again.subscriptions) == (registry.grants, registry.subscriptions)
+    assert repr(again).endswith("1 peers, 1 shares, 1 grants, 1 subscriptions>")
+
+
+async def test_a_change_that_was_not_stored_is_not_seen(setup: Setup) -> None:
+    registry = await setup.open()
+    setup.control.failure = OSError("disk")
+    with pytest.raises(OSError, match="disk"):
+        await registry.create_share(FLIGHTS, [DEPARTURES], NOW_MS)
+    assert registry.shares == {}
+    assert await registry.create_share(FLIGHTS, [DEPARTURES], NOW_MS)
+
+
+async def test_a_put_whose_outcome_is_unknown_is_asked_of_the_store_before_the_next_change(setup: Setup) -> None:
+    registry = await setup.open()
+    setup.control.failure, setup.control.stores = asyncio.CancelledError(), True
+    with pytest.raises(asyncio.CancelledError):
+        await registry.create_share(FLIGHTS, [DEPARTURES], NOW_MS)
+    with pytest.raises(ShareExists):
+        await registry.create_share(FLIGHTS, [DEPARTURES], NOW_MS)
+
+
+async def test_each_change_wakes_the_watchers(setup: Setup) -> None:
+    registry = await setup.open()
+    before = registry.version
+    async with asyncio.TaskGroup() as tasks:
+        watcher = tasks.create_task(registry.wait_changed(before))
+        await asyncio.sleep(0)
+        assert not watcher.done()
+        await registry.create_share(FLIGHTS, [DEPARTURES], NOW_MS)
+    assert watcher.result() == registry.version == before + 1
+    assert await registry.wait_changed(before) == registry.version
+
+
+async def test_it_decides_by_the_present_state(setup: Setup) -> None:
+    registry = await setup.with_peer()
+    await registry.create_share(FLIGHTS, [DEPARTURES], NOW_MS)
+    await registry.create_grant(GRANT, NOW_MS)
+    request = Request(GLOBEX, FLIGHTS, DEPARTURES, 0)
+    assert registry.decide(request, NOW_MS).allowed
+    await registry.set_peer_state(GLOBEX, PeerState.SUSPENDED)
+    assert registry.decide(request, NOW_MS).reason is Reason.PEER_SUSPENDED
+    await registry.set_peer_state(GLOBEX, PeerState.ACTIVE)
+    await registry.revoke_grant(FLIGHTS, GLOBEX)
+    assert registry.decide(request, NOW_MS).reason is Reason.GRANT_REVOKED
+
+
+async def test_a_revoked_peer_stays_revoked(setup: Setup) -> None:
+    registry = await setup.with_peer()
+    await registry.set_peer_state(GLOBEX, PeerState.REVOKED)
+    assert (await registry.set_peer_state(GLOBEX, PeerState.REVOKED)).state is PeerState.REVOKED
+    for change in (
+        registry.set_peer_state(GLOBEX, PeerState.ACTIVE),
+        registry.set_peer_state(GLOBEX, PeerState.SUSPENDED),
+        registry.set_peer_addresses(GLOBEX, ["a.example:1"]),
+        registry.remove_peer(GLOBEX),
+        registry.add_peer(peer_of(GLOBEX)),
+    ):
+        with pytest.raises(PeerRevoked, match="stays revoked"):
+            await change
+    assert (await setup.open()).peer(GLOBEX).state is PeerState.REVOKED
+
+
+async def test_a_peer_is_added_once_and_removed_only_when_unused(setup: Setup) -> None:
+    registry = await setup.with_peer()
+    with pytest.raises(PeerExists, match=r"'globex\.example' is known already"):
+        await registry.add_peer(peer_of(GLOBEX))
+    await registry.create_share(FLIGHTS, [DEPARTURES], NOW_MS)
+    await registry.create_grant(GRANT, NOW_MS)
+    await registry.subscribe(subscription())
+    with pytest.raises(PeerInUse, match=r"grant flights@globex\.example, subscription flights"):
+        await registry.remove_peer(GLOBEX)
+    await registry.revoke_grant(FLIGHTS, GLOBEX)
+    await registry.delete_subscription("flights")
+    assert (await registry.set_peer_addresses(GLOBEX, ["a.example:1"])).addresses == ("a.example:1",)
+    await registry.remove_peer(GLOBEX)
+    assert (await setup.open()).peers == {}
+
+
+async def test_what_is_absent_is_refused_with_the_nearest_name(setup: Setup) -> None:
+    registry = await setup.with_peer()
+    await registry.create_share(FLIGHTS, [DEPARTURES], NOW_MS)
+    await registry.create_grant(GRANT, NOW_MS)
+    await registry.subscribe(subscription())
+    with pytest.raises(PeerAbsent) as peer:
+        registry.peer("globexx.example")
+    assert str(peer.value) == "peer 'globexx.example' is not known"
+    assert peer.value.remedy == "did you mean 'globex.example'? list what there is with: mesh peer list"
+    with pytest.raises(ShareAbsent, match="does not exist") as share:
+        registry.share("flight")
+    assert share.value.nearest == "flights"
+    with pytest.raises(GrantAbsent) as grant:
+        await registry.revoke_grant("flight", GLOBEX)
+    assert grant.value.nearest == GRANT.id
+    with pytest.raises(SubscriptionAbsent) as absent:
+        await registry.pause_subscription("zzz")
+    assert absent.value.remedy == "list what there is with: mesh subscription list"
+
+
+async def test_a_share_needs_a_new_name_and_distinct_topics(setup: Setup) -> None:
+    registry = await setup.open()
+    with pytest.raises(TopicsMissing, match="share 'flights' names no topic"):
+        await registry.create_share(FLIGHTS, [], NOW_MS)
+    with pytest.raises(TopicRepeated, match="shared topic 'departures' is named twice"):
+        await registry.create_share(FLIGHTS, [DEPARTURES, DEPARTURES], NOW_MS)
+    assert await registry.create_share(FLIGHTS, [DEPARTURES], NOW_MS) == Share(FLIGHTS, (DEPARTURES,), 1, NOW_MS)
+    with pytest.raises(ShareExists):
+        await registry.create_share(FLIGHTS, [ARRIVALS], NOW_MS)
+
+
+async def test_a_grant_needs_a_share_an_active_peer_and_terms_that_can_hold(setup: Setup) -> None:
+    registry = await setup.with_peer()
+    with pytest.raises(ShareAbsent):
+        await registry.create_grant(GRANT, NOW_MS)
+    await registry.create_share(FLIGHTS, [DEPARTURES], NOW_MS)
+    with pytest.raises(PeerAbsent):
+        await registry.create_grant(Grant(FLIGHTS, INITECH), NOW_MS)
+    with pytest.raises(IllegalTerms, match="end before it begins"):
+        await registry.create_grant(replace(GRANT, start_ms=NOW_MS + 2, end_ms=NOW_MS + 2), NOW_MS)
+    with pytest.raises(IllegalTerms, match="has passed"):
+        await registry.create_grant(replace(GRANT, end_ms=NOW_MS), NOW_MS)
+    await registry.set_peer_state(GLOBEX, PeerState.SUSPENDED)
+    with pytest.raises(PeerNotActive, match="is suspended, not active"):
+        await registry.create_grant(GRANT, NOW_MS)
+
+
+async def test_a_grant_is_made_anew_only_after_it_was_revoked_or_ended(setup: Setup) -> None:
+    registry = await setup.with_peer()
+    await registry.create_share(FLIGHTS, [DEPARTURES], NOW_MS)
+    await registry.create_grant(replace(GRANT, end_ms=NOW_MS + 1), NOW_MS)
+    with pytest.raises(GrantExists, match=r"granted to globex\.example already"):
+        await registry.create_grant(GRANT, NOW_MS)
+    assert await registry.create_grant(GRANT, NOW_MS + 1) == GRANT
+    revoked = await registry.revoke_grant(FLIGHTS, GLOBEX)
+    assert revoked.state is GrantState.REVOKED
+    assert await registry.revoke_grant(FLIGHTS, GLOBEX) == revoked
+    assert await registry.create_grant(GRANT, NOW_MS) == GRANT
+
+
+async def test_one_destination_topic_has_one_writer(setup: Setup) -> None:
+    registry = await setup.with_peer()
+    await registry.subscribe(subscription("first", ("departures", "copy")))
+    with pytest.raises(DestinationTaken, match="'copy' is the destination of subscription 'first'"):
+        await registry.subscribe(subscription("second", ("arrivals", "copy")))
+    with pytest.raises(TopicRepeated, match="destination topic 'b' is named twice"):
+        await registry.subscribe(subscription("second", ("x", "b"), ("y", "b")))
+    with pytest.raises(TopicRepeated, match="source topic 'x' is named twice"):
+        await registry.subscribe(subscription("second", ("x", "a"), ("x", "b")))
+    with pytest.raises(SubscriptionExists):
+        await registry.subscribe(subscription("first", ("x", "y")))
+
+
+async def test_a_subscription_needs_topics_and_an_active_peer(setup: Setup) -> None:
+    registry = await setup.open()
+    with pytest.raises(PeerAbsent):
+        await registry.subscribe(subscription())
+    await registry.add_peer(peer_of(GLOBEX))
+    with pytest.raises(TopicsMissing):
+        await registry.subscribe(replace(subscription(), topics=()))
+    await registry.set_peer_state(GLOBEX, PeerState.REVOKED)
+    with pytest.raises(PeerRevoked):
+        await registry.subscribe(subscription())
+
+
+async def test_pause_and_resume(setup: Setup) -> None:
+    registry = await setup.with_peer()
+    await registry.subscribe(subscription())
+    assert (await registry.pause_subscription("flights")).state is SubscriptionState.PAUSED
+    assert (await registry.resume_subscription("flights")).state is SubscriptionState.ACTIVE
+    before = registry.version
+    await registry.resume_subscription("flights")
+    assert registry.version > before
+
+
+async def test_deleting_a_subscription_takes_its_lanes_state_and_no_other(setup: Setup) -> None:
+    registry = await setup.with_peer()
+    await registry.subscribe(subscription())
+    other = "lane/flights-2/departures/0/checkpoint"
+    setup.lanes.entries = {"lane/flights/departures/0/checkpoint": b"x", "lane/flights/arrivals/0/checkpoint": b"x"}
+    setup.lanes.entries[other] = b"y"
+    await registry.delete_subscription("flights")
+    assert setup.lanes.entries == {other: b"y"}
+    assert (await setup.open()).subscriptions == {}
+
+
+async def test_a_new_subscription_inherits_nothing_from_an_interrupted_deletion(setup: Setup) -> None:
+    registry = await setup.with_peer()
+    await registry.subscribe(subscription())
+    setup.lanes.entries = {"lane/flights/departures/0/checkpoint": b"x"}
+    setup.lanes.failure = asyncio.CancelledError()
+    with pytest.raises(asyncio.CancelledError):
+        await registry.delete_subscription("flights")
+    assert setup.lanes.entries
+    await registry.subscribe(subscription())
+    assert setup.lanes.entries == {}
+
+
+ENTRIES = [peer_of(GLOBEX), Share(FLIGHTS, (DEPARTURES,)), GRANT, subscription()]
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: type(entry).__name__)
+def test_a_damaged_value_is_refused_with_its_key(entry: object) -> None:
+    key, data = key_of(entry), encode(entry)  # type: ignore[arg-type]
+    assert decode(key, data) == entry
+    document = json.loads(data)
+    damaged = [data[:-1], b"", b"[]", b"\xff", json.dumps(document | {"format": 2}).encode()]
+    damaged.append(json.dumps(document | {"colour": 1}).encode())
+    damaged += [json.dumps({k: v for k, v in document.items() if k != left_out}).encode() for left_out in document]
+    damaged += [json.dumps(document | {name: {"a": 1}}).encode() for name in document]
+    for value in damaged:
+        with pytest.raises(RegistryEntryDamaged) as raised:
+            decode(key, value)
+        assert raised.value.key == key
+        assert key in str(raised.value)
+
+
+def test_a_value_under_the_key_of_another_is_refused() -> None:
+    with pytest.raises(RegistryEntryDamaged, match="it holds 'share/flights'"):
+        decode("share/fares", encode(ENTRIES[1]))  # type: ignore[arg-type]
+    with pytest.raises(RegistryEntryDamaged, match="kind is not known"):
+        decode("party/x", b"{}")
+
+
+async def test_a_damaged_store_is_not_opened(setup: Setup) -> None:
+    setup.control.entries["share/flights"] = b"{}"
+    with pytest.raises(RegistryEntryDamaged, match="share/flights"):
+        await setup.open()
+
+
+def test_every_refusal_has_a_code_and_a_remedy() -> None:
+    samples: list[MeshError] = [
+        PeerAbsent("a"),
+        GrantExists("s", "p"),
+        PeerNotActive("p", "suspended"),
+        PeerInUse("p", "grant"),
+        IllegalTerms("why"),
+        DestinationTaken("t", "s"),
+        RegistryEntryDamaged("k", "why"),
+    ]
+    for error in samples:
+        assert error.code
+        assert error.remedy
+        assert "{" not in str(error) + error.remedy
