@@ -12,7 +12,7 @@ from mesh.errors import CallerError, MeshError, NetworkError, OperatorError, Pee
 class TokenRefused(CallerError):
     code: ClassVar[str] = "token-refused"
     sentence: ClassVar[str] = "the request carries no valid admin token"
-    hint: ClassVar[str] = "send the content of the state directory's admin-token file as 'Authorization: Bearer …'"
+    hint: ClassVar[str] = "send the content of the state directory's admin.token file as 'Authorization: Bearer …'"
     status: ClassVar[int] = 401
 
 

@@ -21,7 +21,7 @@ class LineWriter:
 
     def __init__(self, request: web.Request) -> None:
         self._request = request
-        self._response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        self.response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         self._started = False
 
     def __repr__(self) -> str:
@@ -37,12 +37,12 @@ class LineWriter:
             raise ConnectionResetError("the client has gone")
         await self.start()
         if block:
-            await self._response.write(block)
+            await self.response.write(block)
 
     async def start(self) -> None:
         if not self._started:
             self._started = True
-            await self._response.prepare(self._request)
+            await self.response.prepare(self._request)
 
     async def fail(self, error: Exception) -> web.StreamResponse:
         """End with `error`: raised again where nothing was sent, so that it gets its status, else a last line."""
@@ -53,8 +53,8 @@ class LineWriter:
 
     async def finish(self) -> web.StreamResponse:
         await self.start()
-        await self._response.write_eof()
-        return self._response
+        await self.response.write_eof()
+        return self.response
 
 
 async def respond_lines(request: web.Request, stream: AsyncIterator[Mapping[str, object]]) -> web.StreamResponse:
@@ -64,7 +64,7 @@ async def respond_lines(request: web.Request, stream: AsyncIterator[Mapping[str,
         async for value in stream:
             await writer.send(value)
     except ConnectionResetError:
-        return writer._response
+        return writer.response
     except Exception as error:
         return await writer.fail(error)
     finally:

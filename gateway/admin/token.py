@@ -15,7 +15,8 @@ from typing import ClassVar
 
 from mesh.errors import OperatorError
 
-TOKEN_NAME = "admin-token"
+TOKEN_NAME = "admin.token"
+"""In the state directory."""
 MAX_TOKENS = 2
 
 
@@ -30,10 +31,10 @@ class TokenFileUnsafe(OperatorError):
 
 
 class TokenFile:
-    """The valid tokens of `<state>/admin-token`, created with one random token if absent. Call it for the tokens."""
+    """The valid tokens of the file at `path`, created with one random token if absent. Call it for the tokens."""
 
-    def __init__(self, state_dir: Path) -> None:
-        self.path = state_dir / TOKEN_NAME
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self._seen: tuple[int, int] | None = None
         self._tokens: tuple[str, ...] = ()
         create(self.path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import select
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,9 +17,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from gateway.admin.token import TOKEN_NAME
+from gateway.config import load_config
 from gateway.ports_file import read_ports
 
-TOKEN_NAME = "admin-token"
 TIMEOUT_S = 60.0
 # Large enough that system calls vanish beside the parsing, small enough that a refusal is noticed soon.
 BLOCK_BYTES = 256 * 1024
@@ -44,11 +46,6 @@ def not_running(where: object, why: str) -> AdminError:
     )
 
 
-def state_dir(config: Path) -> Path:
-    """The state directory of the gateway configured by `config`."""
-    return config.parent / "state"
-
-
 @dataclass(frozen=True, slots=True)
 class AdminClient:
     address: str
@@ -58,22 +55,30 @@ class AdminClient:
 
     @classmethod
     def of_config(cls, config: Path) -> AdminClient:
-        """The client of the gateway that runs with `config`. Raises AdminError where its files are not there."""
+        """The client of the gateway that runs with `config`. Raises AdminError where its files are not there.
+
+        MESH_ADMIN (host:port), MESH_ADMIN_TOKEN and MESH_ADMIN_TOKEN_FILE stand in for what the files say.
+        """
+        address = os.environ.get("MESH_ADMIN", "")
+        token = os.environ.get("MESH_ADMIN_TOKEN", "")
+        if address and token:
+            return cls(address, token, address)
         if not config.is_file():
             raise AdminError(
                 "config-absent",
                 f"there is no configuration file {config}",
                 "name it with --config FILE or --dir DIR, or make one with: mesh init",
             )
-        state = state_dir(config)
-        ports = read_ports(state)
+        settings = load_config(config)
+        ports = read_ports(settings.state_dir)
         if ports is None:
             raise not_running(config, "it has not written its ports")
+        token_path = Path(os.environ.get("MESH_ADMIN_TOKEN_FILE") or settings.state_dir / TOKEN_NAME)
         try:
-            token = (state / TOKEN_NAME).read_text().split()[0]
+            token = token or token_path.read_text().split()[0]
         except (OSError, IndexError) as error:
-            raise not_running(config, f"its token cannot be read ({type(error).__name__})") from error
-        return cls(ports.admin, token, str(config))
+            raise not_running(config, f"its token file {token_path} cannot be read") from error
+        return cls(address or ports.admin, token, str(config))
 
     def get(self, path: str, **params: object) -> Any:
         """The JSON answer. `path` begins with `/v1/`; params that are None are left out."""
@@ -96,15 +101,43 @@ class AdminClient:
         The server answers after the body, or early with a refusal: then the rest of the body is not sent. A value
         of the form {"error": {…}} ends the stream as AdminError.
         """
+        for line in self._lines(method, path, body_lines, params):
+            value = json.loads(line)
+            if isinstance(value, dict) and isinstance(value.get("error"), dict):
+                raise _error_of(value["error"])
+            yield value
+
+    def stream_blocks(self, method: str, path: str, **params: object) -> Iterator[bytes]:
+        """As `stream`, but whole lines as they are, many at once: for output that is only passed on."""
+        rest = b""
+        for block in self._blocks(method, path, None, params):
+            whole, newline, rest = (rest + block).rpartition(b"\n")
+            if not newline:
+                continue
+            *before, last = whole.rsplit(b"\n", 1)
+            if last.startswith(b'{"error":'):
+                if before:
+                    yield before[0] + newline
+                raise _error_of(json.loads(last)["error"])
+            yield whole + newline
+
+    def _lines(
+        self, method: str, path: str, body_lines: Iterable[object] | None, params: dict[str, object]
+    ) -> Iterator[bytes]:
+        rest = b""
+        for block in self._blocks(method, path, body_lines, params):
+            *lines, rest = (rest + block).split(b"\n")
+            yield from lines
+
+    def _blocks(
+        self, method: str, path: str, body_lines: Iterable[object] | None, params: dict[str, object]
+    ) -> Iterator[bytes]:
         with self._connection(timeout_s=None) as connection:
             response = self._send(connection, method, _with_query(path, params), body_lines)
             if response.status >= 400:
                 raise _refusal(response.status, self._read(response))
-            while line := self._line(response):
-                value = json.loads(line)
-                if isinstance(value, dict) and isinstance(value.get("error"), dict):
-                    raise _error_of(value["error"])
-                yield value
+            while block := self._read1(response):
+                yield block
 
     def _call(self, method: str, path: str, body: object) -> Any:
         with self._connection(self.timeout_s) as connection:
@@ -154,9 +187,10 @@ class AdminClient:
         except (OSError, HTTPException) as error:
             raise self._unreachable(error) from error
 
-    def _line(self, response: HTTPResponse) -> bytes:
+    def _read1(self, response: HTTPResponse) -> bytes:
+        """What has arrived, empty at the end."""
         try:
-            return response.readline()
+            return response.read1(BLOCK_BYTES)
         except (OSError, HTTPException) as error:
             raise self._unreachable(error) from error
 
@@ -176,11 +210,15 @@ def _text(value: object) -> str:
 
 
 def _send_chunks(connection: HTTPConnection, body_lines: Iterable[object]) -> None:
-    """Send the body in blocks; stop where the server has answered already: it answers early only to refuse."""
+    """Send the body in blocks, at once where an empty one comes.
+
+    Stops where the server has answered already: it answers early only to refuse.
+    """
     pending = bytearray()
     for item in body_lines:
         pending += item if isinstance(item, bytes | bytearray) else json.dumps(item).encode() + b"\n"
-        if len(pending) >= BLOCK_BYTES and not _flush(connection, pending):
+        # an empty block says that the input pauses
+        if (len(pending) >= BLOCK_BYTES or (pending and not item)) and not _flush(connection, pending):
             return
     if pending and not _flush(connection, pending):
         return

@@ -1,7 +1,7 @@
 """Where the gateway is that a command speaks to: `--config FILE`, `--dir DIR`, MESH_CONFIG, or ./mesh.toml.
 
 The root command sets the place once; every other command asks for `config_path()` or `client()`. The local
-gateway's address comes from `<state>/ports.json`, its token from `<state>/admin-token`.
+gateway's address comes from `<state>/ports.json`, its token from `<state>/admin.token`.
 """
 
 from __future__ import annotations
