@@ -1,0 +1,122 @@
+"""Digests of the visible records of one partition, page by page, from any Source.
+
+The provider answers a partner's request for digests with it; the subscriber runs it on its own copy. A digest covers
+what the mirror promises to keep: timestamp, key, value, headers in order; null and empty differ. Not covered is what
+may differ between two logs: offset, producer, batch boundaries, compression.
+
+    serialisation, big-endian: timestamp_ms int64, key length int32 (-1 null), value length int32 (-1 null),
+    header count int32; key; value; for each header: key length int32, value length int32 (-1 null), key, value
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from hashlib import blake2b
+from itertools import islice
+from operator import lt
+
+from gateway.services import DigestPage
+from gateway.verify.decoder import Batch, Record, committed, read_batches, read_records
+from gateway.verify.errors import BatchUnreadable, DigestsIllegal, LogSilent
+from mesh.ids import Partition
+from mesh.log import Fetched
+from mesh.ports import Source
+
+DIGEST_BYTES = 16
+"""Collisions by accident are out of reach (2^-64 for billions of records); nobody gains by making one."""
+
+FETCH_BYTES = 1 << 20
+_WAIT_S = 2.0
+_TRIES = 3
+_FIXED = struct.Struct(">qiii")
+_HEADER = struct.Struct(">ii")
+
+
+def digest(record: Record) -> bytes:
+    """The 16-byte digest of a record's content; the offset has no part in it."""
+    return blake2b(serialise(record), digest_size=DIGEST_BYTES).digest()
+
+
+def serialise(record: Record) -> bytes:
+    """The canonical bytes of a record: two records have the same exactly if they are the same."""
+    _, timestamp, key, value, headers = record
+    key_length = -1 if key is None else len(key)
+    value_length = -1 if value is None else len(value)
+    fixed = _FIXED.pack(timestamp, key_length, value_length, len(headers))
+    body = fixed + (key or b"") + (value or b"")
+    if not headers:
+        return body
+    parts = [body]
+    for name, content in headers:
+        parts += (_HEADER.pack(len(name), -1 if content is None else len(content)), name, content or b"")
+    return b"".join(parts)
+
+
+async def digest_page(
+    source: Source, partition: Partition, start: int, end: int, max_records: int, max_bytes: int = FETCH_BYTES
+) -> DigestPage:
+    """The first visible records of [start, end), at most `max_records`.
+
+    `next_source_offset` is where the next page begins, at most `end`; where the log ends (its last stable offset)
+    before `end`, it stays there and a page without records means that there is nothing to read yet. Raises
+    BatchUnreadable, LogSilent and what `Source.fetch` raises, OffsetOutOfRange included.
+    """
+    offsets: list[int] = []
+    digests: list[bytes] = []
+    position, silent = start, 0
+    while position < end and len(offsets) < max_records:
+        fetched = await source.fetch(partition, position, None, max_bytes, _WAIT_S)
+        stop = min(end, fetched.range.last_stable)
+        if position >= stop:
+            break
+        # Decompression, parsing and hashing take milliseconds: not on the event loop.
+        reached = await asyncio.to_thread(
+            _collect, fetched, position, stop, max_records - len(offsets), offsets, digests
+        )
+        silent = silent + 1 if reached == position else 0
+        if silent == _TRIES:
+            raise LogSilent(partition.topic, partition.number, position, fetched.range.last_stable)
+        position = reached
+    return DigestPage(offsets, digests, position)
+
+
+def _collect(fetched: Fetched, position: int, stop: int, room: int, offsets: list[int], digests: list[bytes]) -> int:
+    """Append the digests of the visible records of [position, stop) in `fetched`; where reading goes on."""
+    batches = list(read_batches(fetched.data))
+    visible = {batch.base_offset for batch in committed(batches, fetched.aborted, fetched.range.last_stable)}
+    for batch in batches:
+        if batch.base_offset in visible and batch.last_offset >= position:
+            room -= _collect_batch(batch, position, stop, room, offsets, digests)
+            if room == 0:
+                return min(stop, offsets[-1] + 1)
+    return min(stop, max(position, batches[-1].last_offset + 1)) if batches else position
+
+
+def _collect_batch(batch: Batch, position: int, stop: int, room: int, offsets: list[int], digests: list[bytes]) -> int:
+    before = len(offsets)
+    try:
+        for record in read_records(batch):
+            if position <= record[0] < stop:
+                offsets.append(record[0])
+                digests.append(blake2b(serialise(record), digest_size=DIGEST_BYTES).digest())
+                if len(offsets) - before == room:
+                    break
+    except struct.error as error:
+        raise BatchUnreadable(batch.base_offset, f"a number is out of range ({error})") from error
+    return len(offsets) - before
+
+
+def check_page(page: DigestPage, start: int, end: int) -> None:
+    """Raises DigestsIllegal unless a peer's page for [start, end) is in order, in bounds and goes on."""
+    offsets, digests, position = page
+    if len(offsets) != len(digests):
+        raise DigestsIllegal(f"{len(offsets)} offsets with {len(digests)} digests")
+    if not start < position <= end:
+        raise DigestsIllegal(f"asked for {start} to {end}, it goes on at {position}")
+    if offsets and not (start <= offsets[0] and offsets[-1] < position):
+        raise DigestsIllegal(f"offsets {offsets[0]} to {offsets[-1]} are outside {start} to {position}")
+    if not all(map(lt, offsets, islice(offsets, 1, None))):
+        raise DigestsIllegal("its offsets do not rise")
+    if set(map(len, digests)) - {DIGEST_BYTES}:
+        raise DigestsIllegal(f"a digest is not {DIGEST_BYTES} bytes long")

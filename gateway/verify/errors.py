@@ -1,0 +1,55 @@
+"""What the verifier may raise besides what the ports raise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from mesh.errors import CallerError, OperatorError, PeerError
+
+
+@dataclass(eq=False)
+class BatchUnreadable(OperatorError):
+    """A batch in a log that no reader could read."""
+
+    base_offset: int
+    why: str
+
+    code: ClassVar[str] = "batch-unreadable"
+    sentence: ClassVar[str] = "the batch at offset {base_offset} cannot be read: {why}"
+    hint: ClassVar[str] = "read the topic with another client; if that fails too, the log is damaged there"
+
+
+@dataclass(eq=False)
+class LogSilent(OperatorError):
+    """A log answers nothing where it says that it has data."""
+
+    topic: str
+    partition: int
+    offset: int
+    end: int
+
+    code: ClassVar[str] = "log-silent"
+    sentence: ClassVar[str] = "{topic}[{partition}] answers no data at offset {offset} although it ends at {end}"
+    hint: ClassVar[str] = "check the cluster, then verify again"
+    retriable: ClassVar[bool] = True
+
+
+@dataclass(eq=False)
+class DigestsIllegal(PeerError):
+    """The peer's answer to a request for digests does not follow the protocol."""
+
+    why: str
+
+    code: ClassVar[str] = "digests-illegal"
+    sentence: ClassVar[str] = "the peer's page of digests breaks the protocol: {why}"
+    hint: ClassVar[str] = "both gateways should run the same version; tell the peer's operator"
+
+
+@dataclass(eq=False)
+class NothingToVerify(CallerError):
+    subscription: str
+
+    code: ClassVar[str] = "nothing-to-verify"
+    sentence: ClassVar[str] = "subscription {subscription!r} has no lane that has begun"
+    hint: ClassVar[str] = "wait for the first records: mesh status"
