@@ -1,0 +1,54 @@
+"""`mesh gateway run`: the daemon in the foreground.
+
+Prints one JSON line with the ports in use when it is ready. Exit codes: 0 a clean end, 1 it failed or refused to
+start, 2 wrong usage; an error is three lines on stderr, never a traceback.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.cli import context
+
+app = typer.Typer(no_args_is_help=True, help="The gateway process.")
+
+
+def register(root: typer.Typer) -> None:
+    root.add_typer(app, name="gateway")
+
+
+@app.callback()
+def gateway() -> None:
+    """The gateway process."""
+
+
+@app.command()
+def run(
+    config: Annotated[Path | None, typer.Option("--config", help="The configuration file.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the configuration.")
+    ] = None,
+) -> None:
+    """Run the gateway until SIGTERM, SIGINT or POST /v1/shutdown."""
+    # the daemon's parts cost most of a second to import: no other command shall pay for them
+    import uvloop
+
+    from gateway import app as daemon
+    from gateway import logs
+    from gateway.config import load_config
+
+    flags = dict(_pair(text) for text in settings or [])
+    loaded = load_config(context.config_path(config), flags)
+    logs.configure(loaded.log.level, loaded.log.format)
+    code = uvloop.run(daemon.run(loaded))
+    raise typer.Exit(code or 0)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise typer.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--set")
+    return key, value

@@ -1,0 +1,193 @@
+"""How a status looks: pure functions from the admin API's answer to what rich prints.
+
+Narrow terminals show fewer columns, never broken words. Many lanes are summed up by topic. What stands still is told
+in full sentences below the tables, once for all lanes that share the reason.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from gateway.cli.output import STATE_STYLES, plain, styled, when
+
+Row = Mapping[str, Any]
+
+# More rows than this hide what matters; they are summed up by topic unless asked for.
+MAX_LANE_ROWS = 24
+WIDE = 110
+STATES = ("stopped", "waiting", "recovering", "catching-up", "paused", "running")
+_GAP = Text("")
+
+
+def render(status: Row, width: int, *, each_lane: bool = False) -> RenderableType:
+    """The whole status for a terminal of `width` columns."""
+    lanes: list[Row] = status["lanes"]
+    parts: list[RenderableType] = [headline(status)]
+    if lanes:
+        rows = lanes if each_lane or len(lanes) <= MAX_LANE_ROWS else by_topic(lanes)
+        parts += [_GAP, lane_table(rows, width)]
+        parts += [part for trouble in troubles(lanes) for part in (_GAP, trouble)]
+    if status["links"]:
+        parts += [_GAP, link_table(status["links"], status["now_ms"])]
+    if status["exports"]:
+        parts += [_GAP, export_table(status["exports"])]
+    if not lanes and not status["exports"]:
+        parts += [_GAP, Text("no lanes: subscribe to a peer's share with mesh subscribe, or grant one of yours")]
+    return Group(*parts)
+
+
+def headline(status: Row) -> Text:
+    lanes = status["lanes"]
+    counts = Counter(lane["state"] for lane in lanes)
+    text = Text()
+    text.append(f"{plain(status['organization'])}/{plain(status['gateway'])}", "bold")
+    text.append(f"  {_many(len(lanes), 'lane')}")
+    for index, state in enumerate(state for state in STATES if counts[state]):
+        text.append(", " if index else ": ").append(f"{counts[state]} {state}", STATE_STYLES.get(state, ""))
+    text.append(f"  {_many(len(status['links']), 'link')}  {when(status['now_ms'])[11:]}")
+    return text
+
+
+def lane_table(rows: Iterable[Row], width: int) -> Table:
+    wide = width >= WIDE
+    built = _table("lanes")
+    built.add_column("lane", overflow="fold", ratio=1 if wide else None)
+    built.add_column("state", no_wrap=True)
+    if wide:
+        built.add_column("copied to", overflow="fold")
+    for heading in ("records", "lag", "behind", "gaps"):
+        built.add_column(heading, justify="right", no_wrap=True)
+    if wide:
+        built.add_column("bytes", justify="right", no_wrap=True)
+    for lane in rows:
+        cells = [escape(plain(lane["lane"])), styled(lane["state"])]
+        if wide:
+            cells.append(escape(plain(lane["destination_topic"])))
+        cells += [count(lane["records"]), count(lane["lag_records"]), duration(lane["lag_s"]), count(lane["gaps"])]
+        if wide:
+            cells.append(size(lane["size_bytes"]))
+        built.add_row(*cells)
+    return built
+
+
+def link_table(links: Iterable[Row], now_ms: int) -> Table:
+    built = _table("links")
+    for heading in ("peer", "gateway", "role", "address"):
+        built.add_column(heading, overflow="fold")
+    built.add_column("up for", justify="right", no_wrap=True)
+    for link in links:
+        up_s = max(0.0, (now_ms - link["since_ms"]) / 1000)
+        # the peer says the organization already: of the gateway's id its own name is enough
+        names = (link["peer"], str(link["gateway"]).rpartition("/")[2], link["role"], link["address"])
+        cells = [escape(plain(name)) for name in names]
+        built.add_row(*cells, duration(up_s))
+    return built
+
+
+def export_table(exports: Iterable[Row]) -> Table:
+    built = _table("exports")
+    for heading in ("peer", "share", "topic"):
+        built.add_column(heading, overflow="fold")
+    for heading in ("partition", "acknowledged", "log end", "lag"):
+        built.add_column(heading, justify="right", no_wrap=True)
+    for export in exports:
+        acknowledged, end = _offset(export, "acknowledged"), _offset(export, "log_end")
+        lag = end - acknowledged if end is not None and acknowledged is not None else None
+        cells = [escape(plain(export.get(key))) for key in ("peer", "share", "topic", "partition")]
+        built.add_row(*cells, count(acknowledged), count(end), count(lag))
+    return built
+
+
+def troubles(lanes: Iterable[Row]) -> list[RenderableType]:
+    """A paragraph for each reason that lanes give: who, why, and what to do."""
+    sharing: dict[tuple[str, str, str, str], list[str]] = {}
+    for lane in lanes:
+        if lane["reason"]:
+            key = (lane["state"], lane["code"], lane["reason"], lane["remedy"])
+            sharing.setdefault(key, []).append(lane["lane"])
+    order = {state: index for index, state in enumerate(STATES)}
+    return [_trouble(*key, names) for key, names in sorted(sharing.items(), key=lambda item: order[item[0][0]])]
+
+
+def _trouble(state: str, code: str, reason: str, remedy: str, names: Sequence[str]) -> RenderableType:
+    title = Text()
+    title.append(state, STATE_STYLES.get(state, "bold")).append(f"  {plain(names[0])}")
+    if len(names) > 1:
+        title.append(f" and {len(names) - 1} more")
+    title.append(f"  {plain(code)}", "dim")
+    lines = Table.grid(padding=(0, 2))
+    lines.add_row("why", escape(plain(reason)))
+    if remedy:
+        lines.add_row("remedy", escape(plain(remedy)))
+    return Group(title, Padding(lines, (0, 0, 0, 2)))
+
+
+def by_topic(lanes: Iterable[Row]) -> list[Row]:
+    """One row for all lanes of a subscription's topic: sums, the worst state, the longest lag."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for lane in lanes:
+        groups.setdefault((lane["subscription"], lane["topic"]), []).append(lane)
+    return [_summed(f"{key[0]}/{key[1]} x{len(group)}", group) for key, group in groups.items()]
+
+
+def _summed(name: str, group: Sequence[Row]) -> Row:
+    known = [lane["lag_records"] for lane in group if lane["lag_records"] is not None]
+    seconds = [lane["lag_s"] for lane in group if lane["lag_s"] is not None]
+    return {
+        "lane": name,
+        "state": min((lane["state"] for lane in group), key=STATES.index),
+        "destination_topic": group[0]["destination_topic"],
+        "records": sum(lane["records"] for lane in group),
+        "lag_records": sum(known) if known else None,
+        "lag_s": max(seconds) if seconds else None,
+        "gaps": sum(lane["gaps"] for lane in group),
+        "size_bytes": sum(lane["size_bytes"] for lane in group),
+    }
+
+
+def count(number: int | None) -> str:
+    return "-" if number is None else f"{number:,}"
+
+
+def duration(seconds: float | None) -> str:
+    """`0.4 s`, `52 s`, `3 min`, `2.1 h`, `4.0 d`."""
+    if seconds is None:
+        return "-"
+    if seconds < 120:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} d"
+
+
+def size(size_bytes: int) -> str:
+    number = float(size_bytes)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:.1f} TiB"
+
+
+def _offset(export: Row, name: str) -> int | None:
+    """An export's offset by its name, with or without `_offset`; -1 is unknown."""
+    value = export.get(name, export.get(f"{name}_offset"))
+    return value if isinstance(value, int) and value >= 0 else None
+
+
+def _table(title: str) -> Table:
+    return Table(
+        box=None, pad_edge=False, header_style="bold", title=title, title_justify="left", title_style="bold underline"
+    )
+
+
+def _many(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

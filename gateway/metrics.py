@@ -1,0 +1,143 @@
+"""The gateway's Prometheus metrics: one object, its own registry, no globals.
+
+Counters are raised by whoever sees the event; what a status knows already (lags, states, links) is read when somebody
+scrapes, so that it is never stale. Labels name peers, shares and lanes; record keys and values never appear. Every
+name here stands in docs/reference/metrics.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from gateway.services import LinkStatus
+from mesh.lanes.status import LaneState, LaneStatus
+
+PREFIX = "mesh_"
+LANE = ("peer", "subscription", "topic", "partition")
+LANE_GAUGES = {
+    "mesh_lane_lag_records": "Source offsets between the lane's position and the last stable offset.",
+    "mesh_lane_lag_seconds": "Age of the newest record copied, 0 where nothing waits.",
+    "mesh_lane_records": "Visible records copied since the lane began.",
+    "mesh_lane_gaps": "Gaps in the lane's ledger.",
+    "mesh_lane_foreign_writes": "Writes of others that the lane found in its destination partition.",
+    "mesh_lane_state": "1 for the state that the lane is in, 0 for the others.",
+}
+LINK_GAUGE = ("mesh_links_up", "Live links to the peer.")
+
+
+class Metrics:
+    """Made once by the gateway. `observe` names where the state comes from, `render` is the scrape."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._collector = _StatusCollector()
+        self.registry.register(self._collector)
+        self.records = self._counter("records", "Records mirrored.", "peer", "share", "direction")
+        self.bytes = self._counter("bytes", "Bytes of record batches mirrored.", "peer", "share", "direction")
+        self.appends = self._counter("appends", "Batches appended to the local cluster by lanes.", "peer")
+        self.append_failures = self._counter(
+            "append_failures", "Appends refused or of unknown outcome.", "peer", "code"
+        )
+        self.refusals = self._counter("refusals", "Requests of peers that were refused.", "peer", "reason")
+        self.handshake_failures = self._counter("handshake_failures", "Links that failed before their Hello.", "reason")
+        self.frames = self._counter("link_frames", "Frames on links.", "peer", "direction")
+        self.link_bytes = self._counter("link_bytes", "Bytes of frames on links.", "peer", "direction")
+        self.links_opened = self._counter("links_opened", "Links that came up.", "peer", "role")
+        self.certificate_expiry = self._gauge(
+            "certificate_expiry_seconds", "Seconds until the certificate ends, negative after it.", "subject"
+        )
+        self.ready = self._gauge("ready", "1 while the gateway is ready.")
+
+    def __repr__(self) -> str:
+        return f"<Metrics {len(self.names())} names>"
+
+    def observe(
+        self,
+        lanes: Callable[[], Iterable[LaneStatus]],
+        links: Callable[[], Iterable[LinkStatus]],
+        is_ready: Callable[[], bool],
+        certificate_expiry_s: Callable[[], Mapping[str, float]] = dict,
+    ) -> None:
+        """State where each scrape reads the state: lanes, links, readiness, seconds to expiry by subject."""
+        self._collector.lanes, self._collector.links = lanes, links
+        self._is_ready, self._expiry = is_ready, certificate_expiry_s
+
+    _is_ready: Callable[[], bool] = staticmethod(lambda: False)
+    _expiry: Callable[[], Mapping[str, float]] = staticmethod(dict)
+
+    def render(self) -> bytes:
+        """The Prometheus text of now."""
+        self.ready.set(1 if self._is_ready() else 0)
+        for subject, seconds in self._expiry().items():
+            self.certificate_expiry.labels(subject).set(seconds)
+        return generate_latest(self.registry)
+
+    def names(self) -> list[str]:
+        """Every metric by the name that a scrape shows; the documentation test walks it."""
+        return sorted({_shown(metric) for metric in self.registry.collect()})
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(PREFIX + name, text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(PREFIX + name, text, labels, registry=self.registry)
+
+
+def _shown(metric: Metric) -> str:
+    return f"{metric.name}_total" if metric.type == "counter" else metric.name
+
+
+class _StatusCollector(Collector):
+    """Gauges made from statuses at the moment of a scrape: a lane that ended leaves no stale series."""
+
+    def __init__(self) -> None:
+        self.lanes: Callable[[], Iterable[LaneStatus]] = tuple
+        self.links: Callable[[], Iterable[LinkStatus]] = tuple
+
+    def collect(self) -> Iterable[Metric]:
+        lanes = list(self.lanes())
+        yield _lane_gauge("mesh_lane_lag_records", lanes, lambda lane: lane.lag_records)
+        yield _lane_gauge("mesh_lane_lag_seconds", lanes, lambda lane: lane.lag_s)
+        yield _lane_gauge("mesh_lane_records", lanes, lambda lane: lane.records)
+        yield _lane_gauge("mesh_lane_gaps", lanes, lambda lane: lane.gaps)
+        yield _lane_gauge("mesh_lane_foreign_writes", lanes, lambda lane: lane.foreign_writes)
+        yield _state_gauge(lanes)
+        yield _link_gauge(self.links())
+
+
+def _lane_gauge(
+    name: str, lanes: Iterable[LaneStatus], value: Callable[[LaneStatus], float | None]
+) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, LANE_GAUGES[name], labels=LANE)
+    for lane in lanes:
+        number = value(lane)
+        if number is not None:
+            family.add_metric(_labels(lane), number)
+    return family
+
+
+def _state_gauge(lanes: Iterable[LaneStatus]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily("mesh_lane_state", LANE_GAUGES["mesh_lane_state"], labels=(*LANE, "state"))
+    for lane in lanes:
+        for state in LaneState:
+            family.add_metric([*_labels(lane), state.value], float(lane.state is state))
+    return family
+
+
+def _link_gauge(links: Iterable[LinkStatus]) -> GaugeMetricFamily:
+    name, text = LINK_GAUGE
+    up: dict[str, int] = {}
+    for link in links:
+        up[link.peer] = up.get(link.peer, 0) + 1
+    family = GaugeMetricFamily(name, text, labels=("peer",))
+    for peer, number in up.items():
+        family.add_metric([peer], number)
+    return family
+
+
+def _labels(lane: LaneStatus) -> list[str]:
+    return [lane.peer, lane.lane.subscription, lane.lane.topic, str(lane.lane.partition)]
