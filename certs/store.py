@@ -116,9 +116,12 @@ def _read_private(path: Path) -> bytes:
         raise KeyFileExposed(str(path), "it is a symbolic link")
     # O_NONBLOCK: opening a FIFO that somebody put there must not wait for its writer
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         _check_private(path, os.fstat(descriptor))
-        return file.read(MAX_KEY_BYTES)
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(MAX_KEY_BYTES)
+    finally:
+        os.close(descriptor)
 
 
 def _check_private(path: Path, status: os.stat_result) -> None:
