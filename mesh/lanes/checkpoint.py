@@ -100,7 +100,7 @@ def entries(
     assert checkpoint.stored_breaks == offset_map.end_break, "the checkpoint is of another state of the map"
     changed: dict[str, bytes | None] = {_checkpoint_key(lane): _to_json(checkpoint)}
     stored = range(durable.first_break, durable.stored_breaks) if durable else range(0)
-    for page in range(_page(stored.start), _page(checkpoint.first_break), PAGE):
+    for page in range(_page(stored.start), min(_page(checkpoint.first_break), stored.stop), PAGE):
         changed[_page_key(lane, page)] = None
     if checkpoint.stored_breaks > stored.stop:
         for page in range(_page(max(stored.stop, checkpoint.first_break)), checkpoint.stored_breaks, PAGE):
@@ -128,7 +128,8 @@ def _load(lane: LaneId, own: dict[str, bytes]) -> tuple[Checkpoint, OffsetMap]:
         raise ValueError("it has pages of an offset map, but no checkpoint")
     checkpoint = _from_json(own.pop(_checkpoint_key(lane)))
     pages = range(_page(checkpoint.first_break), checkpoint.stored_breaks, PAGE)
-    if own.keys() != {_page_key(lane, page) for page in pages}:
+    # The count first: a damaged checkpoint may speak of more pages than could be named in a lifetime.
+    if len(own) != len(pages) or own.keys() != {_page_key(lane, page) for page in pages}:
         raise ValueError(f"its map should have {len(pages)} pages up to break {checkpoint.stored_breaks}")
     offset_map = OffsetMap.load(
         checkpoint.map_start,

@@ -8,6 +8,8 @@ log and calls `reopen`, which returns the accepted cursor to the placed one.
 A. A segment is taken only if it begins exactly at the accepted cursor (offset and ordinal) and adds up.
 B. Records that the log held already (`Resume`) are recorded in the map at their places, never appended.
 C. `acknowledgeable` never passes a record that is not placed or a break that is not stored.
+
+One thread may place and store while another accepts and translates; opening and trimming need the lane at rest.
 """
 
 from __future__ import annotations
@@ -174,7 +176,7 @@ class LaneProgress:
         """
         assert (base_offset is None) == (placement.missing == 0), placement
         assert placement.first_ordinal == self.ordinal, (placement, self)
-        expected = self._expected(placement)
+        expected = self.expected(placement)
         parts = placement.present
         if base_offset is not None:
             if base_offset < expected:
@@ -185,7 +187,7 @@ class LaneProgress:
         foreign = 0 if base_offset is None else base_offset - expected
         return Folded(foreign, self.breaks_to_store)
 
-    def _expected(self, placement: Placement) -> int:
+    def expected(self, placement: Placement) -> int:
         """Where the missing records are expected: after all that the log held, where they follow on that."""
         if not placement.present:
             return self.destination_offset

@@ -7,6 +7,8 @@ first break, in four-byte numbers where they fit. In memory a place is `destinat
 A. Source offsets rise strictly.
 B. Destination offsets never fall (many gaps may share one). So "last break at or below" is a bisection both ways:
    among equal destinations the reasons are in no order, but no search looks between them.
+C. One thread may append while others search: a break counts once `end` says so, and a chunk is sealed by replacing it.
+   Forgetting needs the table to itself.
 """
 
 from __future__ import annotations
@@ -57,20 +59,18 @@ class _Chunk:
 
     __slots__ = ("place_base", "places", "source_base", "sources")
 
-    def __init__(self) -> None:
-        self.source_base = 0
-        self.place_base = 0
-        self.sources = array("q")
-        self.places = array("q")
+    def __init__(self, sources: array[int], places: array[int], source_base: int = 0, place_base: int = 0) -> None:
+        self.sources = sources
+        self.places = places
+        self.source_base = source_base
+        self.place_base = place_base
 
-    def seal(self) -> None:
-        self.source_base = self.sources[0]
-        self.place_base = self.places[0] & ~_REASON_MASK
-        self.sources = _narrow(self.sources, self.source_base)
-        self.places = _narrow(self.places, self.place_base)
+    def sealed(self) -> _Chunk:
+        source_base, place_base = self.sources[0], self.places[0] & ~_REASON_MASK
+        return _Chunk(_narrow(self.sources, source_base), _narrow(self.places, place_base), source_base, place_base)
 
     def breaks(self, first: int) -> Iterator[Break]:
-        for source, place in zip(self.sources[first:], self.places[first:], strict=True):
+        for source, place in zip(self.sources[first:], self.places[first:], strict=False):
             yield _break(source + self.source_base, place + self.place_base)
 
 
@@ -100,7 +100,7 @@ class BreakTable:
     def append(self, source_offset: int, destination_offset: int, reason: int) -> None:
         place = destination_offset << _REASON_BITS | reason
         if (self.end - self._origin) % CHUNK == 0:
-            self._chunks.append(_Chunk())
+            self._chunks.append(_Chunk(array("q"), array("q")))
             self._sources.append(source_offset)
             self._places.append(place)
         chunk = self._chunks[-1]
@@ -108,7 +108,7 @@ class BreakTable:
         chunk.places.append(place)
         self.end += 1
         if len(chunk.sources) == CHUNK:
-            chunk.seal()
+            self._chunks[-1] = chunk.sealed()
 
     def __getitem__(self, index: int) -> Break:
         assert self.first <= index < self.end, index
@@ -123,7 +123,7 @@ class BreakTable:
             return self.first - 1
         chunk = self._chunks[number]
         within = bisect_right(chunk.sources, offset - chunk.source_base) - 1
-        return max(self._origin + number * CHUNK + within, self.first - 1)
+        return self._kept(self._origin + number * CHUNK + within)
 
     def at_destination(self, offset: int) -> int:
         """The index of the last break at or below the destination offset; `first - 1` where there is none."""
@@ -133,7 +133,10 @@ class BreakTable:
             return self.first - 1
         chunk = self._chunks[number]
         within = bisect_right(chunk.places, place - chunk.place_base) - 1
-        return max(self._origin + number * CHUNK + within, self.first - 1)
+        return self._kept(self._origin + number * CHUNK + within)
+
+    def _kept(self, index: int) -> int:
+        return min(max(index, self.first - 1), self.end - 1)
 
     def since(self, index: int) -> Iterator[Break]:
         """The breaks from `index` on (from the first kept, where that is later)."""

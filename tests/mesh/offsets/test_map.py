@@ -77,6 +77,7 @@ def build(starts: tuple[int, int], steps: list[Step], cut: int = 1 << 30) -> Off
     return offset_map
 
 
+@settings(deadline=None)
 @given(STARTS, STEPS)
 def test_every_offset_has_the_one_answer_of_the_naive_map_both_ways(starts: tuple[int, int], steps: list[Step]) -> None:
     offset_map, naive = build(starts, steps), Naive(starts, steps)
@@ -87,6 +88,7 @@ def test_every_offset_has_the_one_answer_of_the_naive_map_both_ways(starts: tupl
         assert offset_map.translate_back(offset) == naive.translate_back(offset)
 
 
+@settings(deadline=None)
 @given(STARTS, STEPS)
 def test_order_is_kept_and_back_again_is_the_same_record(starts: tuple[int, int], steps: list[Step]) -> None:
     offset_map = build(starts, steps)
@@ -96,6 +98,7 @@ def test_order_is_kept_and_back_again_is_the_same_record(starts: tuple[int, int]
     assert all(offset_map.translate_back(copy) == Exact(offset) for offset, copy in copies)
 
 
+@settings(deadline=None)
 @given(STARTS, STEPS)
 def test_a_translated_position_never_skips_a_record(starts: tuple[int, int], steps: list[Step]) -> None:
     offset_map, naive = build(starts, steps), Naive(starts, steps)
@@ -106,6 +109,7 @@ def test_a_translated_position_never_skips_a_record(starts: tuple[int, int], ste
         assert landed == min(copies, default=None)
 
 
+@settings(deadline=None)
 @given(STARTS, STEPS, st.integers(1, 4))
 def test_feeding_it_in_other_pieces_gives_the_same_map(starts: tuple[int, int], steps: list[Step], cut: int) -> None:
     whole, pieces = build(starts, steps), build(starts, steps, cut)
@@ -113,6 +117,7 @@ def test_feeding_it_in_other_pieces_gives_the_same_map(starts: tuple[int, int], 
     assert pieces.breaks_since(0) == whole.breaks_since(0)
 
 
+@settings(deadline=None)
 @given(STARTS, STEPS, st.integers(1, 5))
 def test_what_is_stored_loads_as_the_same_map(starts: tuple[int, int], steps: list[Step], size: int) -> None:
     original = build(starts, steps)
@@ -127,6 +132,7 @@ def test_what_is_stored_loads_as_the_same_map(starts: tuple[int, int], steps: li
     assert loaded == original
 
 
+@settings(deadline=None)
 @given(STARTS, STEPS, st.integers(0, 80))
 def test_trimming_keeps_every_answer_from_there_on(starts: tuple[int, int], steps: list[Step], before: int) -> None:
     trimmed, whole = build(starts, steps), build(starts, steps)
@@ -146,6 +152,7 @@ def test_trimming_keeps_every_answer_from_there_on(starts: tuple[int, int], step
     assert again == trimmed
 
 
+@settings(deadline=None)
 @given(STARTS, STEPS)
 def test_runs_and_gaps_tile_the_map(starts: tuple[int, int], steps: list[Step]) -> None:
     offset_map = build(starts, steps)
@@ -259,7 +266,7 @@ def test_breaks_that_no_lane_can_have_made_are_refused(packed: bytes, position: 
         OffsetMap.load(0, [packed], position)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=96), st.integers(0, 1 << 57))
 def test_any_bytes_load_as_a_canonical_map_or_are_refused(packed: bytes, position: int) -> None:
     try:
