@@ -21,8 +21,8 @@ class EmbeddedDestination:
     """Implements `mesh.ports.Destination`. `kind` is where the entries of `state` belong."""
 
     joins_state = True
-    max_in_flight = 8
-    """Enough that a group of 4 MB forms of batches of half a megabyte while the one before is synced."""
+    max_in_flight = 32
+    """While one group of 4 MB is synced, the next one gathers: 256 KB batches need 16 for each."""
 
     def __init__(self, writer: Writer, readers: Readers, path: Path, kind: str) -> None:
         self._writer = writer
