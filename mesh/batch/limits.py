@@ -14,7 +14,7 @@ class Limits:
     max_uncompressed_bytes: int = 64 * MIB
     max_ratio: int = 1024
     """Uncompressed to compressed bytes; honest data seldom passes 100."""
-    free_inflation_bytes: int = MIB
+    free_inflation_bytes: int = 4 * MIB
     """Up to here the ratio is not asked: a small batch of equal records may compress by any factor."""
     max_window_bytes: int = 8 * MIB
     """What a zstd stream may ask its reader to remember; RFC 8878 names 8 MiB, levels up to 19 need no more."""

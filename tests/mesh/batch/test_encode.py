@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import pytest
+from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mesh.batch.encode import encode, iter_encoded
+from mesh.batch.header import HEADER_BYTES, Codec, parse_header
+from mesh.batch.limits import DEFAULT_LIMITS
+from mesh.batch.records import Record, records_of
+from mesh.batch.stamp import Producer
+from mesh.batch.validate import validate
+from tests.support.records import TIMESTAMP_MS, numbered, records
+
+SAMPLE = [
+    Record(0, TIMESTAMP_MS, b"key", b"value " * 20),
+    Record(1, TIMESTAMP_MS - 5, None, b""),
+    Record(2, TIMESTAMP_MS + 300, b"", None, (("b", b"1"), ("a", None), ("b", b""))),
+]
+# encode(SAMPLE, codec=...) of the codecs whose output does not hang on the library's version
+GOLDEN = {
+    Codec.NONE: "GOLDEN_NONE",
+}
+
+
+def read(batch: bytes) -> list[Record]:
+    return list(records_of(parse_header(batch), batch[HEADER_BYTES:]))
+
+
+@given(given_records=records, codec=st.sampled_from(list(Codec)))
+def test_what_is_encoded_is_read_again_and_valid(given_records: list[Record], codec: Codec) -> None:
+    batch = encode(given_records, codec=codec, producer=Producer(5, 1), base_sequence=9)
+    header = validate(memoryview(batch), DEFAULT_LIMITS)
+    assert read(batch) == numbered(given_records)
+    assert (header.producer_id, header.producer_epoch, header.base_sequence) == (5, 1, 9)
+    assert header.max_timestamp_ms == max(record.timestamp_ms for record in given_records)
+
+
+@pytest.mark.parametrize("codec", list(Codec))
+def test_the_other_implementation_reads_ours(codec: Codec) -> None:
+    batch = MemoryRecords(encode(SAMPLE, codec=codec, base_offset=40)).next_batch()
+    assert isinstance(batch, DefaultRecordBatch)
+    assert batch.validate_crc()
+    found = [Record(one.offset - 40, one.timestamp, one.key, one.value, tuple(one.headers)) for one in batch]
+    assert found == SAMPLE
+
+
+@pytest.mark.parametrize("codec", [Codec.NONE, Codec.GZIP, Codec.SNAPPY, Codec.ZSTD])
+def test_we_read_the_other_implementation(codec: Codec) -> None:
+    builder = DefaultRecordBatchBuilder(2, codec, True, 7, 1, 3, 1 << 20)
+    for delta, record in enumerate(SAMPLE):
+        assert builder.append(delta, record.timestamp_ms, record.key, record.value, list(record.headers))
+    batch = bytes(builder.build())
+    assert read(batch) == SAMPLE
+    assert parse_header(batch).is_transactional
+    if codec is Codec.NONE:
+        assert batch[HEADER_BYTES:] == encode(SAMPLE)[HEADER_BYTES:]
+
+
+@given(given_records=records, target=st.integers(1, 400))
+def test_a_stream_is_cut_into_batches_near_the_target(given_records: list[Record], target: int) -> None:
+    batches = list(iter_encoded(given_records, target))
+    found = [record for batch in batches for record in read(batch)]
+    assert [record[1:] for record in found] == [record[1:] for record in given_records]
+    assert all(len(batch) <= HEADER_BYTES + target or parse_header(batch).records_count == 1 for batch in batches)
+
+
+def test_no_records_make_no_batch() -> None:
+    assert list(iter_encoded([], 100)) == []
