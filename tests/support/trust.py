@@ -12,7 +12,7 @@ from cryptography.x509 import Certificate, CertificateBuilder
 
 from certs.authority import Authority, Issued
 from certs.bundle import bundle_of
-from certs.profiles import DEFAULT_LIFETIMES, gateway_builder
+from certs.profiles import gateway_builder
 from gateway.rpc.identity import Identity
 from mesh.ids import GatewayId, GatewayName, OrgId
 from mesh.shares import PeerState
@@ -52,9 +52,8 @@ class Organization:
     def forge(self, claimed: OrgId, change: Callable[[CertificateBuilder], CertificateBuilder] | None = None) -> Issued:
         """A leaf minted by this organization's CA for a gateway of `claimed`, changed as wanted."""
         key = self.authority.keys()
-        builder = gateway_builder(
-            GatewayId(claimed, GATEWAY), self.authority.certificate, key.public_key(), 5, self.now, DEFAULT_LIFETIMES
-        )
+        issuer, lifetimes = self.authority.certificate, self.authority.lifetimes
+        builder = gateway_builder(GatewayId(claimed, GATEWAY), issuer, key.public_key(), 5, self.now, lifetimes)
         return Issued(self.sign(change(builder) if change else builder), key)
 
     def sign(self, builder: CertificateBuilder) -> Certificate:

@@ -1,0 +1,369 @@
+"""Mutual TLS on loopback, with a real listener: what a handshake lets through, and what the check of each call adds.
+
+The certificates have fixed dates: from 2024, for fifty years, or for one day where one has to have expired.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import grpc
+import pytest
+
+from certs.authority import Authority
+from certs.profiles import Lifetimes
+from certs.store import write_certificates, write_key
+from gateway.rpc.credentials import (
+    ServerTrust,
+    TransportLimits,
+    channel_options,
+    client_pool,
+    open_channel,
+    server_credentials,
+    server_options,
+)
+from gateway.rpc.errors import Tls12Accepted
+from gateway.rpc.identity import Identity, authenticate
+from gateway.rpc.tls13 import VARIABLE, ensure_tls13
+from mesh.ids import GatewayId, OrgId
+from mesh.shares import PeerState
+from mesh.trust.bundle import Bundle
+from mesh.trust.cache import VerificationCache
+from mesh.trust.errors import BundleRefused, LeafReason, LeafRefused
+from mesh.trust.leaf import PeerTrust
+from mesh.trust.pem import to_der
+from tests.support.trust import DAY, GATEWAY, Organization, identity_of
+
+BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+LONG = Lifetimes(ca=18_262 * DAY, leaf=18_000 * DAY)
+LIMITS = TransportLimits()
+METHOD = "/test.Echo/Who"
+DEADLINE_S = 10
+
+
+def organization(name: str) -> Organization:
+    return Organization(Authority.create(OrgId(name), BEGIN, lifetimes=LONG), BEGIN)
+
+
+ACME, GLOBEX, INITECH = (organization(f"{name}.example") for name in ("acme", "globex", "initech"))
+"""ACME listens; GLOBEX and INITECH call."""
+FORGED = identity_of(INITECH.forge(GLOBEX.org), GatewayId(GLOBEX.org, GATEWAY))
+EXPIRED = identity_of(
+    replace(GLOBEX.authority, lifetimes=replace(LONG, leaf=DAY)).issue(GATEWAY, BEGIN), GatewayId(GLOBEX.org, GATEWAY)
+)
+
+
+def peers(*organizations: Organization) -> dict[OrgId, PeerTrust]:
+    return {one.org: one.trust() for one in organizations}
+
+
+@dataclass
+class Listener:
+    """A gateway's listener with one method, which answers who calls as far as the *application* could verify it."""
+
+    trust: ServerTrust
+    peers: Mapping[OrgId, PeerTrust]
+    port: int = 0
+    now: datetime = NOW
+    cache: VerificationCache = field(default_factory=VerificationCache)
+    handshakes: list[str] = field(default_factory=list)
+    """What gRPC itself says of the callers that TLS let through."""
+    refusals: list[LeafReason] = field(default_factory=list)
+
+    def pair(self, *organizations: Organization, states: Mapping[OrgId, PeerState] | None = None) -> None:
+        self.peers = {one.org: one.trust((states or {}).get(one.org, PeerState.ACTIVE)) for one in organizations}
+        self.trust.update(ACME.identity(), self.peers.values())
+
+    async def who(self, request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        self.handshakes.append(next(iter(context.auth_context().get("peer_spiffe_id", ())), b"").decode())
+        try:
+            return str(authenticate(context, self.peers, self.cache, self.now).id).encode()
+        except LeafRefused as refusal:
+            self.refusals.append(refusal.reason)
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "refused")
+
+
+def listening(*paired: Organization) -> AbstractAsyncContextManager[Listener]:
+    return serving(None, *paired)
+
+
+@asynccontextmanager
+async def serving(credentials: grpc.ServerCredentials | None, *paired: Organization) -> AsyncIterator[Listener]:
+    trusted = peers(*paired)
+    listener = Listener(ServerTrust(ACME.identity(), trusted.values()), trusted)
+    server = grpc.aio.server(options=server_options(LIMITS))
+    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(listener.who)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Echo", {"Who": handler}),))
+    listener.port = server.add_secure_port("127.0.0.1:0", credentials or server_credentials(listener.trust))
+    await server.start()
+    try:
+        yield listener
+    finally:
+        await server.stop(None)
+
+
+async def ask(channel: grpc.aio.Channel) -> str:
+    """Who the listener says we are, or the name of the status."""
+    try:
+        method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(METHOD)
+        return (await method(b"", timeout=DEADLINE_S)).decode()
+    except grpc.aio.AioRpcError as error:
+        return error.code().name
+
+
+async def call(listener: Listener, identity: Identity, server: PeerTrust | None = None) -> str:
+    address = f"127.0.0.1:{listener.port}"
+    async with open_channel(identity, server or ACME.trust(), address, LIMITS) as channel:
+        return await ask(channel)
+
+
+async def test_a_good_peer_passes_and_is_known_by_its_id() -> None:
+    async with listening(GLOBEX, INITECH) as listener:
+        assert await call(listener, GLOBEX.identity()) == "spiffe://globex.example/gateway/one"
+        assert await call(listener, INITECH.identity()) == "spiffe://initech.example/gateway/one"
+
+
+async def test_a_leaf_of_another_peers_ca_passes_tls_and_is_refused_by_the_application() -> None:
+    async with listening(GLOBEX, INITECH) as listener:
+        assert await call(listener, FORGED) == "UNAUTHENTICATED"
+        # what TLS alone would have believed
+        assert listener.handshakes == ["spiffe://globex.example/gateway/one"]
+        assert listener.refusals == [LeafReason.PATH_INVALID]
+
+
+async def test_an_expired_leaf_does_not_shake_hands() -> None:
+    async with listening(GLOBEX) as listener:
+        assert await call(listener, EXPIRED) == "UNAVAILABLE"
+        assert listener.handshakes == []
+        assert await call(listener, GLOBEX.identity()) != "UNAVAILABLE"
+
+
+async def test_an_unknown_peer_does_not_shake_hands() -> None:
+    async with listening(GLOBEX) as listener:
+        assert await call(listener, INITECH.identity()) == "UNAVAILABLE"
+        assert listener.handshakes == []
+
+
+async def test_without_peers_the_listener_stands_and_nobody_passes() -> None:
+    async with listening() as listener:
+        for organization in (ACME, GLOBEX):
+            assert await call(listener, organization.identity()) == "UNAVAILABLE"
+        listener.pair(GLOBEX)
+        assert await call(listener, GLOBEX.identity()) == "spiffe://globex.example/gateway/one"
+
+
+async def test_plaintext_is_refused() -> None:
+    async with listening(GLOBEX) as listener, grpc.aio.insecure_channel(f"127.0.0.1:{listener.port}") as channel:
+        assert await ask(channel) == "UNAVAILABLE"
+        assert listener.handshakes == []
+
+
+async def test_tls_without_a_client_certificate_is_refused() -> None:
+    async with listening(GLOBEX) as listener:
+        roots_only = grpc.ssl_channel_credentials(ACME.bundle.pem().encode())
+        options = channel_options(ACME.trust(), LIMITS)
+        async with grpc.aio.secure_channel(f"127.0.0.1:{listener.port}", roots_only, options=options) as channel:
+            assert await ask(channel) == "UNAVAILABLE"
+        assert listener.handshakes == []
+
+
+async def test_a_channel_takes_only_the_dialled_peers_root_and_name() -> None:
+    async with listening(GLOBEX) as listener:
+        assert await call(listener, GLOBEX.identity(), INITECH.trust()) == "UNAVAILABLE"
+        misnamed = replace(ACME.trust(), dns_name="gateway.initech.example")
+        assert await call(listener, GLOBEX.identity(), misnamed) == "UNAVAILABLE"
+        assert listener.handshakes == []
+
+
+async def test_a_bundle_that_is_no_bundle_never_falls_back_to_the_systems_roots() -> None:
+    empty = PeerTrust(PeerState.ACTIVE, Bundle(ACME.org, 1, (), BEGIN))
+    with pytest.raises(BundleRefused):
+        open_channel(GLOBEX.identity(), empty, "127.0.0.1:1", LIMITS)
+
+
+async def test_a_reload_adds_and_removes_peers_without_a_restart() -> None:
+    async with listening(GLOBEX) as listener:
+        assert await call(listener, INITECH.identity()) == "UNAVAILABLE"
+        listener.pair(GLOBEX, INITECH)
+        assert await call(listener, INITECH.identity()) == "spiffe://initech.example/gateway/one"
+        listener.pair(INITECH)
+        assert await call(listener, GLOBEX.identity()) == "UNAVAILABLE"
+        assert await call(listener, INITECH.identity()) == "spiffe://initech.example/gateway/one"
+
+
+async def test_suspension_stops_the_next_call_of_an_open_connection() -> None:
+    async with listening(GLOBEX) as listener:
+        address = f"127.0.0.1:{listener.port}"
+        async with open_channel(GLOBEX.identity(), ACME.trust(), address, LIMITS) as channel:
+            assert await ask(channel) == "spiffe://globex.example/gateway/one"
+            listener.pair(GLOBEX, states={GLOBEX.org: PeerState.SUSPENDED})
+            # the connection lives on: only the application's check can tell
+            assert await ask(channel) == "UNAUTHENTICATED"
+            assert listener.refusals == [LeafReason.PEER_NOT_ACTIVE]
+        assert await call(listener, GLOBEX.identity()) == "UNAVAILABLE"
+
+
+async def test_a_leaf_that_expires_stops_the_next_call_of_an_open_connection() -> None:
+    async with listening(GLOBEX) as listener:
+        address = f"127.0.0.1:{listener.port}"
+        async with open_channel(GLOBEX.identity(), ACME.trust(), address, LIMITS) as channel:
+            assert await ask(channel) == "spiffe://globex.example/gateway/one"
+            listener.now = GLOBEX.identity().leaf.not_valid_after_utc + DAY
+            assert await ask(channel) == "UNAUTHENTICATED"
+            assert listener.refusals == [LeafReason.EXPIRED]
+
+
+async def test_a_call_without_tls_is_refused_by_the_application_too() -> None:
+    """No code opens a plaintext port; should one ever, nobody is let in by it."""
+    async with serving(grpc.local_server_credentials(), GLOBEX) as listener:
+        local = grpc.local_channel_credentials()
+        async with grpc.aio.secure_channel(f"127.0.0.1:{listener.port}", local) as channel:
+            assert await ask(channel) == "UNAUTHENTICATED"
+        assert listener.refusals == [LeafReason.NO_CERTIFICATE]
+
+
+async def test_a_proxy_named_by_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bytes] = []
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.readline())
+        writer.close()
+
+    async with await asyncio.start_server(proxy, "127.0.0.1", 0) as server, listening(GLOBEX) as listener:
+        for variable in ("http_proxy", "https_proxy", "grpc_proxy"):
+            monkeypatch.setenv(variable, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        monkeypatch.setenv("no_proxy", "")
+        assert await call(listener, GLOBEX.identity()) == "spiffe://globex.example/gateway/one"
+        assert seen == []
+
+
+async def test_no_session_ticket_is_resumed() -> None:
+    """A resumed session skips the certificates, so a leaf that expired since would be let in."""
+    async with listening(GLOBEX) as listener:
+        context = client_context(GLOBEX.identity(), ACME.trust())
+        first = await asyncio.to_thread(shake_hands, context, listener.port, None)
+        second = await asyncio.to_thread(shake_hands, context, listener.port, first.session)
+        assert first.session is not None
+        assert first.session.has_ticket
+        assert not second.reused
+        assert first.version == second.version == "TLSv1.3"
+
+
+@dataclass
+class Shaken:
+    session: ssl.SSLSession | None
+    reused: bool
+    version: str | None
+
+
+def client_context(identity: Identity, server: PeerTrust) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata=server.bundle.pem())
+    context.set_alpn_protocols(["h2"])
+    with tempfile.TemporaryDirectory() as directory:
+        write_key(Path(directory, "key"), identity.key)
+        write_certificates(Path(directory, "pem"), [identity.leaf])
+        context.load_cert_chain(Path(directory, "pem"), Path(directory, "key"))
+    return context
+
+
+def shake_hands(context: ssl.SSLContext, port: int, session: ssl.SSLSession | None) -> Shaken:
+    with (
+        socket.create_connection(("127.0.0.1", port), DEADLINE_S) as plain,
+        context.wrap_socket(plain, server_hostname="gateway.acme.example", session=session) as secured,
+    ):
+        secured.recv(9)  # the server's settings frame: by then its tickets have come, too
+        return Shaken(secured.session, bool(secured.session_reused), secured.version())
+
+
+SCRIPT = """
+import asyncio, sys
+from gateway.rpc.tls13 import ensure_tls13, require_tls13
+if sys.argv[1] == "restricted":
+    assert require_tls13()
+from tests.gateway.rpc import test_credentials as this
+async def main():
+    async with this.listening(this.GLOBEX) as listener:
+        print(await this.call(listener, this.GLOBEX.identity()))
+        try:
+            await ensure_tls13("127.0.0.1", listener.port, 5)
+        except this.Tls12Accepted:
+            print("1.2 accepted")
+        else:
+            print("1.3 only")
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(("how", "expected"), [("restricted", "1.3 only"), ("as it comes", "1.2 accepted")])
+async def test_tls_1_2_is_shut_out_where_grpc_was_restricted_before_its_import(
+    how: str, expected: str, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SCRIPT, how, cwd=pytestconfig.rootpath, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    assert output.decode().splitlines() == ["spiffe://globex.example/gateway/one", expected]
+
+
+async def test_the_probe_for_tls_1_2_sees_a_listener_that_takes_it() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.TemporaryDirectory() as directory:
+        write_key(Path(directory, "key"), (leaf := ACME.leaf()).key)
+        write_certificates(Path(directory, "pem"), [leaf.certificate])
+        context.load_cert_chain(Path(directory, "pem"), Path(directory, "key"))
+
+    async def port_of(least: ssl.TLSVersion) -> asyncio.Server:
+        context.minimum_version = least
+        return await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+
+    async with await port_of(ssl.TLSVersion.TLSv1_2) as server:
+        with pytest.raises(Tls12Accepted, match=r"accepts TLS 1\.2"):
+            await ensure_tls13("127.0.0.1", server.sockets[0].getsockname()[1], DEADLINE_S)
+    async with await port_of(ssl.TLSVersion.TLSv1_3) as server:
+        await ensure_tls13("127.0.0.1", server.sockets[0].getsockname()[1], DEADLINE_S)
+    with pytest.raises(OSError):  # noqa: PT011  any: nobody listens
+        await ensure_tls13("127.0.0.1", 1, DEADLINE_S)
+
+
+def bad_bundles() -> dict[str, Callable[[], Bundle]]:
+    def of(*ders: bytes) -> Callable[[], Bundle]:
+        return lambda: Bundle(INITECH.org, 1, ders, BEGIN)
+
+    return {
+        "rubbish": of(b"rubbish"),
+        "empty": of(),
+        "a leaf": of(to_der(INITECH.leaf().certificate)),
+        "another peer's root": of(to_der(GLOBEX.authority.certificate)),
+    }
+
+
+@pytest.mark.parametrize("kind", bad_bundles())
+async def test_a_peers_bad_bundle_shuts_out_nobody_else(kind: str) -> None:
+    bad = PeerTrust(PeerState.ACTIVE, bad_bundles()[kind]())
+    async with listening() as listener:
+        listener.peers = {INITECH.org: bad, **peers(GLOBEX)}
+        assert set(listener.trust.update(ACME.identity(), listener.peers.values())) == {INITECH.org}
+        assert await call(listener, GLOBEX.identity()) == "spiffe://globex.example/gateway/one"
+        assert await call(listener, INITECH.identity()) == "UNAVAILABLE"
+
+
+@pytest.mark.parametrize("state", [PeerState.PENDING, PeerState.SUSPENDED, PeerState.REVOKED])
+def test_only_active_peers_are_in_the_pool(state: PeerState) -> None:
+    pool = client_pool([GLOBEX.trust(state), INITECH.trust()])
+    assert pool.pem.decode() == INITECH.bundle.pem()
+    assert pool.refused == {}
+
+
+def test_what_the_trust_of_a_listener_shows_is_a_count() -> None:
+    assert repr(ServerTrust(ACME.identity(), peers(GLOBEX, INITECH).values())) == "ServerTrust(2 roots)"
