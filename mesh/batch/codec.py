@@ -208,7 +208,7 @@ def _write_snappy(records: bytes) -> bytes:
 
 
 def _write_lz4(records: bytes) -> bytes:
-    # the Java client reads neither linked blocks nor, in older versions, a stated size
+    # the Java client does not read linked blocks, and states no size itself
     frame: bytes = lz4.frame.compress(records, compression_level=0, block_linked=False, store_size=False)
     return frame
 

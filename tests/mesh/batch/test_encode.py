@@ -12,17 +12,8 @@ from mesh.batch.limits import DEFAULT_LIMITS
 from mesh.batch.records import Record, records_of
 from mesh.batch.stamp import Producer
 from mesh.batch.validate import validate
-from tests.support.records import TIMESTAMP_MS, numbered, records
-
-SAMPLE = [
-    Record(0, TIMESTAMP_MS, b"key", b"value " * 20),
-    Record(1, TIMESTAMP_MS - 5, None, b""),
-    Record(2, TIMESTAMP_MS + 300, b"", None, (("b", b"1"), ("a", None), ("b", b""))),
-]
-# encode(SAMPLE, codec=...) of the codecs whose output does not hang on the library's version
-GOLDEN = {
-    Codec.NONE: "GOLDEN_NONE",
-}
+from tests.support.golden import GOLDEN_EPOCH, GOLDEN_OFFSET, GOLDEN_PRODUCER, GOLDEN_RECORDS, GOLDEN_SEQUENCE, JAVA
+from tests.support.records import numbered, records
 
 
 def read(batch: bytes) -> list[Record]:
@@ -39,24 +30,38 @@ def test_what_is_encoded_is_read_again_and_valid(given_records: list[Record], co
 
 
 @pytest.mark.parametrize("codec", list(Codec))
+def test_the_java_clients_bytes_are_read(codec: Codec) -> None:
+    header = validate(memoryview(JAVA[codec]), DEFAULT_LIMITS)
+    assert read(JAVA[codec]) == GOLDEN_RECORDS
+    assert (header.base_offset, header.leader_epoch, header.base_sequence) == (40, GOLDEN_EPOCH, GOLDEN_SEQUENCE)
+    assert (Producer(header.producer_id, header.producer_epoch), header.codec) == (GOLDEN_PRODUCER, codec)
+
+
+def test_what_is_encoded_is_what_the_java_client_writes() -> None:
+    """Compressed bytes hang on the version of a library, so they are compared by what both read in them."""
+    ours = encode(GOLDEN_RECORDS, base_offset=GOLDEN_OFFSET, producer=GOLDEN_PRODUCER, base_sequence=GOLDEN_SEQUENCE)
+    assert ours[:12] + GOLDEN_EPOCH.to_bytes(4, "big") + ours[16:] == JAVA[Codec.NONE]
+
+
+@pytest.mark.parametrize("codec", list(Codec))
 def test_the_other_implementation_reads_ours(codec: Codec) -> None:
-    batch = MemoryRecords(encode(SAMPLE, codec=codec, base_offset=40)).next_batch()
+    batch = MemoryRecords(encode(GOLDEN_RECORDS, codec=codec, base_offset=40)).next_batch()
     assert isinstance(batch, DefaultRecordBatch)
     assert batch.validate_crc()
     found = [Record(one.offset - 40, one.timestamp, one.key, one.value, tuple(one.headers)) for one in batch]
-    assert found == SAMPLE
+    assert found == GOLDEN_RECORDS
 
 
 @pytest.mark.parametrize("codec", [Codec.NONE, Codec.GZIP, Codec.SNAPPY, Codec.ZSTD])
 def test_we_read_the_other_implementation(codec: Codec) -> None:
     builder = DefaultRecordBatchBuilder(2, codec, True, 7, 1, 3, 1 << 20)
-    for delta, record in enumerate(SAMPLE):
+    for delta, record in enumerate(GOLDEN_RECORDS):
         assert builder.append(delta, record.timestamp_ms, record.key, record.value, list(record.headers))
     batch = bytes(builder.build())
-    assert read(batch) == SAMPLE
+    assert read(batch) == GOLDEN_RECORDS
     assert parse_header(batch).is_transactional
     if codec is Codec.NONE:
-        assert batch[HEADER_BYTES:] == encode(SAMPLE)[HEADER_BYTES:]
+        assert batch[HEADER_BYTES:] == encode(GOLDEN_RECORDS)[HEADER_BYTES:]
 
 
 @given(given_records=records, target=st.integers(1, 400))
