@@ -139,6 +139,15 @@ def resolve(layers: Sequence[Layer], path: Path | None = None) -> GatewayConfig:
     return _gateway_config(_validated(settings), settings, base, path)
 
 
+def explained(config: GatewayConfig) -> dict[str, Any]:
+    """Path and settings (key, value, origin) as JSON values; secrets are hidden."""
+    settings = [
+        {"key": key, "value": list(value) if isinstance(value, tuple) else value, "origin": origin}
+        for key, (value, origin) in config.origins.items()
+    ]
+    return {"path": str(config.path) if config.path else None, "settings": settings}
+
+
 def file_layer(document: Mapping[str, Any], origin: str) -> Layer:
     """The layer of a parsed TOML file. Raises ConfigUnknownKey, ConfigInvalid."""
     return {name: Setting(value, origin) for name, value in _flat(document, "", origin)}

@@ -1,0 +1,66 @@
+"""Grants: which peer may use which share, and why a request would be allowed or not.
+
+GET  /v1/grants                                  {"grants": [grant]}
+POST /v1/grants                                  {share, peer, start_ms?, end_ms?} -> grant
+POST /v1/grants/{share}/{peer}/revoke            grant
+GET  /v1/grants/{share}/{peer}/explain?topic=    {allowed, reason, steps}
+
+A grant is {id, share, peer, state, start_ms, end_ms, allowed, reason}, the last two as of now.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from gateway.admin.fields import Fields
+from gateway.admin.ndjson import read_object
+from gateway.services import Services
+from mesh.ids import OrgId, ShareName, TopicName
+from mesh.policy import Request
+from mesh.shares import Grant
+
+
+def routes(services: Services) -> list[web.RouteDef]:
+    registry = services.registry
+
+    async def create(request: web.Request) -> web.Response:
+        fields = Fields(await read_object(request), "share", "peer", "start_ms", "end_ms")
+        share, peer = ShareName(fields.text("share")), OrgId(fields.text("peer"))
+        grant = Grant(share, peer, fields.number("start_ms") or 0, fields.number("end_ms"))
+        return web.json_response(shown(services, await registry.create_grant(grant, services.now_ms())), status=201)
+
+    async def listing(request: web.Request) -> web.Response:
+        return web.json_response({"grants": [shown(services, registry.grants[key]) for key in sorted(registry.grants)]})
+
+    async def revoke(request: web.Request) -> web.Response:
+        grant = await registry.revoke_grant(request.match_info["share"], request.match_info["peer"])
+        return web.json_response(shown(services, grant))
+
+    async def explain(request: web.Request) -> web.Response:
+        share, peer = ShareName(request.match_info["share"]), OrgId(request.match_info["peer"])
+        topic = request.query.get("topic")
+        asked = Request(peer, share, TopicName(topic) if topic is not None else None)
+        decision = registry.decide(asked, services.now_ms())
+        answer = {"request": str(asked), "allowed": decision.allowed, "reason": decision.reason}
+        return web.json_response(answer | {"steps": list(decision.steps), "until_ms": decision.until_ms})
+
+    return [
+        web.get("/v1/grants", listing),
+        web.post("/v1/grants", create),
+        web.post("/v1/grants/{share}/{peer}/revoke", revoke),
+        web.get("/v1/grants/{share}/{peer}/explain", explain),
+    ]
+
+
+def shown(services: Services, grant: Grant) -> dict[str, object]:
+    decision = services.registry.decide(Request(grant.peer, grant.share), services.now_ms())
+    return {
+        "id": grant.id,
+        "share": grant.share,
+        "peer": grant.peer,
+        "state": grant.state,
+        "start_ms": grant.start_ms,
+        "end_ms": grant.end_ms,
+        "allowed": decision.allowed,
+        "reason": decision.reason,
+    }

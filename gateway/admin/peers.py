@@ -1,0 +1,128 @@
+"""Peers: the file that makes us one, adding, looking, suspending, resuming, revoking.
+
+GET  /v1/peer-file?addresses=a:1,b:2     {"org", "fingerprint", "addresses", "file"}: what to hand to a partner
+GET  /v1/peers                           {"peers": [peer]}
+POST /v1/peers                           {file, expect_fingerprint?, addresses?} -> peer
+GET  /v1/peers/{org}                     peer
+POST /v1/peers/{org}/suspend             peer; also /resume and /revoke
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import ClassVar
+
+from aiohttp import web
+
+from certs.bundle import bundle_of
+from certs.store import read_certificates
+from gateway.admin.fields import Fields
+from gateway.admin.ndjson import read_object
+from gateway.config import GatewayConfig
+from gateway.peer import Peer
+from gateway.services import LinkStatus, Services
+from mesh.errors import CallerError
+from mesh.shares import PeerState
+from mesh.trust.addresses import legal_address
+from mesh.trust.bundle import Bundle
+from mesh.trust.peerfile import MAX_ADDRESSES, PeerFile, accept_peer_file, parse_peer_file
+
+CA_CERTIFICATES = "ca.pem"
+_VERBS = {"suspend": PeerState.SUSPENDED, "resume": PeerState.ACTIVE, "revoke": PeerState.REVOKED}
+
+
+@dataclass(eq=False)
+class PeerAddressRefused(CallerError):
+    address: str
+
+    code: ClassVar[str] = "peer-address-refused"
+    sentence: ClassVar[str] = "{address!r} is not an address at which a peer can be reached"
+    hint: ClassVar[str] = "give at most 32, each as host:port with a port from 1 to 65535"
+
+
+def routes(services: Services) -> list[web.RouteDef]:
+    registry = services.registry
+
+    async def export(request: web.Request) -> web.Response:
+        given = tuple(each for each in request.query.get("addresses", "").split(",") if each)
+        file = PeerFile(await own_bundle(services), checked_addresses(given or own_addresses(services)))
+        answer = {"org": file.org, "fingerprint": file.fingerprint, "addresses": list(file.addresses)}
+        return web.json_response(answer | {"file": file.to_json()})
+
+    async def add(request: web.Request) -> web.Response:
+        fields = Fields(await read_object(request), "file", "expect_fingerprint", "addresses")
+        now_ms = services.now_ms()
+        file = parse_peer_file(fields.text("file"), moment(now_ms))
+        known = [peer.bundle for peer in registry.peers.values()]
+        accept_peer_file(file, await own_bundle(services), known, fields.text("expect_fingerprint", "") or None)
+        addresses = checked_addresses(fields.texts("addresses")) or file.addresses
+        peer = await registry.add_peer(Peer(file.bundle, addresses, PeerState.ACTIVE, now_ms))
+        return web.json_response(shown(peer, ()) | {"fingerprint": file.fingerprint}, status=201)
+
+    async def listing(request: web.Request) -> web.Response:
+        links = services.links.status()
+        return web.json_response({"peers": [shown(registry.peers[org], links) for org in sorted(registry.peers)]})
+
+    async def show(request: web.Request) -> web.Response:
+        return web.json_response(shown(registry.peer(request.match_info["org"]), services.links.status()))
+
+    async def change(request: web.Request) -> web.Response:
+        state = _VERBS[request.match_info["verb"]]
+        peer = await registry.set_peer_state(request.match_info["org"], state)
+        return web.json_response(shown(peer, services.links.status()))
+
+    return [
+        web.get("/v1/peer-file", export),
+        web.get("/v1/peers", listing),
+        web.post("/v1/peers", add),
+        web.get("/v1/peers/{org}", show),
+        web.post(f"/v1/peers/{{org}}/{{verb:{'|'.join(_VERBS)}}}", change),
+    ]
+
+
+def shown(peer: Peer, links: tuple[()] | list[LinkStatus]) -> dict[str, object]:
+    return {
+        "org": peer.org,
+        "state": peer.state,
+        "addresses": list(peer.addresses),
+        "added_ms": peer.added_ms,
+        "bundle_sequence": peer.bundle.sequence,
+        "certificates": len(peer.bundle.certificates),
+        "links": [
+            {"gateway": link.gateway, "role": link.role, "since_ms": link.since_ms, "address": link.address}
+            for link in links
+            if link.peer == peer.org
+        ],
+    }
+
+
+async def own_bundle(services: Services) -> Bundle:
+    return await asyncio.to_thread(read_own_bundle, services.config, moment(services.now_ms()))
+
+
+def read_own_bundle(config: GatewayConfig, now: datetime) -> Bundle:
+    """What peers verify this organization by. Raises CertificateFileUnreadable, BundleRefused."""
+    roots = read_certificates(config.keys_dir / CA_CERTIFICATES)
+    bundle = bundle_of(config.organization, roots, now)
+    # Dated by its newest root, so that exporting twice gives the same file and the same fingerprint.
+    return replace(bundle, created=max(root.not_valid_before_utc for root in roots))
+
+
+def own_addresses(services: Services) -> tuple[str, ...]:
+    advertised = tuple(map(str, services.config.advertised))
+    listening = services.peer_address()
+    return advertised or ((listening,) if listening else ())
+
+
+def checked_addresses(addresses: tuple[str, ...]) -> tuple[str, ...]:
+    """Raises PeerAddressRefused."""
+    for number, address in enumerate(addresses):
+        if not legal_address(address) or number >= MAX_ADDRESSES:
+            raise PeerAddressRefused(address[:300])
+    return addresses
+
+
+def moment(now_ms: int) -> datetime:
+    return datetime.fromtimestamp(now_ms / 1000, UTC)

@@ -1,0 +1,158 @@
+"""Subscriptions: our use of peers' shares, their lanes and their gaps.
+
+GET    /v1/subscriptions                 {"subscriptions": [subscription]}
+POST   /v1/subscriptions                 {peer, share, topics, start?, name?, on_foreign_write?}
+GET    /v1/subscriptions/{name}          subscription with its lanes
+POST   /v1/subscriptions/{name}/pause    subscription; also /resume
+DELETE /v1/subscriptions/{name}          the lanes' state goes with it, the destination topics stay
+GET    /v1/subscriptions/{name}/gaps     {"gaps": [gap]}: the ledger
+
+Topics are {source, destination} pairs; a gap is {topic, partition, source_offset, next_source_offset, offsets, reason}.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from aiohttp import web
+
+from gateway.admin.errors import BodyRefused
+from gateway.admin.fields import Fields
+from gateway.admin.ndjson import read_object
+from gateway.services import Services
+from gateway.subscribing import subscribe
+from mesh.ids import OrgId, ShareName, SubscriptionName, TopicName
+from mesh.lanes.status import LaneStatus
+from mesh.shares import OnForeignWrite, StartAt, Subscription, TopicMapping
+
+MAX_GAPS = 100_000
+"""Gaps in one answer: a transactional source has one per transaction."""
+
+
+def routes(services: Services) -> list[web.RouteDef]:
+    registry = services.registry
+
+    async def create(request: web.Request) -> web.Response:
+        made, topics = await subscribe(services, parsed(await read_object(request)))
+        return web.json_response(shown(services, made) | {"created_topics": topics}, status=201)
+
+    async def listing(request: web.Request) -> web.Response:
+        found = [registry.subscriptions[name] for name in sorted(registry.subscriptions)]
+        return web.json_response({"subscriptions": [shown(services, each) for each in found]})
+
+    async def show(request: web.Request) -> web.Response:
+        found = registry.subscription(request.match_info["name"])
+        return web.json_response(shown(services, found) | {"lanes": [shown_lane(s) for s in lanes(services, found)]})
+
+    async def pause(request: web.Request) -> web.Response:
+        return web.json_response(shown(services, await registry.pause_subscription(request.match_info["name"])))
+
+    async def resume(request: web.Request) -> web.Response:
+        return web.json_response(shown(services, await registry.resume_subscription(request.match_info["name"])))
+
+    async def delete(request: web.Request) -> web.Response:
+        found = registry.subscription(request.match_info["name"])
+        await registry.delete_subscription(found.name)
+        kept = [mapping.destination_topic for mapping in found.topics]
+        return web.json_response({"deleted": found.name, "kept_topics": kept})
+
+    async def gaps(request: web.Request) -> web.Response:
+        found = registry.subscription(request.match_info["name"])
+        listed = await gaps_of(services, found)
+        truncated = len(listed) > MAX_GAPS
+        return web.json_response({"subscription": found.name, "gaps": listed[:MAX_GAPS], "truncated": truncated})
+
+    return [
+        web.get("/v1/subscriptions", listing),
+        web.post("/v1/subscriptions", create),
+        web.get("/v1/subscriptions/{name}", show),
+        web.post("/v1/subscriptions/{name}/pause", pause),
+        web.post("/v1/subscriptions/{name}/resume", resume),
+        web.delete("/v1/subscriptions/{name}", delete),
+        web.get("/v1/subscriptions/{name}/gaps", gaps),
+    ]
+
+
+def parsed(body: dict[str, Any]) -> Subscription:
+    """The subscription that a request asks for. Raises BodyRefused, IllegalName, IllegalStart."""
+    fields = Fields(body, "peer", "share", "topics", "start", "name", "on_foreign_write")
+    share = ShareName(fields.text("share"))
+    policy = fields.text("on_foreign_write", OnForeignWrite.STOP)
+    if policy not in set(OnForeignWrite):
+        raise BodyRefused(f"field 'on_foreign_write' must be one of {', '.join(OnForeignWrite)}")
+    return Subscription(
+        SubscriptionName(fields.text("name", share)),
+        OrgId(fields.text("peer")),
+        share,
+        tuple(_mapping(each) for each in fields.objects("topics")),
+        StartAt.parse(fields.text("start", "earliest")),
+        on_foreign_write=OnForeignWrite(policy),
+    )
+
+
+def _mapping(body: Any) -> TopicMapping:
+    fields = Fields(body, "source", "destination")
+    source = TopicName(fields.text("source"))
+    return TopicMapping(source, TopicName(fields.text("destination", source)))
+
+
+def lanes(services: Services, subscription: Subscription) -> list[LaneStatus]:
+    found = [each for each in services.lanes.statuses() if each.lane.subscription == subscription.name]
+    return sorted(found, key=lambda each: each.lane)
+
+
+def shown(services: Services, subscription: Subscription) -> dict[str, object]:
+    statuses = lanes(services, subscription)
+    return {
+        "name": subscription.name,
+        "peer": subscription.peer,
+        "share": subscription.share,
+        "topics": [{"source": m.source_topic, "destination": m.destination_topic} for m in subscription.topics],
+        "start": str(subscription.start),
+        "state": subscription.state,
+        "on_foreign_write": subscription.on_foreign_write,
+        "lane_states": dict(sorted(Counter(str(status.state) for status in statuses).items())),
+        "lag_records": sum(s.lag_records for s in statuses if s.lag_records is not None) if statuses else None,
+    }
+
+
+def shown_lane(status: LaneStatus) -> dict[str, object]:
+    return {
+        "topic": status.lane.topic,
+        "partition": status.lane.partition,
+        "destination_topic": status.destination_topic,
+        "state": status.state,
+        "code": status.code,
+        "reason": status.reason,
+        "remedy": status.remedy,
+        "source_position": status.source_position,
+        "source_end": status.source_end,
+        "destination_end": status.destination_end,
+        "records": status.records,
+        "lag_records": status.lag_records,
+        "lag_s": status.lag_s,
+        "gaps": status.gaps,
+        "foreign_writes": status.foreign_writes,
+    }
+
+
+async def gaps_of(services: Services, subscription: Subscription) -> list[dict[str, object]]:
+    """The ledger: every stretch of source offsets without a copy, one more than MAX_GAPS at most."""
+    listed: list[dict[str, object]] = []
+    for status in lanes(services, subscription):
+        offset_map = await services.lanes.offset_map(status.lane)
+        for gap in offset_map.gaps() if offset_map is not None else ():
+            listed.append(
+                {
+                    "topic": status.lane.topic,
+                    "partition": status.lane.partition,
+                    "source_offset": gap.source_offset,
+                    "next_source_offset": gap.source_offset + gap.length,
+                    "offsets": gap.length,
+                    "reason": str(gap.reason),
+                }
+            )
+            if len(listed) > MAX_GAPS:
+                return listed
+    return listed

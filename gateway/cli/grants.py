@@ -1,0 +1,108 @@
+"""`mesh grant`: who may read which share, and why."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from gateway.cli import output
+from gateway.cli.context import client
+
+app = typer.Typer(no_args_is_help=True, help="Shares given to peers, with terms.")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Share = Annotated[str, typer.Argument(metavar="SHARE", help="The share's name.")]
+COLUMNS = {"share": "share", "peer": "peer", "state": "state", "start": "from", "end": "until", "now": "now"}
+
+
+def register(root: typer.Typer) -> None:
+    root.add_typer(app, name="grant")
+
+
+@app.command()
+def create(
+    share: Share,
+    peer: Annotated[str, typer.Option("--to", metavar="ORGANIZATION", help="The peer that gets it.")],
+    start: Annotated[str | None, typer.Option("--from", metavar="TIME", help="Begins then; ISO time or ms.")] = None,
+    end: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Ends then; ISO time or ms.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Give a share to a peer."""
+    body = {"share": share, "peer": peer, "start_ms": milliseconds(start), "end_ms": milliseconds(end)}
+    grant = client().post("/v1/grants", body)
+    if as_json:
+        output.emit(grant)
+    else:
+        until = f" until {output.when(grant['end_ms'])}" if grant["end_ms"] is not None else ""
+        output.say(f"granted {grant['share']} to {grant['peer']}{until}")
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """List the grants, ended and revoked ones included."""
+    grants = client().get("/v1/grants")["grants"]
+    if as_json:
+        output.emit(grants)
+        return
+    empty = "no grants; make one with: mesh grant create SHARE --to ORGANIZATION"
+    output.table([_row(grant) for grant in grants], COLUMNS, empty=empty)
+
+
+@app.command()
+def revoke(
+    share: Share,
+    peer: Annotated[str, typer.Option("--from", metavar="ORGANIZATION", help="The peer that loses it.")],
+    as_json: Json = False,
+) -> None:
+    """Take a share back from a peer; its streams end at once."""
+    grant = client().post(f"/v1/grants/{quote(share, safe='')}/{quote(peer, safe='')}/revoke")
+    if as_json:
+        output.emit(grant)
+    else:
+        output.say(f"revoked {grant['share']} from {grant['peer']}")
+
+
+@app.command()
+def explain(
+    share: Share,
+    peer: Annotated[str, typer.Option("--to", metavar="ORGANIZATION", help="The peer that asks.")],
+    topic: Annotated[
+        str | None, typer.Option("--topic", help="It reads this topic; without, it sees the share.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say step by step whether a peer may see a share or read a topic of it."""
+    answer = client().get(f"/v1/grants/{quote(share, safe='')}/{quote(peer, safe='')}/explain", topic=topic)
+    if as_json:
+        output.emit(answer)
+        return
+    output.say(f"{answer['request']}: {'allowed' if answer['allowed'] else 'denied'} ({answer['reason']})")
+    for number, step in enumerate(answer["steps"], 1):
+        output.say(f"{number}. {step}")
+
+
+def milliseconds(text: str | None) -> int | None:
+    """Milliseconds since 1970 of a number or an ISO time with its zone."""
+    if text is None:
+        return None
+    if text.isascii() and text.isdecimal():
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is neither milliseconds since 1970 nor an ISO time") from None
+    if moment.tzinfo is None:
+        raise typer.BadParameter(f"{text!r} has no time zone: add Z for UTC")
+    return int(moment.timestamp() * 1000)
+
+
+def _row(grant: dict[str, Any]) -> dict[str, object]:
+    return {
+        **grant,
+        "start": output.when(grant["start_ms"]) if grant["start_ms"] else None,
+        "end": output.when(grant["end_ms"]),
+        "now": "allowed" if grant["allowed"] else grant["reason"],
+    }

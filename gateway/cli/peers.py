@@ -1,0 +1,140 @@
+"""`mesh peer`: the organizations we are paired with."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from gateway.cli import output
+from gateway.cli.client import AdminError
+from gateway.cli.context import client
+
+app = typer.Typer(no_args_is_help=True, help="Organizations that we are paired with.")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Org = Annotated[str, typer.Argument(metavar="ORGANIZATION", help="The peer's domain.")]
+Addresses = Annotated[
+    list[str] | None, typer.Option("--address", metavar="HOST:PORT", help="Where it listens; may be repeated.")
+]
+MAX_FILE_BYTES = 1 << 20
+COLUMNS = {"org": "peer", "state": "state", "gateways": "linked gateways", "addresses": "addresses", "added": "added"}
+
+
+def register(root: typer.Typer) -> None:
+    root.add_typer(app, name="peer")
+
+
+@app.command()
+def export(
+    address: Addresses = None,
+    file: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write it there; default: standard output.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the file that a partner needs to add this organization as a peer. It holds no secret."""
+    answer = client().get("/v1/peer-file", addresses=",".join(address) if address else None)
+    if file is not None:
+        _write(file, answer["file"])
+    if as_json:
+        output.emit(answer)
+    elif file is None:
+        sys.stdout.write(answer["file"])
+    output.note(f"fingerprint {answer['fingerprint']}")
+    if not answer["addresses"]:
+        output.note("the file names no address: the partner waits for this side to dial")
+
+
+@app.command()
+def add(
+    file: Annotated[Path, typer.Argument(help="The partner's peer file, - for standard input.")],
+    expect_fingerprint: Annotated[
+        str | None, typer.Option("--expect-fingerprint", help="Refuse a file with another fingerprint.")
+    ] = None,
+    address: Addresses = None,
+    as_json: Json = False,
+) -> None:
+    """Add a peer from the file that its operator exported."""
+    body = {"file": _read(file), "expect_fingerprint": expect_fingerprint, "addresses": address or []}
+    peer = client().post("/v1/peers", body)
+    if as_json:
+        output.emit(peer)
+        return
+    output.say(f"added {peer['org']}, {peer['state']}, fingerprint {peer['fingerprint']}")
+    if expect_fingerprint is None:
+        output.note("compare the fingerprint with its operator over another channel")
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """List the peers."""
+    peers = client().get("/v1/peers")["peers"]
+    if as_json:
+        output.emit(peers)
+        return
+    output.table([_row(peer) for peer in peers], COLUMNS, empty="no peers; add one with: mesh peer add FILE")
+
+
+@app.command()
+def show(org: Org, as_json: Json = False) -> None:
+    """Show one peer and its links."""
+    peer = client().get(f"/v1/peers/{quote(org, safe='')}")
+    if as_json:
+        output.emit(peer)
+        return
+    output.emit({**_row(peer), "bundle sequence": peer["bundle_sequence"]}, as_json=False)
+    links = [{**link, "since": output.when(link["since_ms"])} for link in peer["links"]]
+    output.table(links, ["gateway", "role", "address", "since"], empty="no link at the moment")
+
+
+@app.command()
+def suspend(org: Org, as_json: Json = False) -> None:
+    """Stop exchanging with a peer until it is resumed."""
+    _change(org, "suspend", as_json)
+
+
+@app.command()
+def resume(org: Org, as_json: Json = False) -> None:
+    """Go on with a suspended peer."""
+    _change(org, "resume", as_json)
+
+
+@app.command()
+def revoke(org: Org, as_json: Json = False) -> None:
+    """End a peering for ever."""
+    _change(org, "revoke", as_json)
+
+
+def _change(org: str, verb: str, as_json: bool) -> None:
+    peer = client().post(f"/v1/peers/{quote(org, safe='')}/{verb}")
+    if as_json:
+        output.emit(peer)
+    else:
+        output.say(f"{peer['org']} is {peer['state']}")
+
+
+def _row(peer: dict[str, Any]) -> dict[str, object]:
+    gateways = ", ".join(link["gateway"] for link in peer["links"]) or None
+    return {**peer, "gateways": gateways, "added": output.when(peer["added_ms"])}
+
+
+def _read(file: Path) -> str:
+    try:
+        with sys.stdin.buffer if str(file) == "-" else file.open("rb") as stream:
+            return stream.read(MAX_FILE_BYTES + 1).decode("utf-8")
+    except OSError as error:
+        raise AdminError("file-unreadable", f"cannot read {file}: {os.strerror(error.errno or 0).lower()}") from error
+    except UnicodeDecodeError as error:
+        raise AdminError("file-unreadable", f"cannot read {file}: it is not text") from error
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise AdminError("file-unwritable", f"cannot write {file}: {os.strerror(error.errno or 0).lower()}") from error

@@ -1,0 +1,153 @@
+"""`mesh subscribe`, `mesh subscription`, `mesh gaps`: our use of what peers grant us."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from gateway.cli import output
+from gateway.cli.context import client
+
+app = typer.Typer(no_args_is_help=True, help="Our use of what peers grant us.")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Name = Annotated[str, typer.Argument(metavar="SUBSCRIPTION", help="The subscription's name.")]
+COLUMNS = {
+    "name": "subscription", "source": "source", "topics": "topics", "state": "state", "lanes": "lanes",
+    "lag_records": "lag records",
+}  # fmt: skip
+LANE_COLUMNS = {
+    "topic": "source topic", "partition": "partition", "destination_topic": "destination topic", "state": "state",
+    "records": "records", "lag_records": "lag records", "gaps": "gaps", "reason": "reason",
+}  # fmt: skip
+
+
+def register(root: typer.Typer) -> None:
+    root.add_typer(app, name="subscription")
+    root.command("subscribe")(subscribe)
+    root.command("gaps")(gaps)
+
+
+def subscribe(
+    share: Annotated[str, typer.Argument(metavar="PEER/SHARE", help="Such as acme.example/flights.")],
+    topic: Annotated[
+        list[str],
+        typer.Option("--topic", metavar="SRC=DST", help="A source topic and its local name; may be repeated."),
+    ],
+    start: Annotated[
+        str, typer.Option("--from", metavar="WHERE", help="earliest, latest, offset:N or timestamp:MS.")
+    ] = "earliest",
+    name: Annotated[str | None, typer.Option("--name", help="The subscription's name; default: the share's.")] = None,
+    on_foreign_write: Annotated[
+        str, typer.Option(help="Where somebody else writes to the destination: stop or report.")
+    ] = "stop",
+    as_json: Json = False,
+) -> None:
+    """Mirror topics of a peer's share into the local cluster; destination topics are made like the source's."""
+    peer, slash, share_name = share.partition("/")
+    if not slash or not peer or not share_name:
+        raise typer.BadParameter(f"{share!r} is not PEER/SHARE, such as acme.example/flights")
+    body = {
+        "peer": peer,
+        "share": share_name,
+        "topics": [_mapping(text) for text in topic],
+        "start": start,
+        "name": name,
+        "on_foreign_write": on_foreign_write,
+    }
+    made = client().post("/v1/subscriptions", body)
+    if as_json:
+        output.emit(made)
+        return
+    for created in made["created_topics"]:
+        output.say(f"created topic {created}")
+    output.say(f"subscribed to {made['peer']}/{made['share']} as {made['name']}")
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """List the subscriptions."""
+    found = client().get("/v1/subscriptions")["subscriptions"]
+    if as_json:
+        output.emit(found)
+        return
+    empty = "no subscriptions; make one with: mesh subscribe PEER/SHARE --topic SRC=DST"
+    output.table([_row(each) for each in found], COLUMNS, right=("lag_records",), empty=empty)
+
+
+@app.command()
+def show(name: Name, as_json: Json = False) -> None:
+    """Show one subscription and its lanes."""
+    found = client().get(f"/v1/subscriptions/{quote(name, safe='')}")
+    if as_json:
+        output.emit(found)
+        return
+    row = _row(found)
+    keys = ("name", "source", "topics", "start", "state", "on_foreign_write", "lanes", "lag_records")
+    output.emit({key: row[key] for key in keys}, as_json=False)
+    right = ("partition", "records", "lag_records", "gaps")
+    output.table(found["lanes"], LANE_COLUMNS, right=right, empty="no lanes yet")
+    for lane in found["lanes"]:
+        if lane["remedy"]:
+            output.say(f"{lane['topic']}[{lane['partition']}]: {lane['remedy']}")
+
+
+@app.command()
+def pause(name: Name, as_json: Json = False) -> None:
+    """Stop mirroring until it is resumed."""
+    _change(name, "pause", as_json)
+
+
+@app.command()
+def resume(name: Name, as_json: Json = False) -> None:
+    """Go on mirroring, stopped lanes too."""
+    _change(name, "resume", as_json)
+
+
+@app.command()
+def delete(name: Name, as_json: Json = False) -> None:
+    """Delete a subscription and its progress; the destination topics stay."""
+    answer = client().delete(f"/v1/subscriptions/{quote(name, safe='')}")
+    if as_json:
+        output.emit(answer)
+    else:
+        output.say(f"deleted {answer['deleted']}; kept {', '.join(answer['kept_topics'])}")
+
+
+def gaps(name: Name, as_json: Json = False) -> None:
+    """List the source offsets without a copy, and why."""
+    answer = client().get(f"/v1/subscriptions/{quote(name, safe='')}/gaps")
+    if as_json:
+        output.emit(answer)
+        return
+    columns = {
+        "topic": "source topic", "partition": "partition", "source_offset": "from", "next_source_offset": "to (excl.)",
+        "offsets": "offsets", "reason": "reason",
+    }  # fmt: skip
+    right = ("partition", "source_offset", "next_source_offset", "offsets")
+    output.table(answer["gaps"], columns, right=right, empty="no gaps")
+    if answer["truncated"]:
+        output.note(f"only the first {len(answer['gaps'])} are shown")
+
+
+def _change(name: str, verb: str, as_json: bool) -> None:
+    found = client().post(f"/v1/subscriptions/{quote(name, safe='')}/{verb}")
+    if as_json:
+        output.emit(found)
+    else:
+        output.say(f"{found['name']} is {found['state']}")
+
+
+def _mapping(text: str) -> dict[str, str]:
+    source, equals, destination = text.partition("=")
+    if not source or not equals or not destination:
+        raise typer.BadParameter(f"--topic {text!r} is not SRC=DST, such as departures=acme.departures")
+    return {"source": source, "destination": destination}
+
+
+def _row(found: dict[str, Any]) -> dict[str, Any]:
+    pairs = [f"{pair['source']} to {pair['destination']}" for pair in found["topics"]]
+    lanes = ", ".join(f"{count} {state}" for state, count in found["lane_states"].items())
+    return {**found, "source": f"{found['peer']}/{found['share']}", "topics": pairs, "lanes": lanes or None}
