@@ -64,6 +64,25 @@ class OffsetOutOfRange(OperatorError):
 
 
 @dataclass(eq=False)
+class LogTruncated(OperatorError):
+    """The offset may be there again, but not with the history that was read before it."""
+
+    topic: str
+    partition: int
+    offset: int
+    diverges_at: int
+    start: int
+    end: int
+
+    code: ClassVar[str] = "log-truncated"
+    sentence: ClassVar[str] = (
+        "{topic}[{partition}] was truncated: what was read before {offset} is another history from {diverges_at} on,"
+        " the log holds {start} to {end} (exclusive)"
+    )
+    hint: ClassVar[str] = "an unclean election lost records; compare both logs before you go on"
+
+
+@dataclass(eq=False)
 class SequenceRefused(OperatorError):
     """The compare of compare-and-append failed: the log is not where the writer believed. Nothing was written."""
 

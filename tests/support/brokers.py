@@ -14,6 +14,7 @@ directory along.
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import shutil
 import signal
@@ -22,13 +23,24 @@ import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from kio.schema.delete_records.v2 import DeleteRecordsRequest, DeleteRecordsResponse
+from kio.schema.delete_records.v2.request import DeleteRecordsPartition, DeleteRecordsTopic
+from kio.schema.types import TopicName
+from kio.static.primitive import i32, i32Timedelta, i64
+
+from gateway.kafka import KafkaConfig, open_kafka
+from gateway.kafka.dial import dial
+from gateway.kafka.messages import call
+from mesh.ids import Partition
+from mesh.ports import Cluster
 from tests.support.jars import classpath
 
 CLUSTER_ID = "bWVzaC10ZXN0LWNsdXN0ZQ"
@@ -276,6 +288,33 @@ def _sasl_properties(users: Mapping[str, str]) -> dict[str, str]:
             f"listener.name.{listener}.scram-sha-512.sasl.jaas.config": f"{module}.scram.ScramLoginModule required;",
         }
     return properties
+
+
+@functools.cache
+def shared_broker() -> Broker:
+    """One broker for everything in this process that has no wish of its own; ends with the process."""
+    return Broker.start(BrokerConfig(properties={"log.retention.check.interval.ms": "1000"}))
+
+
+@asynccontextmanager
+async def open_cluster() -> AsyncIterator[Cluster]:
+    """The shared broker as a cluster."""
+    async with open_kafka(KafkaConfig(bootstrap=(shared_broker().address,))) as cluster:
+        yield cluster
+
+
+async def delete_records(partition: Partition, offset: int) -> None:
+    """Move the log start of a partition on the shared broker."""
+    config = KafkaConfig(bootstrap=(shared_broker().address,))
+    asked = DeleteRecordsPartition(partition_index=i32(partition.number), offset=i64(offset))
+    topic = DeleteRecordsTopic(name=TopicName(partition.topic), partitions=(asked,))
+    request = DeleteRecordsRequest(topics=(topic,), timeout=i32Timedelta.parse(timedelta(seconds=10)))
+    connection = await dial(config, config.addresses[0], None)
+    try:
+        answer = await call(connection, request, DeleteRecordsResponse, 10)
+        assert answer.topics[0].partitions[0].error_code == 0, answer
+    finally:
+        connection.abort("done")
 
 
 def java_command(

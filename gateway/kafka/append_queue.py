@@ -1,0 +1,120 @@
+"""The appends of one partition: in order, at most five unanswered, and never past a failure.
+
+Invariants:
+- An append whose fate is not known, or that was refused, leaves a *break*: what waits behind it fails unsent, and what
+  comes later is refused unsent unless it repeats a sequence at or before the break, until an append succeeds or the
+  log has been asked (`mended`). So nothing is sent on a guess (rule G).
+- The first append of a producer here goes alone. A broker without a memory of a producer accepts any first
+  sequence: a second batch behind a refused first one would land in its place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gateway.kafka.errors import AppendNotSent
+from mesh.batch.stamp import Producer, StampedBatch
+from mesh.cluster_errors import AppendUnknown, ProducerFenced, SequenceRefused
+from mesh.errors import MeshError
+from mesh.ids import Partition
+from mesh.ports import StateOf
+
+if TYPE_CHECKING:
+    from gateway.kafka.appends import LeaderAppends
+
+MAX_IN_FLIGHT = 5
+"""What a broker remembers of a producer, and so what it can recognize when repeated."""
+HALF_OF_SEQUENCES = 1 << 30
+
+
+@dataclass(eq=False, slots=True)
+class Append:
+    partition: Partition
+    batch: StampedBatch
+    state: StateOf | None
+    answer: asyncio.Future[int]
+
+
+@dataclass(eq=False, slots=True)
+class AppendQueue:
+    partition: Partition
+    leader: LeaderAppends | None = None
+    """Who sends what waits; None until the leader is found, and when it proved wrong."""
+    finding: bool = False
+    waiting: deque[Append] = field(default_factory=deque)
+    in_flight: int = 0
+    proven: Producer | None = None
+    """Whose append succeeded last: the broker remembers it."""
+    broken_at: Append | None = None
+    last: Append | None = None
+
+    def __repr__(self) -> str:
+        broken = "" if self.broken_at is None else f", broken at {self.broken_at.batch.base_sequence}"
+        return f"AppendQueue({self.partition}, {len(self.waiting)} waiting, {self.in_flight} in flight{broken})"
+
+    @property
+    def may_send(self) -> bool:
+        if not self.waiting:
+            return False
+        alone = self.waiting[0].batch.producer != self.proven
+        return self.in_flight < (1 if alone else MAX_IN_FLIGHT)
+
+    def add(self, append: Append) -> None:
+        if self.broken_at is not None and _is_past(append.batch, self.broken_at.batch):
+            fail(append, AppendNotSent(*self.partition, "an earlier one failed and the log was not asked"))
+            return
+        self.waiting.append(append)
+        self.last = append
+
+    def take(self) -> Append:
+        self.in_flight += 1
+        return self.waiting.popleft()
+
+    def succeeded(self, append: Append) -> None:
+        self.in_flight -= 1
+        self.proven, self.broken_at = append.batch.producer, None
+
+    def failed(self, append: Append, error: MeshError, *, sent: bool = True) -> None:
+        """Answer `append` with its error and what waits behind it with AppendNotSent."""
+        self.in_flight -= sent
+        if isinstance(error, SequenceRefused | ProducerFenced):
+            # the broker remembers the producer: of what waits behind, it refuses itself what is out of line
+            fail(append, error)
+            return
+        if self.broken_at is None or _is_past(self.broken_at.batch, append.batch):
+            self.broken_at = append
+        if isinstance(error, AppendUnknown):
+            self.proven = None
+        fail(append, error)
+        waiting, self.waiting = self.waiting, deque()
+        for behind in waiting:
+            fail(behind, AppendNotSent(*self.partition, f"an earlier one failed: {error}"))
+
+    def refuse(self, error: MeshError) -> None:
+        """Nothing that waits can be sent."""
+        if self.waiting:
+            self.failed(self.waiting.popleft(), error, sent=False)
+
+    async def settled(self) -> None:
+        """Returns when every append added so far has its answer."""
+        if self.last is not None and not self.last.answer.done():
+            await asyncio.wait([self.last.answer])
+
+    def mended(self) -> None:
+        """The log was asked while nothing was in flight: whoever asked knows where it stands."""
+        self.broken_at = None
+
+
+def fail(append: Append, error: MeshError) -> None:
+    if not append.answer.done():
+        append.answer.set_exception(error)
+
+
+def _is_past(batch: StampedBatch, other: StampedBatch) -> bool:
+    """Whether `batch` comes after `other` in the circle of one producer's sequences."""
+    if batch.producer != other.producer:
+        return False
+    return 0 < (batch.base_sequence - other.base_sequence) % (1 << 31) < HALF_OF_SEQUENCES

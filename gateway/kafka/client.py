@@ -1,0 +1,185 @@
+"""The cluster as the adapter sees it: its brokers and topics, cached, and one connection per broker and purpose.
+
+Connections are opened when first needed and anew when they broke; only who needs one waits for it. A purpose keeps a
+connection to itself because Kafka answers each connection in order: a long poll must not hold up an append.
+Metadata is asked for topic by topic and kept until somebody finds it stale (`forget`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Coroutine, Iterable
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from kio.schema.metadata.v12 import MetadataRequest, MetadataResponse
+from kio.schema.metadata.v12.request import MetadataRequestTopic
+from kio.schema.types import TopicName as KafkaTopicName
+from kio.static.protocol import RequestPayload, ResponsePayload
+
+from gateway.address import Address
+from gateway.kafka.codes import Code, request_error
+from gateway.kafka.config import KafkaConfig
+from gateway.kafka.connection import Connection
+from gateway.kafka.dial import dial
+from gateway.kafka.errors import LeaderMoved
+from gateway.kafka.messages import call
+from gateway.kafka.metadata import Brokers, Leader, TopicMetadata, brokers_of, topic_of
+from mesh.cluster_errors import ClusterUnreachable, PartitionAbsent
+from mesh.errors import NetworkError
+from mesh.ids import Partition
+
+Response = TypeVar("Response", bound=ResponsePayload)
+ANY_BROKER = -1
+
+
+class Purpose(StrEnum):
+    CONTROL = "control"
+    FETCH_HOT = "fetch-hot"
+    FETCH_HOT_TOO = "fetch-hot-too"
+    FETCH_COLD = "fetch-cold"
+    PRODUCE = "produce"
+
+
+class Client:
+    """`tasks` owns whatever goes on in the background; `close` ends it. Call `start` before anything else."""
+
+    def __init__(self, config: KafkaConfig, context: ssl.SSLContext | None, tasks: asyncio.TaskGroup) -> None:
+        self.config = config
+        self._tasks = tasks
+        self._background: set[asyncio.Task[None]] = set()
+        self._tls = context
+        self._brokers = Brokers("")
+        self._topics: dict[str, TopicMetadata] = {}
+        self._connections: dict[tuple[int, Purpose], Connection] = {}
+        self._opening: dict[tuple[int, Purpose], asyncio.Lock] = {}
+        self._asking: dict[str, asyncio.Lock] = {}
+
+    def __repr__(self) -> str:
+        return f"Client({self._brokers.cluster_id}, {len(self._connections)} connections)"
+
+    @property
+    def cluster_id(self) -> str:
+        return self._brokers.cluster_id
+
+    async def start(self) -> None:
+        """Find the cluster. Raises ClusterUnreachable naming the bootstrap brokers, or why they refused us."""
+        await self._ask_metadata(())
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run `work` until it ends or the client closes. It may raise nothing."""
+        task = self._tasks.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+    def close(self) -> None:
+        """End the background work and every connection; what waits gets ClusterUnreachable."""
+        for task in self._background:
+            task.cancel()
+        for connection in self._connections.values():
+            connection.abort("the gateway closed it")
+
+    # requests
+
+    async def call(self, request: RequestPayload, response: type[Response], node: int = ANY_BROKER) -> Response:
+        """Ask one broker over its control connection; never asks twice. Raises ClusterUnreachable."""
+        connection = await (self._any_connection() if node == ANY_BROKER else self.connection(node, Purpose.CONTROL))
+        return await call(connection, request, response, self.config.request_timeout_s)
+
+    async def connection(self, node: int, purpose: Purpose) -> Connection:
+        """An open connection to a broker. Raises ClusterUnreachable and what `dial` raises."""
+        key = (node, purpose)
+        if (found := self._connections.get(key)) and not found.closed:
+            return found
+        async with self._opening.setdefault(key, asyncio.Lock()):
+            if (found := self._connections.get(key)) and not found.closed:
+                return found
+            address = self._brokers.addresses.get(node)
+            if address is None:
+                raise ClusterUnreachable(self.cluster_id, f"broker {node} is gone")
+            self._connections[key] = made = await dial(self.config, address, self._tls)
+            return made
+
+    async def _any_connection(self) -> Connection:
+        for (_, purpose), connection in self._connections.items():
+            if purpose is Purpose.CONTROL and not connection.closed:
+                return connection
+        failures: list[str] = []
+        for node, address in [*self._brokers.addresses.items()]:
+            try:
+                return await self.connection(node, Purpose.CONTROL)
+            except NetworkError as error:
+                failures.append(f"{address}: {error.data.get('why')}")
+        return await self._bootstrap(failures)
+
+    async def _bootstrap(self, failures: list[str]) -> Connection:
+        for address in self.config.addresses:
+            try:
+                connection = await dial(self.config, address, self._tls)
+            except NetworkError as error:
+                failures.append(f"{address}: {error.data.get('why')}")
+                continue
+            self._keep(address, connection)
+            return connection
+        raise ClusterUnreachable(",".join(self.config.bootstrap), "; ".join(dict.fromkeys(failures)))
+
+    def _keep(self, address: Address, connection: Connection) -> None:
+        # under a number that no broker has: metadata says later which one it is
+        key = (-2 - self.config.addresses.index(address), Purpose.CONTROL)
+        self._connections[key] = connection
+
+    # metadata
+
+    async def topic(self, name: str, *, fresh: bool = False) -> TopicMetadata:
+        """Raises TopicAbsent, PermissionMissing."""
+        if fresh:
+            self._topics.pop(name, None)
+        elif known := self._topics.get(name):
+            return known
+        async with self._asking.setdefault(name, asyncio.Lock()):
+            if known := self._topics.get(name):
+                return known
+            answer = await self._ask_metadata((name,))
+            try:
+                (entry,) = answer.topics
+                if int(entry.error_code) not in {Code.NONE, Code.LEADER_NOT_AVAILABLE}:
+                    raise request_error("describe", name, entry.error_code)
+            finally:
+                self._asking.pop(name, None)
+            self._topics[name] = found = topic_of(entry)
+            return found
+
+    async def all_topics(self) -> list[TopicMetadata]:
+        answer = await self._ask_metadata(None)
+        return [topic_of(entry) for entry in answer.topics if int(entry.error_code) == Code.NONE]
+
+    def forget(self, topic: str) -> None:
+        """What is known of a topic proved stale."""
+        self._topics.pop(topic, None)
+
+    async def leader(self, partition: Partition) -> tuple[TopicMetadata, Leader]:
+        """Raises TopicAbsent, PartitionAbsent, PermissionMissing, and LeaderMoved while there is none."""
+        topic = await self.topic(partition.topic)
+        if partition.number >= len(topic.leaders):
+            topic = await self.topic(partition.topic, fresh=True)  # partitions can be added
+        if not 0 <= partition.number < len(topic.leaders):
+            raise PartitionAbsent(partition.topic, partition.number, len(topic.leaders))
+        leader = topic.leaders[partition.number]
+        if leader.node not in self._brokers.addresses:
+            self.forget(partition.topic)
+            raise LeaderMoved(partition.topic, partition.number)
+        return topic, leader
+
+    async def _ask_metadata(self, names: Iterable[str] | None) -> MetadataResponse:
+        entries = None
+        if names is not None:
+            entries = tuple(MetadataRequestTopic(topic_id=None, name=KafkaTopicName(name)) for name in names)
+        request = MetadataRequest(
+            topics=entries, allow_auto_topic_creation=False, include_topic_authorized_operations=False
+        )
+        answer = await self.call(request, MetadataResponse)
+        if answer.brokers:
+            self._brokers = brokers_of(answer)
+        return answer

@@ -1,0 +1,146 @@
+"""Kafka as a `Destination`: compare-and-append by producer id and sequence, and what the log says of a producer.
+
+An append takes its place in its partition's queue at once; a partition whose leader is not known, or no longer, has it
+found first. An append is answered when the broker has it on all in-sync replicas *and* the state entries made from
+its base offset are stored. If they cannot be stored, the append counts as unknown: the lane asks the log again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from datetime import timedelta
+
+from kio.schema.init_producer_id.v4 import InitProducerIdRequest, InitProducerIdResponse
+from kio.static.primitive import i32Timedelta
+
+from gateway.kafka.append_queue import MAX_IN_FLIGHT, Append, AppendQueue, fail
+from gateway.kafka.appends import LeaderAppends
+from gateway.kafka.client import Client, Purpose
+from gateway.kafka.codes import Code, request_error
+from gateway.kafka.patience import patiently, pauses
+from gateway.kafka.witness import ask_log
+from mesh.batch.stamp import Producer, StampedBatch
+from mesh.cluster_errors import AppendUnknown, ClusterUnreachable
+from mesh.errors import MeshError
+from mesh.ids import Partition
+from mesh.log import Witnesses
+from mesh.ports import StateOf, StateStore
+
+NOT_READY = frozenset({Code.COORDINATOR_LOAD_IN_PROGRESS, Code.COORDINATOR_NOT_AVAILABLE})
+NO_TRANSACTION = i32Timedelta.parse(timedelta(minutes=1))
+
+
+class KafkaDestination:
+    """Implements `mesh.ports.Destination`. `lanes` takes the state entries; the store itself appends without any."""
+
+    joins_state = False
+    max_in_flight = MAX_IN_FLIGHT
+
+    def __init__(self, client: Client, lanes: StateStore | None = None) -> None:
+        self.lanes = lanes
+        self._client = client
+        self._queues: dict[Partition, AppendQueue] = {}
+        self._leaders: dict[int, LeaderAppends] = {}
+
+    async def producer(self) -> Producer:
+        """Waits for a broker that has just started; raises BrokerRefused, PermissionMissing."""
+        request = InitProducerIdRequest(transactional_id=None, transaction_timeout=NO_TRANSACTION)
+        give_up = asyncio.get_running_loop().time() + self._client.config.request_timeout_s
+        for pause_s in pauses():
+            answer = await self._client.call(request, InitProducerIdResponse)
+            code = int(answer.error_code)
+            if code == Code.NONE:
+                return Producer(int(answer.producer_id), int(answer.producer_epoch))
+            if code not in NOT_READY:
+                raise request_error("obtain", "a producer id", code)
+            if asyncio.get_running_loop().time() > give_up:
+                break
+            await asyncio.sleep(pause_s)
+        raise ClusterUnreachable(self._client.cluster_id, "it does not hand out producer ids")
+
+    def append(self, partition: Partition, batch: StampedBatch, state: StateOf | None = None) -> Awaitable[int]:
+        """As the port says. Also AppendNotSent, LeaderMoved and ReplicasMissing: then nothing was written."""
+        append = Append(partition, batch, state, asyncio.get_running_loop().create_future())
+        queue = self._queue(partition)
+        queue.add(append)
+        if queue.leader is not None:
+            queue.leader.wake(queue)
+        else:
+            self._find_leader(queue)
+        return append.answer
+
+    async def witness(self, partition: Partition, producer: Producer, from_offset: int) -> Witnesses:
+        """Sees every append queued before the call; one that a broken connection left behind may still come in."""
+        queue = self._queue(partition)
+        await queue.settled()
+
+        async def ask() -> Witnesses:
+            return await ask_log(self._client, partition, producer, from_offset)
+
+        witnesses = await patiently(self._client, partition, ask, self._client.config.request_timeout_s)
+        queue.mended()
+        return witnesses
+
+    def _queue(self, partition: Partition) -> AppendQueue:
+        if partition not in self._queues:
+            self._queues[partition] = AppendQueue(partition)
+        return self._queues[partition]
+
+    def _find_leader(self, queue: AppendQueue) -> None:
+        if queue.waiting and not queue.finding:
+            queue.finding = True
+            self._client.spawn(self._place(queue))
+
+    async def _place(self, queue: AppendQueue) -> None:
+        async def leader() -> LeaderAppends:
+            _, found = await self._client.leader(queue.partition)
+            return await self._leader(found.node)
+
+        try:
+            queue.leader = await patiently(self._client, queue.partition, leader, self._client.config.request_timeout_s)
+        except MeshError as error:
+            queue.refuse(error)
+        except BaseException:
+            queue.refuse(ClusterUnreachable(self._client.cluster_id, "the gateway stops"))
+            raise
+        else:
+            queue.leader.wake(queue)
+        finally:
+            queue.finding = False
+
+    async def _leader(self, node: int) -> LeaderAppends:
+        connection = await self._client.connection(node, Purpose.PRODUCE)
+        found = self._leaders.get(node)
+        if found is None or found.over or found.connection is not connection:
+            found = self._leaders[node] = LeaderAppends(self._client, connection, self._landed, self._ended)
+        return found
+
+    def _ended(self, leader: LeaderAppends) -> None:
+        for queue in self._queues.values():
+            if queue.leader is leader:
+                queue.leader = None
+                self._find_leader(queue)
+
+    def _landed(self, append: Append, base_offset: int) -> None:
+        if append.state is None:
+            if not append.answer.done():
+                append.answer.set_result(base_offset)
+            return
+        assert self.lanes is not None, "state entries need a store"
+        # computed here, in the order of the log; stored together with whatever else waits
+        self._client.spawn(self._store(append, base_offset, self.lanes, append.state(base_offset)))
+
+    async def _store(
+        self, append: Append, base_offset: int, lanes: StateStore, entries: Mapping[str, bytes | None]
+    ) -> None:
+        try:
+            await lanes.put(entries)
+        except MeshError as error:
+            fail(append, AppendUnknown(*append.partition, f"its state could not be stored: {error}"))
+        except BaseException:
+            fail(append, AppendUnknown(*append.partition, "the gateway stops"))
+            raise
+        else:
+            if not append.answer.done():
+                append.answer.set_result(base_offset)

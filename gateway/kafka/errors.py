@@ -1,0 +1,99 @@
+"""What only the Kafka adapter raises; the rest stands in `mesh.cluster_errors`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from mesh.errors import CallerError, NetworkError, OperatorError
+
+
+@dataclass(eq=False)
+class AuthenticationFailed(OperatorError):
+    address: str
+    why: str
+
+    code: ClassVar[str] = "cluster-authentication-failed"
+    sentence: ClassVar[str] = "broker {address} did not accept the gateway's credentials: {why}"
+    hint: ClassVar[str] = "check mechanism, user name and password in the cluster section of the configuration"
+
+
+@dataclass(eq=False)
+class ClusterUntrusted(OperatorError):
+    address: str
+    why: str
+
+    code: ClassVar[str] = "cluster-untrusted"
+    sentence: ClassVar[str] = "the TLS handshake with broker {address} failed: {why}"
+    hint: ClassVar[str] = "check the CA file, the broker's certificate and its host name"
+
+
+@dataclass(eq=False)
+class ClusterTooOld(OperatorError):
+    address: str
+    request: str
+    version: int
+
+    code: ClassVar[str] = "cluster-too-old"
+    sentence: ClassVar[str] = "broker {address} does not speak {request} version {version}"
+    hint: ClassVar[str] = "use Apache Kafka 3.1 or later"
+
+
+@dataclass(eq=False)
+class BrokerRefused(OperatorError):
+    """An answer that no rule of ours expects."""
+
+    request: str
+    resource: str
+    why: str
+
+    code: ClassVar[str] = "broker-refused"
+    sentence: ClassVar[str] = "the cluster refused to {request} {resource}: {why}"
+    hint: ClassVar[str] = "see the broker's log for the reason"
+
+
+@dataclass(eq=False)
+class TopicRefused(CallerError):
+    topic: str
+    why: str
+
+    code: ClassVar[str] = "topic-refused"
+    sentence: ClassVar[str] = "the cluster will not create topic {topic!r}: {why}"
+    hint: ClassVar[str] = "change the number of partitions or the configuration as the reason says"
+
+
+@dataclass(eq=False)
+class LeaderMoved(NetworkError):
+    """Definite: the broker asked did nothing."""
+
+    topic: str
+    partition: int
+
+    code: ClassVar[str] = "leader-moved"
+    sentence: ClassVar[str] = "{topic}[{partition}] has no leader at the broker that was asked"
+    hint: ClassVar[str] = "an election is going on; the gateway finds the new leader and tries again"
+
+
+@dataclass(eq=False)
+class ReplicasMissing(NetworkError):
+    """Definite: nothing was written."""
+
+    topic: str
+    partition: int
+
+    code: ClassVar[str] = "replicas-missing"
+    sentence: ClassVar[str] = "{topic}[{partition}] has fewer replicas in sync than min.insync.replicas asks for"
+    hint: ClassVar[str] = "the gateway tries again; bring the missing brokers back"
+
+
+@dataclass(eq=False)
+class AppendNotSent(NetworkError):
+    """Definite: this batch never left the gateway."""
+
+    topic: str
+    partition: int
+    why: str
+
+    code: ClassVar[str] = "append-not-sent"
+    sentence: ClassVar[str] = "a batch for {topic}[{partition}] was not sent: {why}"
+    hint: ClassVar[str] = "the lane asks the log where it stands and goes on from there"

@@ -1,0 +1,151 @@
+"""Kafka as `Topics`: what a user may see of them; internal topics and ours are hidden."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+
+from kio.schema.create_topics.v7 import CreateTopicsRequest, CreateTopicsResponse
+from kio.schema.create_topics.v7.request import CreatableTopic, CreatableTopicConfig
+from kio.schema.delete_topics.v6 import DeleteTopicsRequest, DeleteTopicsResponse
+from kio.schema.delete_topics.v6.request import DeleteTopicState
+from kio.schema.describe_configs.v4 import DescribeConfigsRequest, DescribeConfigsResponse
+from kio.schema.describe_configs.v4.request import DescribeConfigsResource
+from kio.schema.types import TopicName as KafkaTopicName
+from kio.static.primitive import i8, i16, i32, i32Timedelta
+
+from gateway.kafka.client import Client
+from gateway.kafka.codes import Code, request_error
+from gateway.kafka.errors import LeaderMoved, TopicRefused
+from gateway.kafka.metadata import TopicMetadata
+from gateway.kafka.patience import patiently
+from mesh.cluster_errors import ClusterUnreachable, TopicAbsent, TopicExists
+from mesh.errors import MeshError
+from mesh.ids import IllegalName, Partition, TopicName
+from mesh.log import Topic
+
+TOPIC_RESOURCE = i8(2)
+SET_ON_THE_TOPIC = 1
+"""The config source DYNAMIC_TOPIC_CONFIG; the others are the broker's defaults."""
+CLUSTER_DEFAULT = i16(-1)
+REFUSALS = frozenset({37, 38, 40, 42, 44})
+"""Invalid partitions, replication factor, config or request; policy violation: the caller can do better."""
+
+
+class KafkaTopics:
+    """Implements `mesh.ports.Topics`. `create` also raises TopicRefused."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def create(self, name: str, partitions: int, config: Mapping[str, str]) -> Topic:
+        await create_topic(self._client, TopicName(name), partitions, config)
+        return await self.describe(name)
+
+    async def describe(self, name: str) -> Topic:
+        if not _is_visible(name):
+            raise TopicAbsent(name)
+        found = await self._client.topic(name, fresh=True)
+        if found.internal:
+            raise TopicAbsent(name)
+        configs = await self._configs([name])
+        return _topic(found, configs[name])
+
+    async def list(self) -> list[Topic]:
+        found = [each for each in await self._client.all_topics() if not each.internal and _is_visible(each.name)]
+        configs = await self._configs([each.name for each in found])
+        known = [each for each in found if each.name in configs]  # the others were deleted meanwhile
+        return sorted((_topic(each, configs[each.name]) for each in known), key=lambda topic: topic.name)
+
+    async def delete(self, name: str) -> None:
+        """Returns when the cluster has forgotten the name, so that it can be created anew."""
+        topic = DeleteTopicState(name=None, topic_id=uuid.UUID((await self.describe(name)).topic_id))
+        request = DeleteTopicsRequest(topics=(topic,), timeout=_timeout(self._client))
+        answer = (await self._client.call(request, DeleteTopicsResponse)).responses[0]
+        if answer.error_code != 0:
+            raise request_error("delete", name, int(answer.error_code), answer.error_message)
+        await self._gone(name)
+
+    async def _gone(self, name: str) -> None:
+        async def ask() -> None:
+            try:
+                await self._client.topic(name, fresh=True)
+            except TopicAbsent:
+                return
+            raise ClusterUnreachable(self._client.cluster_id, f"it still knows topic {name!r}")
+
+        await patiently(self._client, Partition(name, 0), ask, self._client.config.request_timeout_s)
+
+    async def _configs(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
+        resources = tuple(
+            DescribeConfigsResource(resource_type=TOPIC_RESOURCE, resource_name=name, configuration_keys=None)
+            for name in names
+        )
+        if not resources:
+            return {}
+        answer = await self._client.call(DescribeConfigsRequest(resources=resources), DescribeConfigsResponse)
+        configs: dict[str, dict[str, str]] = {}
+        for result in answer.results:
+            name, code = result.resource_name, int(result.error_code)
+            if code == Code.UNKNOWN_TOPIC_OR_PARTITION and len(resources) > 1:
+                continue
+            if code != Code.NONE:
+                raise request_error("describe the configuration of", name, code, result.error_message)
+            entries = (each for each in result.configs if each.config_source == SET_ON_THE_TOPIC)
+            configs[name] = {each.name: each.value for each in entries if each.value is not None}
+        return configs
+
+
+async def create_topic(client: Client, name: str, partitions: int, config: Mapping[str, str]) -> None:
+    """Create a topic, internal or not, and wait for its leaders. Raises TopicExists, TopicRefused."""
+    wanted = CreatableTopic(
+        name=KafkaTopicName(name),
+        num_partitions=i32(partitions),
+        replication_factor=CLUSTER_DEFAULT,
+        assignments=(),
+        configs=tuple(CreatableTopicConfig(name=key, value=value) for key, value in config.items()),
+    )
+    request = CreateTopicsRequest(topics=(wanted,), timeout=_timeout(client))
+    answer = (await client.call(request, CreateTopicsResponse)).topics[0]
+    if answer.error_code != 0:
+        raise _creation_error(name, int(answer.error_code), answer.error_message)
+    await _settled(client, name, partitions)
+
+
+async def _settled(client: Client, name: str, partitions: int) -> None:
+    async def ask() -> None:
+        try:
+            topic = await client.topic(name, fresh=True)
+        except TopicAbsent:
+            raise LeaderMoved(name, 0) from None  # the broker that was asked has not heard of it yet
+        if len(topic.leaders) < partitions or any(leader.node < 0 for leader in topic.leaders):
+            raise LeaderMoved(name, 0)
+
+    await patiently(client, Partition(name, 0), ask, client.config.request_timeout_s)
+
+
+def _creation_error(name: str, code: int, why: str | None) -> MeshError:
+    if code == Code.TOPIC_ALREADY_EXISTS:
+        return TopicExists(name)
+    if code == Code.INVALID_TOPIC:
+        return IllegalName(TopicName.kind, name, why or TopicName.rule)
+    if code in REFUSALS:
+        return TopicRefused(name, why or f"error {code}")
+    return request_error("create", name, code, why)
+
+
+def _is_visible(name: str) -> bool:
+    try:
+        TopicName(name)
+    except IllegalName:
+        return False
+    return True
+
+
+def _topic(found: TopicMetadata, config: Mapping[str, str]) -> Topic:
+    return Topic(found.name, found.topic_id, len(found.leaders), config)
+
+
+def _timeout(client: Client) -> i32Timedelta:
+    return i32Timedelta.parse(timedelta(seconds=client.config.request_timeout_s))
