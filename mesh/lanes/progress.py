@@ -70,7 +70,10 @@ class LaneProgress:
     def begin(
         cls, lane: LaneId, topic_id: TopicId, start: int, destination_start: int, producer: Producer
     ) -> LaneProgress:
-        """A lane that has copied nothing: from source offset `start` to a log that ends at `destination_start`."""
+        """A lane that has copied nothing: from source offset `start` to a log that ends at `destination_start`.
+
+        Store its first checkpoint before the first append: it names the producer to ask the log for after a crash.
+        """
         offset_map = OffsetMap(start, destination_start)
         progress = cls(lane, checkpoint_of(offset_map, topic_id, 0, destination_start, producer), offset_map)
         progress.durable = None
@@ -107,8 +110,12 @@ class LaneProgress:
         self._pass_foreign_tail()
 
     def adopt(self, producer: Producer) -> None:
-        """Write as another producer from the next record on. Store a checkpoint before the first append."""
+        """Write as another producer from the next record on. Store a checkpoint before the first append.
+
+        Not before all that the log held is recorded: after a crash it would be looked for under the new producer.
+        """
         assert not self.in_flight
+        assert not self.replaying
         self.producer = producer
 
     def _return_to_placed(self) -> None:
@@ -242,8 +249,8 @@ class LaneProgress:
     @property
     def acknowledgeable(self) -> int:
         """The source offset before which every record is in the log and every break is stored (rule D)."""
-        stored = max(self._stored_breaks, self.map.first_break)
-        return self.map.position if stored >= self.map.end_break else self.map.break_offset(stored)
+        stored = self._stored_breaks
+        return self.map.break_offset(stored) if stored < self.map.end_break else self.map.position
 
     def checkpoint(self) -> Checkpoint:
         """The lane as placed up to now; recovery within a running importer is decided on it, too."""
@@ -257,7 +264,7 @@ class LaneProgress:
         return checkpoint, entries(self.lane, checkpoint, self.map, self.durable)
 
     def stored(self, checkpoint: Checkpoint) -> None:
-        """The entries that went with `checkpoint` are durable."""
+        """The entries that went with `checkpoint` are durable; puts are made in the order of `to_store`."""
         self.durable = checkpoint
 
     def trim(self, before_source_offset: int) -> None:

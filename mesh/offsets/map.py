@@ -32,8 +32,14 @@ class OffsetMap:
     """
 
     __slots__ = (
-        "_breaks", "_kind", "destination_offset", "destination_start", "position", "records", "start",
-    )  # fmt: skip
+        "_breaks",
+        "_kind",
+        "destination_offset",
+        "destination_start",
+        "position",
+        "records",
+        "start",
+    )
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, start: int, destination_start: int = 0, first_break: int = 0) -> None:
@@ -109,7 +115,7 @@ class OffsetMap:
         found = self._breaks[self._breaks.at_source(source_offset)]
         if found.reason == RECORDS:
             return Exact(found.destination_offset + source_offset - found.source_offset)
-        return InGap(GapReason(found.reason), self._copy_after_gap(found.destination_offset))
+        return InGap(_REASONS[found.reason], self._copy_after_gap(found.destination_offset))
 
     def _copy_after_gap(self, destination_offset: int) -> int | None:
         """Gaps in a row share their destination offset: the copy after them is the last break there, or the next."""
@@ -153,7 +159,7 @@ class OffsetMap:
         """The gaps, neighbours of one reason as one."""
         for found, end in self._extents():
             if found.reason != RECORDS:
-                yield Gap(found.source_offset, end - found.source_offset, GapReason(found.reason))
+                yield Gap(found.source_offset, end - found.source_offset, _REASONS[found.reason])
 
     def _extents(self) -> Iterator[tuple[Break, int]]:
         return _extents(self._breaks.since(0), self.position)
@@ -204,14 +210,14 @@ class OffsetMap:
         if found.reason == RECORDS:
             self.add_records(found.source_offset, found.destination_offset, length)
         elif found.reason in _REASONS and found.destination_offset == self.destination_offset:
-            self.add_gap(found.source_offset, length, GapReason(found.reason))
+            self.add_gap(found.source_offset, length, _REASONS[found.reason])
         else:
             raise OffsetMapDamaged(index, f"a gap of reason {found.reason} at {found.destination_offset}")
         if self.end_break != index + 1:
             raise OffsetMapDamaged(index, "it says what the one before it says")
 
 
-_REASONS = frozenset(int(reason) for reason in GapReason)
+_REASONS = {int(reason): reason for reason in GapReason}
 
 
 def _unpack(piece: bytes, loaded: OffsetMap) -> Iterator[Break]:

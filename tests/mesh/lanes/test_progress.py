@@ -145,6 +145,18 @@ def test_a_position_is_acknowledged_only_once_every_break_before_it_is_stored() 
     assert progress.acknowledgeable == 11
 
 
+def test_trimming_stops_at_what_is_not_yet_stored() -> None:
+    progress = begin()
+    (placement,) = progress.accept(segment(0, (2, None), (1, MARKER), (2, None), (1, MARKER)), [4])
+    progress.stored(progress.checkpoint())
+    progress.placed(placement, 0)
+    progress.trim(5)
+    assert progress.map.start == 0
+    progress.stored(progress.to_store()[0])
+    progress.trim(5)
+    assert (progress.map.start, progress.acknowledgeable) == (5, 6)
+
+
 def test_a_batch_that_straddles_the_end_of_the_log_is_appended_in_part() -> None:
     progress = begin(0, 100)
     progress.reopen(Resume(5, (Placed(0, 100, 2), Placed(2, 105, 3)), False, 3, 110))
@@ -164,6 +176,17 @@ def test_after_the_replay_the_next_record_is_expected_at_the_log_end() -> None:
     progress.reopen(Resume(0, (), False, 4, 104))
     (placement,) = progress.accept(segment(0, (1, None)), [1])
     assert progress.placed(placement, 104) == Folded(0, 1)
+
+
+def test_another_producer_waits_until_what_the_log_held_is_recorded() -> None:
+    progress = begin()
+    progress.reopen(Resume(2, (Placed(0, 0, 2),), True, 0, 2))
+    with pytest.raises(AssertionError):
+        progress.adopt(Producer(8, 0))
+    (placement,) = progress.accept(segment(0, (2, None)), [2])
+    progress.placed(placement)
+    progress.adopt(Producer(8, 0))
+    assert progress.to_store()[0].producer == Producer(8, 0)
 
 
 def test_reopening_returns_to_what_is_placed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import pairwise
 
 import pytest
@@ -182,6 +183,20 @@ def test_answers_are_right_across_sealed_chunks(stretch: int) -> None:
         assert offset_map.translate_back(destination + last + 1) == Foreign(source + 5 * stretch)
     copied = OffsetMap.load(0, [offset_map.breaks_since(0)], offset_map.position)
     assert copied == offset_map
+
+
+def test_a_run_and_its_gap_take_at_most_32_bytes_of_memory() -> None:
+    runs = 20_000
+    tracemalloc.start()
+    try:
+        offset_map = OffsetMap(0)
+        for number in range(runs):
+            offset_map.add_records(offset_map.position, offset_map.destination_offset, 1 + number * 7919 % 5_000)
+            offset_map.add_gap(offset_map.position, 1, GapReason.MARKER)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held / runs <= 32
 
 
 def test_trimming_gives_whole_chunks_back_and_keeps_indexes() -> None:
