@@ -6,6 +6,7 @@ would be gone at the first look.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -18,6 +19,7 @@ DEFAULT_MAX_BATCH_BYTES: Final = 1_048_588
 
 _NUMBERS: Final = {"retention.ms": -1, "retention.bytes": -1, "max.message.bytes": 1}
 """The least value of each; -1 is no limit."""
+_NUMBER: Final = re.compile(r"-?[0-9]{1,19}")
 _FIXED: Final = {"cleanup.policy": "delete", "compression.type": "producer", "message.timestamp.type": "CreateTime"}
 """What Kafka lets one choose and this log does in one way only."""
 
@@ -47,7 +49,7 @@ def _fault(key: str, value: str) -> str | None:
     if key in _FIXED:
         return None if value == _FIXED[key] else f"the embedded log only knows the value {_FIXED[key]!r}"
     if key in _NUMBERS:
-        legal = value.lstrip("-").isdecimal() and value.isascii() and _NUMBERS[key] <= int(value) < 2**63
+        legal = _NUMBER.fullmatch(value) is not None and _NUMBERS[key] <= int(value) < 2**63
         return None if legal else f"it must be a whole number from {_NUMBERS[key]}"
     nearest = get_close_matches(key, [*_NUMBERS, *_FIXED], n=1, cutoff=0.0)[0]
     return f"it is not known; the nearest known setting is {nearest!r}"

@@ -57,9 +57,10 @@ def _write_holder(descriptor: int, now_ms: int) -> None:
 
 def _holder(descriptor: int, directory: Path) -> DirectoryInUse:
     # The holder may be about to write its name: then the lock still stands, only the name is missing.
-    holder = {}
+    said: object = None
     with suppress(ValueError):
-        holder = json.loads(os.pread(descriptor, 4096, 0))
+        said = json.loads(os.pread(descriptor, 4096, 0))
+    holder = said if isinstance(said, dict) else {}
     return DirectoryInUse(
         str(directory), holder.get("pid", 0), holder.get("host", "unknown"), holder.get("since", "unknown")
     )

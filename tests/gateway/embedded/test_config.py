@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+
+from gateway.embedded.config import Retention, checked
+from gateway.embedded.errors import TopicConfigRefused
+
+
+def test_known_settings_are_kept_as_they_are() -> None:
+    config = {"retention.ms": "-1", "retention.bytes": "1000", "max.message.bytes": "1", "cleanup.policy": "delete"}
+    assert checked(config) == config
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [("retention.mss", "retention.ms"), ("max.message.byte", "max.message.bytes"), ("cleanup", "cleanup.policy")],
+)
+def test_an_unknown_setting_is_refused_naming_the_nearest(key: str, nearest: str) -> None:
+    with pytest.raises(TopicConfigRefused) as refused:
+        checked({key: "1"})
+    assert str(refused.value) == (
+        f"topic setting {key!r} is refused: it is not known; the nearest known setting is {nearest!r}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("retention.ms", "-2"),
+        ("retention.ms", ""),
+        ("retention.bytes", "1.5"),
+        ("retention.bytes", "--1"),
+        ("retention.bytes", "1-"),
+        ("retention.bytes", "²"),
+        ("max.message.bytes", "0"),
+        ("max.message.bytes", str(2**63)),
+        ("cleanup.policy", "compact"),
+        ("compression.type", "zstd"),
+    ],
+)
+def test_a_value_that_cannot_be_kept_is_refused(key: str, value: str) -> None:
+    with pytest.raises(TopicConfigRefused):
+        checked({key: value})
+
+
+def test_no_limit_is_said_by_minus_one_or_by_nothing() -> None:
+    assert Retention.of({}) == Retention.of({"retention.ms": "-1", "retention.bytes": "-1"}) == Retention(None, None)
+    assert Retention.of({"retention.ms": "0", "retention.bytes": "5"}) == Retention(5, 0)
