@@ -11,7 +11,7 @@ import ssl
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ import grpc
 import pytest
 
 from certs.authority import Authority
-from certs.profiles import Lifetimes
+from certs.profiles import Lifetimes, ca_builder
 from certs.store import write_certificates, write_key
 from gateway.rpc.credentials import (
     ServerTrust,
@@ -160,6 +160,9 @@ async def test_without_peers_the_listener_stands_and_nobody_passes() -> None:
             assert await call(listener, organization.identity()) == "UNAVAILABLE"
         listener.pair(GLOBEX)
         assert await call(listener, GLOBEX.identity()) == "spiffe://globex.example/gateway/one"
+        # an empty list of roots would make gRPC keep the ones it had
+        listener.pair()
+        assert await call(listener, GLOBEX.identity()) == "UNAVAILABLE"
 
 
 async def test_plaintext_is_refused() -> None:
@@ -179,7 +182,8 @@ async def test_tls_without_a_client_certificate_is_refused() -> None:
 
 async def test_a_channel_takes_only_the_dialled_peers_root_and_name() -> None:
     async with listening(GLOBEX) as listener:
-        assert await call(listener, GLOBEX.identity(), INITECH.trust()) == "UNAVAILABLE"
+        other_root = replace(INITECH.trust(), dns_name=ACME.trust().expected_dns_name)
+        assert await call(listener, GLOBEX.identity(), other_root) == "UNAVAILABLE"
         misnamed = replace(ACME.trust(), dns_name="gateway.initech.example")
         assert await call(listener, GLOBEX.identity(), misnamed) == "UNAVAILABLE"
         assert listener.handshakes == []
@@ -300,38 +304,64 @@ async def main():
             print("1.2 accepted")
         else:
             print("1.3 only")
+    print("dials 1.2" if await this.dials_over_tls_1_2() else "dials 1.3 only")
 asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize(("how", "expected"), [("restricted", "1.3 only"), ("as it comes", "1.2 accepted")])
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [("restricted", ["1.3 only", "dials 1.3 only"]), ("as it comes", ["1.2 accepted", "dials 1.2"])],
+)
 async def test_tls_1_2_is_shut_out_where_grpc_was_restricted_before_its_import(
-    how: str, expected: str, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
+    how: str, expected: list[str], pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", SCRIPT, how, cwd=pytestconfig.rootpath, stdout=asyncio.subprocess.PIPE
     )
     output, _ = await process.communicate()
-    assert output.decode().splitlines() == ["spiffe://globex.example/gateway/one", expected]
+    assert output.decode().splitlines() == ["spiffe://globex.example/gateway/one", *expected]
 
 
-async def test_the_probe_for_tls_1_2_sees_a_listener_that_takes_it() -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+@asynccontextmanager
+async def plain_tls(context: ssl.SSLContext, greeted: Callable[[], None] = lambda: None) -> AsyncIterator[int]:
+    """A TLS server with ACME's leaf on the port given; it calls `greeted` after each handshake and hangs up."""
+
+    def connected(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        greeted()
+        writer.close()
+
     with tempfile.TemporaryDirectory() as directory:
         write_key(Path(directory, "key"), (leaf := ACME.leaf()).key)
         write_certificates(Path(directory, "pem"), [leaf.certificate])
         context.load_cert_chain(Path(directory, "pem"), Path(directory, "key"))
+    context.set_alpn_protocols(["h2"])
+    async with await asyncio.start_server(connected, "127.0.0.1", 0, ssl=context) as server:
+        yield server.sockets[0].getsockname()[1]
 
-    async def port_of(least: ssl.TLSVersion) -> asyncio.Server:
+
+async def dials_over_tls_1_2() -> bool:
+    """Whether this process's gRPC would shake hands with a server that speaks TLS 1.2 at most."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    shaken: list[bool] = []
+    async with (
+        plain_tls(context, lambda: shaken.append(True)) as port,
+        open_channel(GLOBEX.identity(), ACME.trust(), f"127.0.0.1:{port}", LIMITS) as channel,
+    ):
+        assert await ask(channel) == "UNAVAILABLE"
+    return bool(shaken)
+
+
+async def test_the_probe_for_tls_1_2_sees_a_listener_that_takes_it() -> None:
+    for least, accepted in ((ssl.TLSVersion.TLSv1_2, True), (ssl.TLSVersion.TLSv1_3, False)):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = least
-        return await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
-
-    async with await port_of(ssl.TLSVersion.TLSv1_2) as server:
-        with pytest.raises(Tls12Accepted, match=r"accepts TLS 1\.2"):
-            await ensure_tls13("127.0.0.1", server.sockets[0].getsockname()[1], DEADLINE_S)
-    async with await port_of(ssl.TLSVersion.TLSv1_3) as server:
-        await ensure_tls13("127.0.0.1", server.sockets[0].getsockname()[1], DEADLINE_S)
+        expected = pytest.raises(Tls12Accepted, match=r"accepts TLS 1\.2") if accepted else nullcontext()
+        async with plain_tls(context) as port:
+            with expected:
+                await ensure_tls13("127.0.0.1", port, DEADLINE_S)
     with pytest.raises(OSError):  # noqa: PT011  any: nobody listens
         await ensure_tls13("127.0.0.1", 1, DEADLINE_S)
 
@@ -356,6 +386,17 @@ async def test_a_peers_bad_bundle_shuts_out_nobody_else(kind: str) -> None:
         assert set(listener.trust.update(ACME.identity(), listener.peers.values())) == {INITECH.org}
         assert await call(listener, GLOBEX.identity()) == "spiffe://globex.example/gateway/one"
         assert await call(listener, INITECH.identity()) == "UNAVAILABLE"
+
+
+def test_a_ca_with_another_peers_subject_name_is_left_out_of_the_pool() -> None:
+    """TLS looks an issuer up by its name and key id, both of which a peer may choose: GLOBEX would be shut out."""
+    key = INITECH.authority.key
+    builder = ca_builder(INITECH.org, 1, key.public_key(), 1, BEGIN, LONG)
+    builder._subject_name = builder._issuer_name = GLOBEX.authority.certificate.subject
+    twin = Bundle(INITECH.org, 1, (to_der(INITECH.sign(builder)),), BEGIN)
+    pool = client_pool([GLOBEX.trust(), PeerTrust(PeerState.ACTIVE, twin)])
+    assert pool.pem.decode() == GLOBEX.bundle.pem()
+    assert pool.refused == {INITECH.org: "it holds a CA with the subject name of one of globex.example"}
 
 
 @pytest.mark.parametrize("state", [PeerState.PENDING, PeerState.SUSPENDED, PeerState.REVOKED])

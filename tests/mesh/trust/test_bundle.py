@@ -5,9 +5,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509 import Certificate
+from cryptography.x509.oid import ExtensionOID
 
 from certs.bundle import bundle_of
 from certs.profiles import DEFAULT_LIFETIMES, ca_builder
@@ -31,6 +33,16 @@ def signed_by(key: object, algorithm: hashes.HashAlgorithm | None = None) -> Cer
     return builder.sign(key, algorithm)  # type: ignore[arg-type]
 
 
+def soft() -> bytes:
+    """A root with basicConstraints not critical, signed anew by its key."""
+    builder = ca_builder(ACME.org, 7, ACME.authority.key.public_key(), 1, NOW, DEFAULT_LIFETIMES)
+    builder._extensions[:] = [
+        x509.Extension(e.oid, e.critical and e.oid != ExtensionOID.BASIC_CONSTRAINTS, e.value)
+        for e in builder._extensions
+    ]
+    return to_der(ACME.sign(builder))
+
+
 def test_one_and_two_generations_pass() -> None:
     validate_bundle(bundle(ROOT), NOW)
     validate_bundle(bundle(ROOT, NEXT_ROOT), NOW)
@@ -51,6 +63,7 @@ def test_it_survives_json() -> None:
         (bundle(ROOT, ROOT), "two certificates have one subject name"),
         (bundle(b"rubbish"), "does not parse"),
         (bundle(to_der(ROOT) + b"\x00"), "does not parse"),
+        (bundle(soft()), "it is not a CA certificate"),
         (bundle(ACME.leaf().certificate), "it is not a CA certificate"),
         (bundle(ROOT, GLOBEX.authority.certificate), "its URI SAN is not exactly spiffe://acme.example"),
         (bundle(ROOT, org=GLOBEX.org), "its URI SAN is not exactly spiffe://globex.example"),
