@@ -5,6 +5,7 @@ on the word of the input. Invariants:
 A. At most `limits.inflated(n)` bytes and one step are held, whatever `n` bytes of input claim.
 B. The input is used to its last byte: what follows a stream is refused, and a stream that ends early too.
 C. What the Java client cannot read is refused: linked lz4 blocks, a second lz4 frame.
+D. Work is bounded like memory: a stream of many empty parts is refused.
 """
 
 from __future__ import annotations
@@ -26,13 +27,18 @@ from mesh.batch.zstd_frames import check_frames
 
 _STEP_BYTES = 256 * 1024
 _GZIP_WBITS = 31
-_GZIP_INPUT_BYTES = 16 * 1024
-"""Deflate inflates by at most 1032, so one call on this much yields no more than 16 MiB; the step bounds it further."""
+_GZIP_MAX_MEMBERS = 64
+"""Producers write one; each costs some microseconds, however empty."""
+_PIECE_BYTES = 64 * 1024
+"""Input is fed in pieces, since zlib and lz4 copy what they leave over at each call."""
 
 # the framing of the snappy-java library: eight bytes of magic, version 1, readable by version 1
 _XERIAL_MAGIC = b"\x82SNAPPY\x00"
 _XERIAL_HEADER = _XERIAL_MAGIC + b"\x00\x00\x00\x01\x00\x00\x00\x01"
 _XERIAL_BLOCK_BYTES = 32 * 1024
+_XERIAL_MIN_AVERAGE_BYTES = 64
+"""A full block has 1.5 kB at least; many smaller ones are only work."""
+_XERIAL_FREE_BLOCKS = 1024
 _SNAPPY_MAX_RATIO = 64
 """A snappy element is at least one byte and yields at most 64: no honest length is above this."""
 
@@ -91,19 +97,20 @@ def _read_none(data: memoryview, cap: int, limits: Limits) -> bytes:
 def _read_gzip(data: memoryview, cap: int, limits: Limits) -> bytes:
     sink = _Sink(Codec.GZIP, len(data), cap)
     rest: Buffer = data
-    while True:
+    for _ in range(_GZIP_MAX_MEMBERS):
         rest = _read_gzip_member(rest, sink)
         if not rest:
             return sink.value()
+    raise BatchUndecodable("gzip", f"more than {_GZIP_MAX_MEMBERS} members")
 
 
 def _read_gzip_member(data: Buffer, sink: _Sink) -> Buffer:
-    """What follows the member. Fed in pieces, since zlib copies the input that it leaves over at each call."""
+    """What follows the member."""
     member = zlib.decompressobj(_GZIP_WBITS)
     at = 0
     try:
         while not member.eof:
-            piece: Buffer = data[at : at + _GZIP_INPUT_BYTES]
+            piece: Buffer = data[at : at + _PIECE_BYTES]
             if not piece:
                 raise BatchUndecodable("gzip", f"the stream ends early, after {at} bytes")
             at += len(piece)
@@ -126,8 +133,11 @@ def _read_snappy(data: memoryview, cap: int, limits: Limits) -> bytes:
 def _xerial_blocks(data: memoryview) -> Iterator[memoryview]:
     if data[: len(_XERIAL_HEADER)] != _XERIAL_HEADER:
         raise BatchUndecodable("snappy", "an unknown version of the xerial framing")
-    at = len(_XERIAL_HEADER)
+    at, blocks = len(_XERIAL_HEADER), 0
     while at < len(data):
+        blocks += 1
+        if blocks > _XERIAL_FREE_BLOCKS + len(data) // _XERIAL_MIN_AVERAGE_BYTES:
+            raise BatchUndecodable("snappy", f"{blocks} blocks in the first {at} bytes")
         size = int.from_bytes(data[at : at + 4], "big")
         end = at + 4 + size
         if end > len(data) or at + 4 > len(data):
@@ -158,18 +168,21 @@ def _read_lz4(data: memoryview, cap: int, limits: Limits) -> bytes:
         raise BatchUndecodable("lz4", "linked blocks, which the Java client does not read")
     sink = _Sink(Codec.LZ4, len(data), cap)
     frame = lz4.frame.LZ4FrameDecompressor()
-    piece: Buffer = data
+    at = 0
     try:
         while not frame.eof:
-            chunk = frame.decompress(piece, sink.step)
-            sink.add(chunk)
-            if not frame.eof and not chunk and frame.needs_input:
-                raise BatchUndecodable("lz4", f"the frame ends early, after {len(data)} bytes")
-            piece = b""
+            piece: Buffer = b""
+            if frame.needs_input:
+                piece = data[at : at + _PIECE_BYTES]
+                at += len(piece)
+                if not piece:
+                    raise BatchUndecodable("lz4", f"the frame ends early, after {at} bytes")
+            sink.add(frame.decompress(piece, sink.step))
     except (RuntimeError, EOFError) as error:
         raise BatchUndecodable("lz4", str(error)) from error
-    if frame.unused_data:
-        raise BatchUndecodable("lz4", f"{len(frame.unused_data)} bytes follow the frame")
+    after = len(frame.unused_data or b"") + len(data) - at
+    if after:
+        raise BatchUndecodable("lz4", f"{after} bytes follow the frame")
     return sink.value()
 
 

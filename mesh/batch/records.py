@@ -8,6 +8,7 @@ B. A number fits its type: 32 bits in at most 5 bytes, timestamps 64 bits in at 
 C. A record's attributes are 0: no bit is defined, and clients read the byte in two ways.
 D. Header keys are UTF-8; Java replaces what is not.
 E. A timestamp does not overflow its 64 bits.
+F. A batch has at most MAX_HEADERS headers: two bytes of input each, they would cost seconds.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from mesh.batch.limits import DEFAULT_LIMITS, Limits
 from mesh.batch.stamp import Buffer
 
 Headers: TypeAlias = tuple[tuple[str, bytes | None], ...]
+
+MAX_HEADERS = 1_000_000
 
 _MAX_I64 = (1 << 63) - 1
 _MIN_I64 = -1 << 63
@@ -81,7 +84,7 @@ def check_records(header: BatchHeader, payload: bytes) -> None:
 
 def _walk(header: BatchHeader, data: bytes, dense: bool) -> Iterator[_Place]:
     count, base, last = header.records_count, header.base_timestamp_ms, header.last_offset_delta
-    index, pos, delta = 0, 0, -1
+    index, pos, delta, headers_left = 0, 0, -1, MAX_HEADERS
     if count < 0:
         raise BatchPoison(0, 0, f"the header states {count} records")
     try:
@@ -131,6 +134,9 @@ def _walk(header: BatchHeader, data: bytes, dense: bool) -> Iterator[_Place]:
             if number:
                 if number > 127:
                     number, headers_at = _longer(data, pos, number, index)
+                headers_left -= number >> 1
+                if headers_left < 0:
+                    raise BatchPoison(index, pos, f"more than {MAX_HEADERS} headers in the batch")
                 pos = _check_headers(data, headers_at, number, end, index)
             if pos != end or not _MIN_I64 <= timestamp <= _MAX_I64:
                 _refuse_end(pos, end, timestamp, index)

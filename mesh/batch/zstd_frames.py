@@ -11,6 +11,9 @@ from mesh.batch.errors import BatchInflates, BatchUndecodable
 _MAGIC = 0xFD2FB528
 _SKIPPABLE_MAGIC = 0x184D2A50
 _SKIPPABLE_MASK = 0xFFFFFFF0
+_FREE_PARTS = 4096
+_MIN_AVERAGE_BYTES = 16
+"""A block holds up to 128 KiB; streams of nothing but tiny frames and blocks are only work."""
 _DICTIONARY_BYTES = (0, 1, 2, 4)
 _CONTENT_SIZE_BYTES = (0, 2, 4, 8)
 _RLE, _RESERVED = 1, 3
@@ -21,11 +24,12 @@ def check_frames(data: memoryview, max_window_bytes: int, max_content_bytes: int
 
     Raises BatchUndecodable (cut, trailing bytes, a dictionary, not zstd) and BatchInflates (window, stated sizes).
     """
-    at, stated = 0, 0
+    at, stated, left = 0, 0, _FREE_PARTS + len(data) // _MIN_AVERAGE_BYTES
     while at < len(data) or not at:
         magic = _number(data, at, 4)
         if magic & _SKIPPABLE_MASK == _SKIPPABLE_MAGIC:
             at += 8 + _number(data, at + 4, 4)
+            left = _spend(left, at)
             continue
         if magic != _MAGIC:
             raise BatchUndecodable("zstd", f"no frame at byte {at}")
@@ -33,7 +37,8 @@ def check_frames(data: memoryview, max_window_bytes: int, max_content_bytes: int
         stated += content
         if stated > max_content_bytes:
             raise BatchInflates("zstd", "space", len(data), max_content_bytes)
-        at = _blocks_end(data, at) + 4 * has_checksum
+        at, left = _blocks_end(data, at, left)
+        at += 4 * has_checksum
     if at > len(data):
         raise _cut(len(data))
 
@@ -63,15 +68,23 @@ def _check_window(descriptor: int, compressed_bytes: int, max_window_bytes: int)
         raise BatchInflates("zstd", "window", compressed_bytes, max_window_bytes)
 
 
-def _blocks_end(data: memoryview, at: int) -> int:
+def _blocks_end(data: memoryview, at: int, left: int) -> tuple[int, int]:
+    """Where the blocks end, and how many more parts may come."""
     while True:
         block = _number(data, at, 3)
         kind, size = block >> 1 & 3, block >> 3
         if kind == _RESERVED:
             raise BatchUndecodable("zstd", f"a block of a reserved kind at byte {at}")
         at += 3 + (1 if kind == _RLE else size)
+        left = _spend(left, at)
         if block & 1:
-            return at
+            return at, left
+
+
+def _spend(left: int, at: int) -> int:
+    if not left:
+        raise BatchUndecodable("zstd", f"too many frames and blocks in the first {at} bytes")
+    return left - 1
 
 
 def _number(data: memoryview, at: int, size: int) -> int:

@@ -28,7 +28,13 @@ POISON: dict[str, tuple[bytes, int, str, int]] = {
     "a value beyond its record": (framed(_START + varint(-1) + varint(9) + b"v\0", _SECOND), 2, "ends at byte", 0),
     "a negative header count": (framed(_START + _NULLS + varint(-1)), 1, "header count of -1", 0),
     "a header too many": (framed(_START + _NULLS + varint(1), _SECOND), 2, "ends at byte|end within", 0),
-    "a huge header count": (framed(_START + _NULLS + varint((1 << 31) - 1) + b"\0\1" * 9), 1, "end within|ends at", 0),
+    "a huge header count": (framed(_START + _NULLS + varint(999_999) + b"\0\1" * 9), 1, "end within", 0),
+    "more headers than a batch may have": (
+        framed(_START + _NULLS + varint((1 << 31) - 1)),
+        1,
+        "more than 1000000 headers",
+        0,
+    ),
     "a null header key": (framed(_START + _NULLS + varint(1) + varint(-1) + varint(-1)), 1, "key of -1 bytes", 0),
     "a header key not UTF-8": (framed(_START + _NULLS + varint(1) + sized(b"\xff") + varint(-1)), 1, "not UTF-8", 0),
     "a header key of a surrogate": (

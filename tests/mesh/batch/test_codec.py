@@ -165,6 +165,22 @@ def test_a_snappy_length_that_cannot_be_is_refused_before_it_is_allocated() -> N
         decompress(Codec.SNAPPY, b"\x80\x89\x7a", Limits(max_ratio=1 << 30))
 
 
+MANY_PARTS = {
+    "gzip members": (Codec.GZIP, gzip.compress(b"") * 65),
+    "snappy blocks": (Codec.SNAPPY, compress(Codec.SNAPPY, b"") + b"\0\0\0\1\0" * 3000),
+    "zstd frames": (Codec.ZSTD, zstandard.compress(b"") * 9000),
+    "zstd skippable frames": (Codec.ZSTD, b"\x51\x2a\x4d\x18\0\0\0\0" * 9000),
+    "zstd blocks": (Codec.ZSTD, b"\x28\xb5\x2f\xfd\0\0" + b"\0\0\0" * 9000 + b"\1\0\0"),
+}
+
+
+@pytest.mark.parametrize("name", MANY_PARTS)
+def test_a_stream_of_many_empty_parts_is_refused(name: str) -> None:
+    codec, data = MANY_PARTS[name]
+    with pytest.raises(BatchUndecodable, match=r"more than|blocks in the first"):
+        decompress(codec, data, DEFAULT_LIMITS)
+
+
 def test_a_dictionary_is_refused() -> None:
     dictionary = zstandard.ZstdCompressionDict(bytes(range(256)) * 8, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
     frame = bytearray(zstandard.compress(b"x" * 100))
