@@ -36,8 +36,8 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._collector = _StatusCollector()
         self.registry.register(self._collector)
-        self.records = self._counter("records", "Records mirrored.", "peer", "share", "direction")
-        self.bytes = self._counter("bytes", "Bytes of record batches mirrored.", "peer", "share", "direction")
+        self.records = self._counter("mirrored_records", "Records mirrored.", "peer", "share", "direction")
+        self.bytes = self._counter("mirrored_bytes", "Bytes of record batches mirrored.", "peer", "share", "direction")
         self.appends = self._counter("appends", "Batches appended to the local cluster by lanes.", "peer")
         self.append_failures = self._counter(
             "append_failures", "Appends refused or of unknown outcome.", "peer", "code"

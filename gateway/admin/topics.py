@@ -118,7 +118,7 @@ async def answer_append(request: web.Request, report: AppendReport) -> web.Strea
 def mirrored_topics(services: Services) -> dict[str, str]:
     """The local topics that subscriptions write, with the subscription's name."""
     return {
-        mapping.destination_topic: subscription.name
+        str(mapping.destination_topic): str(subscription.name)
         for subscription in services.registry.subscriptions.values()
         for mapping in subscription.topics
     }

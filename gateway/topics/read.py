@@ -70,7 +70,7 @@ async def read_topic(
     except _Enough:
         pass
     except BaseExceptionGroup as group:
-        failed = group.subgroup(lambda error: not isinstance(error, _Enough))
+        _, failed = group.split(_Enough)
         if failed is not None:
             raise _first(failed) from group
     return reader.written

@@ -1,0 +1,110 @@
+"""A real admin API on a free loopback port, over an embedded cluster and a real registry, without peers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+from gateway.admin.server import Listening, create_app, start
+from gateway.admin.token import TOKEN_NAME, TokenFile
+from gateway.config import load_config
+from gateway.embedded.cluster import open_embedded
+from gateway.health import Health
+from gateway.metrics import Metrics
+from gateway.ports_file import Ports, write_ports
+from gateway.registry import Registry
+from gateway.services import DigestPage, LinkStatus, Services
+from mesh.ids import LaneId, OrgId, ShareName, TopicName
+from mesh.lanes.status import LaneStatus
+from mesh.offsets.map import OffsetMap
+from mesh.wire.v1 import catalog_pb2
+
+
+def now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+@dataclass
+class FakeLinks:
+    """Links as a test states them; no peer answers."""
+
+    found: list[LinkStatus] = field(default_factory=list)
+
+    def status(self) -> list[LinkStatus]:
+        return list(self.found)
+
+    async def catalog(self, peer: OrgId) -> catalog_pb2.CatalogReply:
+        return catalog_pb2.CatalogReply()
+
+    async def digests(
+        self, peer: OrgId, share: ShareName, topic: TopicName, partition: int, start: int, end: int, max_records: int
+    ) -> DigestPage:
+        return DigestPage([], [], end)
+
+
+@dataclass
+class FakeLanes:
+    """Lanes as a test states them."""
+
+    found: list[LaneStatus] = field(default_factory=list)
+    exported: list[dict[str, object]] = field(default_factory=list)
+
+    def statuses(self) -> list[LaneStatus]:
+        return list(self.found)
+
+    async def offset_map(self, lane: LaneId) -> OffsetMap | None:
+        return None
+
+    def exports(self) -> list[dict[str, object]]:
+        return list(self.exported)
+
+
+@dataclass
+class AdminGateway:
+    """What a test needs of it: the directory for the CLI, the parts, and an HTTP session with the token."""
+
+    directory: Path
+    services: Services
+    lanes: FakeLanes
+    links: FakeLinks
+    health: Health
+    metrics: Metrics
+    listening: Listening
+    session: aiohttp.ClientSession
+    token: str
+    stops: list[bool]
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.listening.address}"
+
+
+@asynccontextmanager
+async def admin_gateway(directory: Path) -> AsyncIterator[AdminGateway]:
+    config_path = directory / "mesh.toml"
+    config_path.write_text('organization = "acme.example"\n')
+    config = load_config(config_path, environ={})
+    config.state_dir.mkdir()
+    cluster = await open_embedded(config.data_dir, now_ms=now_ms())
+    lanes, links, health, metrics = FakeLanes(), FakeLinks(), Health(), Metrics()
+    metrics.observe(lanes.statuses, links.status, lambda: health.ready)
+    registry = await Registry.open(cluster.control, cluster.lanes)
+    services = Services(config, cluster, registry, links, lanes, now_ms, lambda: "127.0.0.1:7463")
+    tokens = TokenFile(config.state_dir / TOKEN_NAME)
+    stops: list[bool] = []
+    app = create_app(services, health, tokens, render_metrics=metrics.render, stop=lambda: stops.append(True))
+    listening = await start(app, "127.0.0.1", 0)
+    write_ports(config.state_dir, Ports(listening.address))
+    token = tokens()[0]
+    headers = {"Authorization": f"Bearer {token}"}
+    try:
+        async with aiohttp.ClientSession(headers=headers) as session:
+            yield AdminGateway(directory, services, lanes, links, health, metrics, listening, session, token, stops)
+    finally:
+        await listening.close()
+        await cluster.close()
