@@ -48,7 +48,7 @@ class Batch(NamedTuple):
     base_timestamp_ms: int
     max_timestamp_ms: int
     producer_id: int
-    count: int
+    record_count: int
     payload: memoryview
 
     @property
@@ -102,9 +102,9 @@ def read_records(batch: Batch, limit: int = OPENED_LIMIT_BYTES) -> Iterator[Reco
 
 def _parse(batch: Batch, data: bytes) -> Iterator[Record]:
     append_time = batch.max_timestamp_ms if batch.attributes & _APPEND_TIME else None
-    base_timestamp, base_offset = batch.base_timestamp_ms, batch.base_offset
+    base_timestamp, base_offset, last_offset = batch.base_timestamp_ms, batch.base_offset, batch.last_offset
     position, previous = 0, base_offset - 1
-    for _ in range(batch.count):
+    for _ in range(batch.record_count):
         length, position = _varint(data, position)
         end = position + length
         if length < 0 or end > len(data):
@@ -112,24 +112,26 @@ def _parse(batch: Batch, data: bytes) -> Iterator[Record]:
         delta, position = _varint(data, position + 1)
         timestamp = base_timestamp + delta if append_time is None else append_time
         delta, position = _varint(data, position)
-        key, position = _bytes(data, position, end)
-        value, position = _bytes(data, position, end)
-        count, position = _varint(data, position)
-        headers: Headers = ()
-        if count:
-            headers, position = _headers(data, position, end, count)
-        if position != end:
-            raise ValueError("a record's length is wrong")
         offset = base_offset + delta
-        if not previous < offset <= batch.last_offset:
+        if not previous < offset <= last_offset:
             raise ValueError("its offsets are out of order")
         previous = offset
+        key, position = _bytes(data, position, end)
+        value, position = _bytes(data, position, end)
+        headers: Headers = ()
+        if data[position]:
+            headers, position = _headers(data, position, end)
+        else:
+            position += 1
+        if position != end:
+            raise ValueError("a record's length is wrong")
         yield offset, timestamp, key, value, headers
     if position != len(data):
         raise ValueError("bytes follow its last record")
 
 
-def _headers(data: bytes, position: int, end: int, count: int) -> tuple[Headers, int]:
+def _headers(data: bytes, position: int, end: int) -> tuple[Headers, int]:
+    count, position = _varint(data, position)
     # A header takes at least two bytes: a count beyond that cannot be true and must not make us loop.
     if not 0 <= count <= (end - position) // 2:
         raise ValueError("a record's header count is wrong")
@@ -144,7 +146,11 @@ def _headers(data: bytes, position: int, end: int, count: int) -> tuple[Headers,
 
 
 def _bytes(data: bytes, position: int, end: int) -> tuple[bytes | None, int]:
-    length, position = _varint(data, position)
+    byte = data[position]
+    if byte < 0x80:  # most lengths take one byte: not worth a call
+        length, position = (byte >> 1) ^ -(byte & 1), position + 1
+    else:
+        length, position = _varint(data, position)
     if length < 0:
         return None, position
     stop = position + length
@@ -159,11 +165,11 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
     if byte < 0x80:
         return (byte >> 1) ^ -(byte & 1), position + 1
     raw, shift = byte & 0x7F, 7
-    for position in range(position + 1, position + 10):
-        byte = data[position]
+    for at in range(position + 1, position + 10):
+        byte = data[at]
         raw |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return (raw >> 1) ^ -(raw & 1), position + 1
+            return (raw >> 1) ^ -(raw & 1), at + 1
         shift += 7
     raise ValueError("a number is longer than ten bytes")
 

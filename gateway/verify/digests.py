@@ -27,7 +27,7 @@ DIGEST_BYTES = 16
 """Collisions by accident are out of reach (2^-64 for billions of records); nobody gains by making one."""
 
 FETCH_BYTES = 1 << 20
-_WAIT_S = 2.0
+_RETRY_WAIT_S = 1.0
 _TRIES = 3
 _FIXED = struct.Struct(">qiii")
 _HEADER = struct.Struct(">ii")
@@ -66,7 +66,7 @@ async def digest_page(
     digests: list[bytes] = []
     position, silent = start, 0
     while position < end and len(offsets) < max_records:
-        fetched = await source.fetch(partition, position, None, max_bytes, _WAIT_S)
+        fetched = await source.fetch(partition, position, None, max_bytes, _RETRY_WAIT_S if silent else 0.0)
         stop = min(end, fetched.range.last_stable)
         if position >= stop:
             break

@@ -53,3 +53,16 @@ class NothingToVerify(CallerError):
     code: ClassVar[str] = "nothing-to-verify"
     sentence: ClassVar[str] = "subscription {subscription!r} has no lane that has begun"
     hint: ClassVar[str] = "wait for the first records: mesh status"
+
+
+@dataclass(eq=False)
+class NothingLeft(OperatorError):
+    """A lane of which one of the logs has dropped everything."""
+
+    lane: str
+
+    code: ClassVar[str] = "nothing-left"
+    sentence: ClassVar[str] = "nothing of lane {lane} is left in both logs to compare"
+    hint: ClassVar[str] = (
+        "retention or truncation took it from the source or from the copy: mesh topic list shows the ranges"
+    )
