@@ -159,6 +159,9 @@ def _ms(seconds: float) -> int:
 
 
 def _root_of_nobody() -> bytes:
-    """A root whose key is forgotten at once: a listener needs one to bind, and without peers nobody may pass."""
+    """A root whose key is forgotten at once, for a pool without peers.
+
+    gRPC keeps its former roots when new ones do not load, and does not say what an empty text of roots means to it.
+    """
     nobody = Authority.create(OrgId("nobody.invalid"), datetime(2000, 1, 1, tzinfo=UTC))
     return to_pem([nobody.certificate]).encode()

@@ -160,7 +160,7 @@ async def test_without_peers_the_listener_stands_and_nobody_passes() -> None:
             assert await call(listener, organization.identity()) == "UNAVAILABLE"
         listener.pair(GLOBEX)
         assert await call(listener, GLOBEX.identity()) == "spiffe://globex.example/gateway/one"
-        # an empty list of roots would make gRPC keep the ones it had
+        # roots that do not load would make gRPC keep the ones it had: an empty pool must not be of that kind
         listener.pair()
         assert await call(listener, GLOBEX.identity()) == "UNAVAILABLE"
 
