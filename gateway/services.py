@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mesh.ids import LaneId, OrgId, ShareName, TopicName
 from mesh.lanes.status import LaneStatus
-from mesh.offsets.map import OffsetMap
+from mesh.offsets.view import OffsetView
 from mesh.ports import Cluster
 from mesh.wire.v1 import catalog_pb2
 
@@ -40,6 +40,9 @@ class Links(Protocol):
 
     def status(self) -> list[LinkStatus]: ...
 
+    def exports(self) -> list[dict[str, object]]:
+        """The lanes that peers read from us: peer, share, topic, partition, position, acknowledged, log end."""
+
     async def catalog(self, peer: OrgId) -> catalog_pb2.CatalogReply:
         """The shares that `peer` grants us."""
 
@@ -54,11 +57,8 @@ class Lanes(Protocol):
 
     def statuses(self) -> list[LaneStatus]: ...
 
-    async def offset_map(self, lane: LaneId) -> OffsetMap | None:
+    async def offset_map(self, lane: LaneId) -> OffsetView | None:
         """The lane's map as far as it is acknowledged, None for a lane that has not begun."""
-
-    def exports(self) -> list[dict[str, object]]:
-        """The lanes that peers read from us: peer, share, topic, partition, acknowledged and log-end offsets."""
 
 
 @dataclass(frozen=True, slots=True)

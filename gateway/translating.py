@@ -14,6 +14,7 @@ from mesh.errors import CallerError
 from mesh.ids import LaneId, Partition, TopicName
 from mesh.offsets.answers import Answer, Exact, Foreign, InGap
 from mesh.offsets.map import OffsetMap
+from mesh.offsets.view import OffsetView
 from mesh.shares import Subscription
 
 
@@ -77,7 +78,7 @@ class Place:
     """A lane's map, and what its errors say."""
 
     lane: LaneId
-    offset_map: OffsetMap
+    offset_map: OffsetMap | OffsetView
 
     def forward(self, source_offset: int) -> dict[str, object]:
         """Where the record of a source offset is. Raises OffsetNotMapped, IllegalOffset."""

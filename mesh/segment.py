@@ -18,7 +18,7 @@ class Segment:
     first_source_offset: int
     next_source_offset: int
     first_ordinal: int
-    """The ordinal of the first record in it, counted from the position at which the lane was opened."""
+    """The ordinal of the first record in it, counted from 0 where the lane was opened on this link."""
     spans: tuple[Span, ...]
     batches: tuple[Buffer, ...]
     source_timestamp_ms: int = -1

@@ -45,7 +45,7 @@ def snapshot(services: Services) -> dict[str, object]:
         "cluster": services.cluster.kind,
         "lanes": [lane_object(lane) for lane in services.lanes.statuses()],
         "links": [link_object(link) for link in services.links.status()],
-        "exports": services.lanes.exports(),
+        "exports": services.links.exports(),
     }
 
 

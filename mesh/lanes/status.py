@@ -46,4 +46,5 @@ class LaneStatus:
     size_bytes: int = 0
     """Bytes appended since this process started."""
     gaps: int = 0
+    """Source offsets without a copy: mesh gaps lists them with their reasons."""
     foreign_writes: int = 0

@@ -99,6 +99,15 @@ class LinkLost(NetworkError):
 
 
 @dataclass(eq=False)
+class LinkDrained(LinkLost):
+    """The link ended because one side went away in good order."""
+
+    code: ClassVar[str] = "link-drained"
+    sentence: ClassVar[str] = "the link to the peer was closed in good order: {why}"
+    hint: ClassVar[str] = "nothing to do: the link is made anew when the peer is back"
+
+
+@dataclass(eq=False)
 class LaneEnded(PeerError):
     """The other side ended the lane and says why; the attributes are its words."""
 

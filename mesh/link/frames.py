@@ -60,8 +60,8 @@ class GoAway:
 class LaneOpen:
     """The importer asks for a source partition from a position on.
 
-    `topic_id` is the incarnation it has copied so far, empty for a new lane; `ordinal` the number of the first
-    record it expects; `credit_bytes` how much may be sent before more credit comes.
+    `topic_id` is the incarnation it has copied so far, empty for a new lane; `credit_bytes` how much may be sent before
+    more credit comes; `leader_epoch` that of the last batch copied, -1 unknown.
     """
 
     lane: int
@@ -70,7 +70,6 @@ class LaneOpen:
     partition: int
     start: StartAt
     topic_id: str = ""
-    ordinal: int = 0
     credit_bytes: int = 0
     max_batch_bytes: int = 0
     leader_epoch: int = -1

@@ -14,7 +14,7 @@ from mesh.spans import tiles
 
 @dataclass(slots=True)
 class Lane:
-    """`position` and `ordinal` are those of the next segment; `credit_bytes` is what may still be sent on it.
+    """`position` and `ordinal` are those of the next segment (ordinals count from 0 on each link); `credit_bytes` is what may still be sent on it.
 
     A segment may go while any credit is left, so that a batch larger than the window is not stuck; the credit
     then turns negative and must be earned back.

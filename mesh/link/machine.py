@@ -116,7 +116,7 @@ class Link:
         """Ask for a lane. Raises FrameUnexpected where the link or the roles do not allow it."""
         if self.state is not LinkState.OPEN or not self._may(importer=self.hello, exporter=self.peer_hello):
             raise FrameUnexpected("lane_open", self.state.value)
-        lane = Lane(opening, importing=True, ordinal=opening.ordinal, credit_bytes=opening.credit_bytes)
+        lane = Lane(opening, importing=True, credit_bytes=opening.credit_bytes)
         self.lanes[lane.number] = lane
         self._send_on(lane, opening)
         return lane
@@ -201,7 +201,7 @@ class Link:
         if not self._may(importer=self.peer_hello, exporter=self.hello):
             raise FrameUnexpected("lane_open", "without the roles for it")
         self._highest_peer_lane = opening.lane
-        lane = Lane(opening, importing=False, ordinal=opening.ordinal, credit_bytes=opening.credit_bytes)
+        lane = Lane(opening, importing=False, credit_bytes=opening.credit_bytes)
         lane.move("< lane_open")
         self.lanes[lane.number] = lane
         if self.state is LinkState.DRAINING:

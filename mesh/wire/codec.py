@@ -6,7 +6,7 @@ Control frames go through the generated classes, field by field; data frames thr
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 from google.protobuf.message import DecodeError, Message
 
@@ -17,7 +17,7 @@ from mesh.wire.data import decode_data, encode_data
 from mesh.wire.v1 import link_pb2 as pb
 from mesh.wire.varint import fields
 
-_SEQUENCE, _DATA = 1, 15
+_SEQUENCE, _HELLO, _DATA = 1, 2, 15
 
 
 def encode_frame(sequence: int, frame: f.Frame) -> bytes:
@@ -50,6 +50,15 @@ def decode_frame(data: bytes) -> tuple[int, f.Frame]:
     return message.sequence, _DECODERS[kind](getattr(message, kind))
 
 
+def hello_part(data: bytes) -> bytes:
+    """The bytes of the hello in a frame, as sent: what proofs are made over, unknown fields included."""
+    return b"".join(value for number, value in fields(memoryview(data)) if number == _HELLO and _is_view(value))
+
+
+def _is_view(value: int | memoryview) -> TypeGuard[memoryview]:
+    return not isinstance(value, int)
+
+
 # --- one encoder and one decoder a frame, side by side
 
 
@@ -71,11 +80,7 @@ def _same(kind: type) -> Callable[[Any], Any]:
 
 
 def _encode_hello(message: pb.Frame, frame: f.Hello) -> None:
-    message.hello.CopyFrom(hello_message(frame))
-
-
-def hello_message(frame: f.Hello) -> pb.Hello:
-    return pb.Hello(
+    hello = pb.Hello(
         major=frame.major,
         minor=frame.minor,
         features=frame.features,
@@ -86,11 +91,7 @@ def hello_message(frame: f.Hello) -> pb.Hello:
         max_frame_bytes=frame.max_frame_bytes,
         heartbeat_ms=frame.heartbeat_ms,
     )
-
-
-def hello_bytes(hello: f.Hello) -> bytes:
-    """A hello in the one form that both sides sign: fields in order, unknown ones left out."""
-    return hello_message(hello).SerializeToString(deterministic=True)
+    message.hello.CopyFrom(hello)
 
 
 def _decode_hello(body: pb.Hello) -> f.Hello:

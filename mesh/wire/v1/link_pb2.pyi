@@ -267,7 +267,6 @@ class LaneOpen(_message.Message):
     PARTITION_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
     TOPIC_ID_FIELD_NUMBER: _builtins.int
-    ORDINAL_FIELD_NUMBER: _builtins.int
     CREDIT_BYTES_FIELD_NUMBER: _builtins.int
     MAX_BATCH_BYTES_FIELD_NUMBER: _builtins.int
     LEADER_EPOCH_FIELD_NUMBER: _builtins.int
@@ -278,10 +277,12 @@ class LaneOpen(_message.Message):
     partition: _builtins.int
     topic_id: _builtins.str
     """The incarnation that the importer has copied so far: 32 hex digits, empty for a new lane."""
-    ordinal: _builtins.int
     credit_bytes: _builtins.int
+    """How much may be sent before more credit comes."""
     max_batch_bytes: _builtins.int
+    """The largest batch that the importer accepts."""
     leader_epoch: _builtins.int
+    """The partition leader epoch of the last batch copied, -1 unknown: a truncation of the source is found by it."""
     @_builtins.property
     def position(self) -> Global___Position: ...
     def __init__(
@@ -293,14 +294,13 @@ class LaneOpen(_message.Message):
         partition: _builtins.int = ...,
         position: Global___Position | None = ...,
         topic_id: _builtins.str = ...,
-        ordinal: _builtins.int = ...,
         credit_bytes: _builtins.int = ...,
         max_batch_bytes: _builtins.int = ...,
         leader_epoch: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credit_bytes", b"credit_bytes", "lane", b"lane", "leader_epoch", b"leader_epoch", "max_batch_bytes", b"max_batch_bytes", "ordinal", b"ordinal", "partition", b"partition", "position", b"position", "share", b"share", "topic", b"topic", "topic_id", b"topic_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credit_bytes", b"credit_bytes", "lane", b"lane", "leader_epoch", b"leader_epoch", "max_batch_bytes", b"max_batch_bytes", "partition", b"partition", "position", b"position", "share", b"share", "topic", b"topic", "topic_id", b"topic_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -509,6 +509,7 @@ class Segment(_message.Message):
     first_source_offset: _builtins.int
     next_source_offset: _builtins.int
     first_ordinal: _builtins.int
+    """The number of its first record, counted from 0 where the lane was opened on this link."""
     source_timestamp_ms: _builtins.int
     @_builtins.property
     def span_lengths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:

@@ -1,0 +1,225 @@
+"""The daemon: opens everything in order, runs it in one task group, and closes it in the opposite order.
+
+Start: identity, cluster, registry, listener, admin API, then the ready line. Stop (SIGTERM, SIGINT, POST /v1/shutdown):
+not ready; lanes settle what is under way; links say go-away and drain; listeners close; the cluster closes.
+All of that is bounded by `timing.drain_timeout_s`; a second signal ends the process at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from random import SystemRandom
+
+import structlog
+from aiohttp.web import Application
+
+from gateway.admin import server as admin
+from gateway.admin.token import TokenFile
+from gateway.config import GatewayConfig
+from gateway.embedded import EmbeddedCluster, open_embedded
+from gateway.exporter import ExportSettings
+from gateway.fast_records import check_records_fast
+from gateway.health import Health
+from gateway.importer.lane import LaneSettings
+from gateway.importer.manager import ImportManager
+from gateway.importer.pipeline import PipelineSettings
+from gateway.kafka.cluster import open_kafka
+from gateway.link.session import SessionLimits
+from gateway.metrics import Metrics
+from gateway.peers.hub import FRAME_OVERHEAD_BYTES, Hub, HubSettings
+from gateway.ports_file import Ports, remove_ports, write_ports
+from gateway.registry import Registry
+from gateway.rpc.credentials import TransportLimits
+from gateway.rpc.identity import Identity, load_identity
+from gateway.rpc.listener import Listener, listen
+from gateway.services import Services
+from mesh.errors import MeshError
+from mesh.ports import Cluster
+
+log = structlog.get_logger()
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+async def run(config: GatewayConfig) -> int:
+    """Run until asked to stop; answer the exit code. Raises the MeshError that prevents the start."""
+    config.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    identity = load_identity(config.keys_dir / "gateway.pem", config.keys_dir / "gateway.key")
+    async with open_cluster(config) as cluster:
+        registry = await Registry.open(cluster.control, cluster.lanes)
+        return await Gateway.make(config, identity, cluster, registry).run()
+
+
+@asynccontextmanager
+async def open_cluster(config: GatewayConfig) -> AsyncIterator[Cluster]:
+    """The organization's own log, as configured."""
+    if config.cluster_kind == "kafka":
+        assert config.kafka is not None
+        async with open_kafka(config.kafka) as kafka:
+            yield kafka
+        return
+    embedded = await open_embedded(config.data_dir, now_ms=now_ms())
+    try:
+        yield embedded
+    finally:
+        await embedded.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """One gateway, made of its parts and not yet running."""
+
+    config: GatewayConfig
+    identity: Identity
+    cluster: Cluster
+    registry: Registry
+    hub: Hub
+    imports: ImportManager
+    health: Health
+    metrics: Metrics
+    stopping: asyncio.Event
+
+    @classmethod
+    def make(cls, config: GatewayConfig, identity: Identity, cluster: Cluster, registry: Registry) -> Gateway:
+        metrics = Metrics()
+        hub = Hub(identity, cluster, registry, hub_settings(config), now_ms=now_ms, random=SystemRandom())
+        imports = ImportManager(cluster, registry, hub, lane_settings(config), now_ms=now_ms, random=SystemRandom())
+        return cls(config, identity, cluster, registry, hub, imports, Health(), metrics, asyncio.Event())
+
+    async def run(self) -> int:
+        async with AsyncExitStack() as stack:
+            listener = await self._listen(stack)
+            api = await admin.start(self._admin_app(listener), *self.config.admin_listen)
+            stack.push_async_callback(api.close)
+            self._observe()
+            with _signals(self._ask_to_stop):
+                await self._serve(Ports(api.address, listener.address if listener else "", pid=os.getpid()), listener)
+        log.info("gateway stopped")
+        return 0
+
+    async def _serve(self, ports: Ports, listener: Listener | None) -> None:
+        async with asyncio.TaskGroup() as group:
+            imports = group.create_task(self.imports.run())
+            hub = group.create_task(self.hub.run())
+            others = [group.create_task(self._maintain())]
+            write_ports(self.config.state_dir, ports)
+            print(ports.line(), flush=True)
+            log.info("gateway ready", organization=str(self.identity.id.org), admin=ports.admin, peers=ports.peers)
+            await self.stopping.wait()
+            self.health.stopping()
+            await self._drain(imports, listener)
+            for task in (hub, *others):
+                task.cancel()
+        remove_ports(self.config.state_dir)
+
+    async def _drain(self, imports: asyncio.Task[None], listener: Listener | None) -> None:
+        log.info("gateway draining")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.config.timing.drain_timeout_s):
+                imports.cancel()
+                await asyncio.wait([imports])
+                await self.hub.drain()
+        if listener is not None:
+            await listener.close(0)
+
+    async def _listen(self, stack: AsyncExitStack) -> Listener | None:
+        address = self.config.peers_listen
+        if address is None:
+            return None
+        limits = self.hub.transport
+        listener = await listen(self.hub, self.hub.trust, limits, address.host, address.port)
+        stack.push_async_callback(listener.close, 0)
+        return listener
+
+    def _admin_app(self, listener: Listener | None) -> Application:
+        advertised = ",".join(map(str, self.config.advertised))
+        services = Services(
+            config=self.config,
+            cluster=self.cluster,
+            registry=self.registry,
+            links=self.hub,
+            lanes=self.imports,
+            now_ms=now_ms,
+            peer_address=lambda: advertised or (listener.address if listener else ""),
+        )
+        tokens = TokenFile(self.config.state_dir / "admin.token")
+        return admin.create_app(
+            services, self.health, tokens, render_metrics=self.metrics.render, stop=self._ask_to_stop
+        )
+
+    def _observe(self) -> None:
+        end_s = self.identity.leaf.not_valid_after_utc.timestamp()
+        self.health.add("certificate", lambda: "" if time.time() < end_s else "the gateway's certificate has expired")
+        self.metrics.observe(
+            self.imports.statuses,
+            self.hub.status,
+            lambda: self.health.ready,
+            lambda: {str(self.identity.id): end_s - time.time()},
+        )
+
+    async def _maintain(self) -> None:
+        """Retention of the embedded log, now and then."""
+        while isinstance(self.cluster, EmbeddedCluster):
+            try:
+                await self.cluster.maintain(now_ms())
+            except MeshError as error:  # a full disk now is no reason to stop: the next turn tries again
+                log.warning("retention failed", code=error.code, reason=str(error), remedy=error.remedy)
+            await asyncio.sleep(self.config.timing.maintenance_s)
+
+    def _ask_to_stop(self) -> None:
+        if self.stopping.is_set():
+            os._exit(1)  # asked twice: somebody does not want to wait
+        self.stopping.set()
+
+
+class _signals:
+    """SIGTERM and SIGINT call `stop` while inside."""
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stop = stop
+
+    def __enter__(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+
+    def __exit__(self, *_: object) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+def hub_settings(config: GatewayConfig) -> HubSettings:
+    limits, timing = config.limits, config.timing
+    max_frame_bytes = limits.max_batch_bytes + limits.frame_bytes + FRAME_OVERHEAD_BYTES
+    return HubSettings(
+        session=SessionLimits(
+            frame_bytes=limits.frame_bytes,
+            buffer_bytes=limits.link_buffer_bytes,
+            request_s=timing.request_timeout_s,
+        ),
+        export=ExportSettings(fetch_bytes=limits.frame_bytes, limits=config.batch_limits),
+        transport=TransportLimits(max_message_bytes=max_frame_bytes),
+        max_frame_bytes=max_frame_bytes,
+        heartbeat_s=timing.heartbeat_s,
+        reconnect_initial_s=timing.reconnect_initial_s,
+        reconnect_max_s=timing.reconnect_max_s,
+    )
+
+
+def lane_settings(config: GatewayConfig) -> LaneSettings:
+    pipeline = PipelineSettings(config.batch_limits, check_records_fast, config.timing.checkpoint_bytes)
+    return LaneSettings(
+        pipeline=pipeline,
+        credit_bytes=config.limits.lane_credit_bytes,
+        retry_initial_s=config.timing.reconnect_initial_s,
+        retry_max_s=config.timing.reconnect_max_s,
+    )

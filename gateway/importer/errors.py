@@ -1,0 +1,62 @@
+"""What stops a lane at the importer, beside what the ports and the link raise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from mesh.errors import OperatorError, PeerError
+
+
+@dataclass(eq=False)
+class ForeignWrite(OperatorError):
+    """Somebody else wrote to a mirrored partition (rule I). The map stays exact; going on is the operator's choice."""
+
+    topic: str
+    partition: int
+    expected_offset: int
+    offset: int
+
+    code: ClassVar[str] = "foreign-write"
+    sentence: ClassVar[str] = (
+        "somebody else wrote to {topic}[{partition}]: a batch went to {offset} where {expected_offset} was expected"
+    )
+    hint: ClassVar[str] = (
+        "stop the other writer, then resume the subscription; or subscribe with --on-foreign-write report to go on"
+    )
+
+
+@dataclass(eq=False)
+class SourceRecreated(OperatorError):
+    topic: str
+    expected_id: str
+    actual_id: str
+
+    code: ClassVar[str] = "source-recreated"
+    sentence: ClassVar[str] = (
+        "the provider's topic {topic!r} is another incarnation: id {actual_id}, copied so far was {expected_id}"
+    )
+    hint: ClassVar[str] = "delete the subscription and subscribe anew, to a new destination topic"
+
+
+@dataclass(eq=False)
+class LaneMisplaced(PeerError):
+    """The provider opened the lane elsewhere than we asked."""
+
+    lane: str
+    asked: int
+    opened: int
+
+    code: ClassVar[str] = "lane-misplaced"
+    sentence: ClassVar[str] = "the provider opened lane {lane} at source offset {opened}; asked was {asked}"
+    hint: ClassVar[str] = "report this with both gateways' versions"
+
+
+@dataclass(eq=False)
+class DestinationTopicUnfit(OperatorError):
+    topic: str
+    why: str
+
+    code: ClassVar[str] = "destination-topic-unfit"
+    sentence: ClassVar[str] = "destination topic {topic!r} cannot take this lane: {why}"
+    hint: ClassVar[str] = "create it anew with at least as many partitions as the source, or map to another name"

@@ -1,0 +1,222 @@
+"""One importing lane for as long as it is wanted: wait for a link, recover, run the pipeline, and again.
+
+Every failure takes the same way: the run ends, its plans are dropped, and the next run asks the log. What may pass by
+itself is tried again with growing pauses; the rest stops the lane with its reason until somebody resumes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Protocol
+
+from gateway.importer.errors import ForeignWrite, LaneMisplaced, SourceRecreated
+from gateway.importer.pipeline import Pipeline, PipelineSettings
+from gateway.importer.recovery import begin_lane, resume_lane
+from gateway.link.lanes import ImportLane
+from mesh.backoff import Backoff
+from mesh.errors import MeshError
+from mesh.ids import LaneId, OrgId, Partition, TopicId
+from mesh.lanes.progress import LaneProgress
+from mesh.lanes.recovery import Resume
+from mesh.lanes.status import LaneState, LaneStatus
+from mesh.link.errors import LaneEnded
+from mesh.link.frames import LaneOpen
+from mesh.offsets.view import OffsetView
+from mesh.ports import Cluster
+from mesh.shares import OnForeignWrite, StartAt, Subscription
+
+
+class LaneOpener(Protocol):
+    """A live link, as the importer needs it."""
+
+    def open_lane(self, opening: Callable[[int], LaneOpen]) -> ImportLane: ...
+
+
+class PeerLinks(Protocol):
+    async def wait(self, peer: OrgId) -> LaneOpener:
+        """The live link to `peer`, as soon as there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneSettings:
+    pipeline: PipelineSettings
+    credit_bytes: int
+    retry_initial_s: float
+    retry_max_s: float
+
+
+class LaneRunner:
+    """Runs one lane; `status` and `view` may be asked at any time."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        links: PeerLinks,
+        subscription: Subscription,
+        lane: LaneId,
+        settings: LaneSettings,
+        *,
+        accept_foreign: bool,
+        now_ms: Callable[[], int],
+        random: Random,
+    ) -> None:
+        destination = subscription.destination_of(lane.topic)
+        assert destination is not None, (lane, subscription)
+        self._cluster = cluster
+        self._links = links
+        self._subscription = subscription
+        self._lane = lane
+        self._partition = Partition(destination, lane.partition)
+        self._settings = settings
+        self._accept_foreign = accept_foreign or subscription.on_foreign_write is OnForeignWrite.REPORT
+        self._now_ms = now_ms
+        self._backoff = Backoff(settings.retry_initial_s, settings.retry_max_s, random)
+        self._state = LaneState.WAITING
+        self._error: MeshError | None = None
+        self._progress: LaneProgress | None = None
+        self._pipeline: Pipeline | None = None
+        self._link_lane: ImportLane | None = None
+        self._foreign_writes = 0
+        self._size_bytes = 0
+
+    def __repr__(self) -> str:
+        return f"<LaneRunner {self._lane} {self._state.value}>"
+
+    async def run(self) -> None:
+        """Keep the lane going until cancelled; return when it has stopped for good (see `status`)."""
+        while True:
+            try:
+                await self._once()
+            except ForeignWrite as error:
+                self._foreign_writes += 1
+                if not self._accept_foreign:
+                    self._stop(error)
+                    return
+            except MeshError as error:
+                if not _may_pass(error):
+                    self._stop(error)
+                    return
+                self._state, self._error = LaneState.WAITING, error
+                await asyncio.sleep(self._backoff.next_s())
+
+    def _stop(self, error: MeshError) -> None:
+        self._state, self._error = LaneState.STOPPED, error
+
+    async def _once(self) -> None:
+        opener = await self._links.wait(self._subscription.peer)
+        self._state = LaneState.RECOVERING
+        resumed = await resume_lane(self._cluster, self._lane, self._partition)
+        lane = opener.open_lane(lambda number: self._opening(number, resumed[0] if resumed else None))
+        self._link_lane = lane
+        try:
+            opened = await lane.opened()
+            topic_id = TopicId(opened.topic_id)
+            if resumed is None:
+                progress = await begin_lane(
+                    self._cluster, self._lane, self._partition, topic_id, opened.first_source_offset
+                )
+            else:
+                progress = resumed[0]
+                self._check(progress, resumed[1], topic_id, opened.first_source_offset)
+            await self._run(progress, lane)
+        finally:
+            lane.end("cancelled", "the importer ended the lane")
+
+    async def _run(self, progress: LaneProgress, lane: ImportLane) -> None:
+        pipeline = Pipeline(self._cluster, self._partition, progress, lane, self._settings.pipeline)
+        self._size_bytes += self._pipeline.settled.size_bytes if self._pipeline else 0
+        self._progress, self._pipeline = progress, pipeline
+        self._state, self._error = LaneState.CATCHING_UP, None
+        self._backoff.reset()
+        await pipeline.run()
+
+    def _opening(self, number: int, progress: LaneProgress | None) -> LaneOpen:
+        return LaneOpen(
+            lane=number,
+            share=self._subscription.share,
+            topic=self._lane.topic,
+            partition=self._lane.partition,
+            start=self._subscription.start if progress is None else StartAt("offset", progress.position),
+            topic_id="" if progress is None else progress.topic_id,
+            credit_bytes=self._settings.credit_bytes,
+            max_batch_bytes=self._settings.pipeline.limits.max_batch_bytes,
+            leader_epoch=-1 if progress is None else progress.source_leader_epoch,
+        )
+
+    def _check(self, progress: LaneProgress, resume: Resume, topic_id: TopicId, first_source_offset: int) -> None:
+        if topic_id != progress.topic_id:
+            raise SourceRecreated(self._lane.topic, progress.topic_id, topic_id)
+        if first_source_offset != progress.position:
+            raise LaneMisplaced(str(self._lane), progress.position, first_source_offset)
+        if resume.foreign_count:
+            self._foreign_writes += 1
+            if not self._accept_foreign:
+                expected = progress.destination_offset - resume.foreign_count
+                raise ForeignWrite(*self._partition, expected, progress.destination_offset)
+
+    # --- asked from outside
+
+    def view(self) -> OffsetView | None:
+        """The map as far as it is durable, None while the lane has not begun in this process."""
+        if self._progress is None or self._pipeline is None:
+            return None
+        settled = self._pipeline.settled
+        return OffsetView(self._progress.map, settled.source_offset, settled.destination_offset)
+
+    def status(self) -> LaneStatus:
+        base = LaneStatus(
+            self._lane,
+            self._subscription.peer,
+            self._partition.topic,
+            self._state,
+            *_explain(self._error),
+            foreign_writes=self._foreign_writes,
+        )
+        if self._pipeline is None or self._progress is None:
+            return base
+        return self._with_positions(base, self._pipeline, self._progress)
+
+    def _with_positions(self, base: LaneStatus, pipeline: Pipeline, progress: LaneProgress) -> LaneStatus:
+        settled = pipeline.settled
+        known = self._link_lane.status if self._link_lane is not None else None
+        lag_records = None if known is None else max(0, known.last_stable - settled.source_offset)
+        if self._state is LaneState.CATCHING_UP and lag_records == 0:
+            self._state = LaneState.RUNNING
+        return replace(
+            base,
+            state=self._state,
+            source_position=settled.source_offset,
+            source_end=known.last_stable if known else -1,
+            source_log_end=known.log_end if known else -1,
+            destination_end=settled.destination_offset,
+            source_timestamp_ms=settled.source_timestamp_ms,
+            lag_records=lag_records,
+            lag_s=_lag_s(lag_records, settled.source_timestamp_ms, self._now_ms()),
+            records=settled.ordinal,
+            size_bytes=self._size_bytes + settled.size_bytes,
+            gaps=progress.position - progress.map.start - progress.map.records,
+        )
+
+
+def _may_pass(error: MeshError) -> bool:
+    """Whether trying again may help: what the error says, or what the provider said of the lane it ended."""
+    if isinstance(error, LaneEnded):
+        # A grant may be given again at any time, and the subscriber is not told when.
+        return error.may_retry or error.ended_code == "not-available"
+    return error.retriable
+
+
+def _explain(error: MeshError | None) -> tuple[str, str, str]:
+    """Code, reason and remedy, as a status shows them."""
+    if error is None:
+        return "", "", ""
+    return error.ended_code if isinstance(error, LaneEnded) else error.code, str(error), error.remedy
+
+
+def _lag_s(lag_records: int | None, timestamp_ms: int, now_ms: int) -> float | None:
+    if lag_records is None or (lag_records and timestamp_ms < 0):
+        return None
+    return max(0.0, (now_ms - timestamp_ms) / 1000) if lag_records else 0.0

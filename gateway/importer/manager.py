@@ -1,0 +1,191 @@
+"""Which lanes run: wanted (the registry's subscriptions) against running, reconciled in a loop: stop, then start.
+
+A subscription's lanes are found by asking the provider's catalog for the partitions of its topics. A subscription that
+was resumed is another value of the registry, even if nothing in it changed, so its lanes are started anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Protocol
+
+import structlog
+
+from gateway.importer.lane import LaneRunner, LaneSettings, PeerLinks
+from gateway.registry import Registry
+from mesh.backoff import Backoff
+from mesh.errors import MeshError
+from mesh.ids import LaneId, OrgId, SubscriptionName
+from mesh.lanes.checkpoint import load_lane, prefix
+from mesh.lanes.status import LaneState, LaneStatus
+from mesh.offsets.view import OffsetView
+from mesh.policy import ShareNotAvailable
+from mesh.ports import Cluster
+from mesh.shares import Subscription, SubscriptionState
+from mesh.wire.v1 import catalog_pb2
+
+log = structlog.get_logger()
+
+
+class CatalogLinks(PeerLinks, Protocol):
+    async def catalog(self, peer: OrgId) -> catalog_pb2.CatalogReply:
+        """The shares that `peer` grants us. Raises a NetworkError where there is no link."""
+
+
+@dataclass(slots=True)
+class _Running:
+    """A subscription whose lanes run: the value they were started from, and their tasks."""
+
+    subscription: Subscription
+    task: asyncio.Task[None] | None = None
+    lanes: dict[LaneId, LaneRunner] = field(default_factory=dict)
+    waiting: MeshError | None = None
+    """Why its lanes are not known yet."""
+
+
+class ImportManager:
+    """`run` keeps the lanes going; the rest answers questions about them."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        registry: Registry,
+        links: CatalogLinks,
+        settings: LaneSettings,
+        *,
+        now_ms: Callable[[], int],
+        random: Random,
+    ) -> None:
+        self._cluster = cluster
+        self._registry = registry
+        self._links = links
+        self._settings = settings
+        self._now_ms = now_ms
+        self._random = random
+        self._running: dict[SubscriptionName, _Running] = {}
+        self._begun = False
+
+    async def run(self) -> None:
+        """Reconcile until cancelled; every lane has settled when this returns."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                version = self._registry.version
+                await self._stop_unwanted()
+                for subscription in self._registry.subscriptions.values():
+                    if subscription.name not in self._running:
+                        self._start(group, subscription)
+                self._begun = True
+                await self._registry.wait_changed(version)
+
+    async def _stop_unwanted(self) -> None:
+        wanted = self._registry.subscriptions
+        gone = [one for name, one in self._running.items() if wanted.get(name) is not one.subscription]
+        tasks = [one.task for one in gone if one.task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        for one in gone:
+            del self._running[one.subscription.name]
+
+    def _start(self, group: asyncio.TaskGroup, subscription: Subscription) -> None:
+        running = _Running(subscription)
+        self._running[subscription.name] = running
+        if subscription.state is SubscriptionState.ACTIVE:
+            # What was found before the gateway was told to go on is accepted; what is found at a start is not.
+            running.task = group.create_task(self._run(running, accept_foreign=self._begun))
+
+    async def _run(self, running: _Running, *, accept_foreign: bool) -> None:
+        lanes = await self._lanes_of(running)
+        async with asyncio.TaskGroup() as group:
+            for lane in lanes:
+                runner = LaneRunner(
+                    self._cluster,
+                    self._links,
+                    running.subscription,
+                    lane,
+                    self._settings,
+                    accept_foreign=accept_foreign,
+                    now_ms=self._now_ms,
+                    random=self._random,
+                )
+                running.lanes[lane] = runner
+                group.create_task(_logged(runner, lane))
+
+    async def _lanes_of(self, running: _Running) -> list[LaneId]:
+        """Ask the provider until it answers: an absent share may be granted at any time."""
+        subscription = running.subscription
+        backoff = Backoff(self._settings.retry_initial_s, self._settings.retry_max_s, self._random)
+        while True:
+            try:
+                await self._links.wait(subscription.peer)
+                catalog = await self._links.catalog(subscription.peer)
+                running.waiting = None
+                return _lanes(subscription, catalog)
+            except MeshError as error:
+                running.waiting = error
+                await asyncio.sleep(backoff.next_s())
+
+    # --- asked from outside
+
+    def statuses(self) -> list[LaneStatus]:
+        return [status for running in self._running.values() for status in _statuses(running)]
+
+    async def offset_map(self, lane: LaneId) -> OffsetView | None:
+        """The lane's map as far as it is durable, None for a lane that has not begun. Raises LaneStateDamaged."""
+        running = self._running.get(lane.subscription)
+        runner = running.lanes.get(lane) if running is not None else None
+        if runner is not None and (view := runner.view()) is not None:
+            return view
+        stored = load_lane(lane, await self._cluster.lanes.load(prefix(lane)))
+        if stored is None:
+            return None
+        checkpoint, offset_map = stored
+        return OffsetView(offset_map, checkpoint.source_position, checkpoint.destination_offset)
+
+
+def _lanes(subscription: Subscription, catalog: catalog_pb2.CatalogReply) -> list[LaneId]:
+    share = next((share for share in catalog.shares if share.name == subscription.share), None)
+    if share is None:
+        raise ShareNotAvailable(subscription.share)
+    partitions = {topic.name: topic.partitions for topic in share.topics}
+    missing = next((each.source_topic for each in subscription.topics if each.source_topic not in partitions), None)
+    if missing is not None:
+        raise ShareNotAvailable(f"{subscription.share}/{missing}")
+    return [
+        LaneId(subscription.name, mapping.source_topic, partition)
+        for mapping in subscription.topics
+        for partition in range(partitions[mapping.source_topic])
+    ]
+
+
+def _statuses(running: _Running) -> list[LaneStatus]:
+    subscription = running.subscription
+    if running.lanes:
+        statuses = [runner.status() for runner in running.lanes.values()]
+    else:
+        statuses = [
+            LaneStatus(
+                LaneId(subscription.name, mapping.source_topic, 0),
+                subscription.peer,
+                mapping.destination_topic,
+                LaneState.WAITING,
+                code=running.waiting.code if running.waiting else "",
+                reason=str(running.waiting) if running.waiting else "waiting for a link to the provider",
+                remedy=running.waiting.remedy if running.waiting else "",
+            )
+            for mapping in subscription.topics
+        ]
+    if subscription.state is SubscriptionState.PAUSED:
+        remedy = f"mesh subscription resume {subscription.name}"
+        return [replace(status, state=LaneState.PAUSED, reason="paused", remedy=remedy) for status in statuses]
+    return statuses
+
+
+async def _logged(runner: LaneRunner, lane: LaneId) -> None:
+    await runner.run()
+    status = runner.status()
+    log.error("lane stopped", lane=str(lane), code=status.code, reason=status.reason, remedy=status.remedy)

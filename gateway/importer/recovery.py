@@ -1,0 +1,51 @@
+"""Where a lane goes on: its stored state, what the log says, and the decision of `mesh.lanes.recovery`."""
+
+from __future__ import annotations
+
+from gateway.importer.errors import DestinationTopicUnfit
+from mesh.cluster_errors import PartitionAbsent
+from mesh.ids import LaneId, Partition, TopicId
+from mesh.lanes.checkpoint import load_lane, prefix
+from mesh.lanes.progress import LaneProgress
+from mesh.lanes.recovery import Resume, decide_resume
+from mesh.ports import Cluster
+
+# A writer that was still alive can make the witnesses disagree for a moment; after this many looks it is real.
+LOOKS = 3
+
+
+async def resume_lane(cluster: Cluster, lane: LaneId, partition: Partition) -> tuple[LaneProgress, Resume] | None:
+    """The lane as its log and its checkpoint agree, None where it has not begun.
+
+    Raises LaneFrozen with the evidence where they do not, LaneStateDamaged, TopicAbsent, PartitionAbsent.
+    """
+    stored = load_lane(lane, await cluster.lanes.load(prefix(lane)))
+    if stored is None:
+        return None
+    checkpoint, offset_map = stored
+    for look in range(1, LOOKS + 1):
+        witnesses = await cluster.destination.witness(partition, checkpoint.producer, checkpoint.destination_offset)
+        found = decide_resume(lane, checkpoint, witnesses)
+        if isinstance(found, Resume):
+            progress = LaneProgress(lane, checkpoint, offset_map)
+            progress.reopen(found)
+            return progress, found
+        if not found.reason.may_pass or look == LOOKS:
+            raise found
+    raise AssertionError("unreachable")
+
+
+async def begin_lane(
+    cluster: Cluster, lane: LaneId, partition: Partition, topic_id: TopicId, first_source_offset: int
+) -> LaneProgress:
+    """A new lane, with a producer of its own; its checkpoint is durable before anything is appended."""
+    try:
+        log_end = (await cluster.source.range(partition)).end
+    except PartitionAbsent as error:
+        raise DestinationTopicUnfit(partition.topic, str(error)) from error
+    producer = await cluster.destination.producer()
+    progress = LaneProgress.begin(lane, topic_id, first_source_offset, log_end, producer)
+    checkpoint, entries = progress.to_store()
+    await cluster.lanes.put(entries)
+    progress.stored(checkpoint)
+    return progress

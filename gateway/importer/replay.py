@@ -1,0 +1,82 @@
+"""Records that the log held already, compared with what the source gives for their places (design: recovery).
+
+A crash can leave records in the log that no checkpoint covers. The source sends them again; each must be the record
+that lies at its place, or the lane freezes: then log and map are of different stories.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from mesh.batch.encode import encode
+from mesh.batch.header import HEADER_BYTES, BatchHeader, split
+from mesh.batch.limits import Limits
+from mesh.batch.records import Record, records_of
+from mesh.ids import LaneId, Partition
+from mesh.lanes.placement import Placement
+from mesh.lanes.recovery import FreezeReason, LaneFrozen
+from mesh.ports import Source
+
+FETCH_BYTES = 1 << 20
+WAIT_S = 5.0
+
+
+class Replay:
+    """Compares placements with the destination log, in order; one reader moves along with them."""
+
+    def __init__(self, lane: LaneId, source: Source, partition: Partition, limits: Limits) -> None:
+        self._lane = lane
+        self._source = source
+        self._partition = partition
+        self._limits = limits
+        self._reader: AsyncIterator[tuple[int, Record]] | None = None
+        self._next = -1
+
+    async def compare(self, placement: Placement, header: BatchHeader, batch: memoryview) -> bytes | None:
+        """Check the records of `batch` that are in the log; answer the others as a batch, None where there are none.
+
+        Raises LaneFrozen where a record differs.
+        """
+        records = list(records_of(header, batch[HEADER_BYTES:], self._limits))
+        index = 0
+        for part in placement.present:
+            for offset in range(part.destination_offset, part.destination_offset + part.records):
+                if not _same(records[index], await self._record_at(offset)):
+                    raise self._frozen(placement.first_ordinal + index, offset)
+                index += 1
+        return encode(records[index:], codec=header.codec) if index < len(records) else None
+
+    async def _record_at(self, offset: int) -> Record:
+        if self._reader is None or offset < self._next:
+            self._reader = self._read(offset)
+        async for found, record in self._reader:
+            self._next = found + 1
+            if found == offset:
+                return record
+            if found > offset:
+                break
+        raise LaneFrozen(str(self._lane), FreezeReason.DIFFERENT, f"{self._partition} holds no record at {offset}")
+
+    async def _read(self, offset: int) -> AsyncIterator[tuple[int, Record]]:
+        while True:
+            fetched = await self._source.fetch(self._partition, offset, None, FETCH_BYTES, WAIT_S)
+            before = offset
+            for header, batch in split(fetched.data):
+                for record in records_of(header, batch[HEADER_BYTES:], self._limits):
+                    found = header.base_offset + record.offset_delta
+                    if found >= before:
+                        yield found, record
+                offset = header.next_offset
+            if offset == before:
+                return
+
+    def _frozen(self, ordinal: int, offset: int) -> LaneFrozen:
+        return LaneFrozen(
+            str(self._lane),
+            FreezeReason.DIFFERENT,
+            f"the record of ordinal {ordinal} at {self._partition} offset {offset} is not the one the source gives",
+        )
+
+
+def _same(given: Record, held: Record) -> bool:
+    return given[1:] == held[1:]  # all but the offset delta: timestamp, key, value, headers

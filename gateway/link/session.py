@@ -1,0 +1,385 @@
+"""One link as it runs: the machine of `mesh.link`, a stream of frames, and the tasks that move them.
+
+Strategy: a reader that never waits for a lane, a writer that takes everything there is (small frames at once,
+full ones under load), a ticker for heartbeats, and a task for each lane that we export. The first of reader, writer
+and ticker to fail ends the session; every lane then learns why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.link.lanes import ExportLane, ImportLane
+from mesh.errors import MeshError, NetworkError, PeerError
+from mesh.ids import GatewayId
+from mesh.link.errors import FrameOversized, LinkDrained, LinkLost
+from mesh.link.frames import (
+    Acknowledgement,
+    Credit,
+    Data,
+    Frame,
+    GoAway,
+    Hello,
+    LaneEnd,
+    LaneOpen,
+    LaneOpened,
+    LaneStatus,
+    Proof,
+    Reply,
+    Request,
+)
+from mesh.link.lane import Lane
+from mesh.link.machine import Link
+from mesh.link.outgoing import DataQueue, coalesce
+from mesh.link.table import LaneState, LinkState
+from mesh.segment import Segment
+from mesh.wire.codec import decode_frame, encode_frame, hello_part
+
+
+class FrameStream(Protocol):
+    """A stream of messages: gRPC's, either side, or a test's."""
+
+    async def read(self) -> bytes | None:
+        """The next message, None at the end. Raises NetworkError."""
+
+    async def write(self, data: bytes) -> None:
+        """Send a message; waits for flow control. Raises NetworkError."""
+
+    async def finish(self) -> None:
+        """Say that nothing more will be written; reading goes on. Only the dialler calls it."""
+
+
+class Authenticator(Protocol):
+    """Proves who we are and checks who the peer is, over both hellos as they were sent."""
+
+    def prove(self, dialler: bool, ours: bytes, theirs: bytes) -> Proof: ...
+
+    def verify(self, dialler: bool, ours: bytes, theirs: bytes, hello: Hello, proof: Proof) -> GatewayId:
+        """The gateway that sent `hello` (`theirs` are its bytes). Raises PeerError."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    frame_bytes: int = 1 << 20
+    """A data frame is filled up to this."""
+    buffer_bytes: int = 4 << 20
+    """Segments that wait for the link, all lanes together."""
+    greeting_s: float = 10.0
+    request_s: float = 30.0
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What went over the link since it began."""
+
+    frames_sent: int = 0
+    bytes_sent: int = 0
+    frames_received: int = 0
+    bytes_received: int = 0
+
+
+class Session:
+    """A link that runs. `run` returns when the link has drained, and raises what ended it otherwise."""
+
+    def __init__(
+        self,
+        link: Link,
+        stream: FrameStream,
+        *,
+        authenticator: Authenticator,
+        export: Callable[[Session, ExportLane], Awaitable[None]],
+        answer: Callable[[Session, object], Awaitable[object]],
+        limits: SessionLimits,
+        clock: Callable[[], float],
+    ) -> None:
+        self._link = link
+        self._stream = stream
+        self._authenticator = authenticator
+        self._export = export
+        self._answer = answer
+        self._limits = limits
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._draining = False
+        self._peer_leaves = False
+        self._aborted = asyncio.Event()
+        self._abort_error: MeshError = LinkLost("this gateway closed it")
+        self._data = DataQueue()
+        self._sequence = 0
+        self._hellos = (hello_part(encode_frame(0, link.hello)), b"")
+        self._imports: dict[int, ImportLane] = {}
+        self._exports: dict[int, tuple[ExportLane, asyncio.Task[None]]] = {}
+        self._replies: dict[int, asyncio.Future[object]] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self.ready = asyncio.Event()
+        self.peer: GatewayId | None = None
+        self.failure: MeshError | None = None
+        self.traffic = Traffic()
+
+    def __repr__(self) -> str:
+        return f"<Session {self.peer} {self._link!r}>"
+
+    @property
+    def is_open(self) -> bool:
+        return self._link.state is LinkState.OPEN and self.failure is None
+
+    # --- for the importer and for questions
+
+    def open_lane(self, opening: Callable[[int], LaneOpen]) -> ImportLane:
+        """Ask the peer for a lane; `opening` gets its number. Raises LinkLost where the link is not open."""
+        if not self.is_open:
+            raise self.failure or LinkLost("it is closing")
+        lane = self._link.open_lane(opening(self._link.next_lane()))
+        self._imports[lane.number] = ImportLane(self, lane)
+        self._wake.set()
+        return self._imports[lane.number]
+
+    async def ask(self, body: object) -> object:
+        """Send a request and wait for its reply. Raises LinkLost."""
+        if not self.is_open:
+            raise self.failure or LinkLost("it is closing")
+        request_id = self._link.ask(body)
+        future = self._replies[request_id] = asyncio.get_running_loop().create_future()
+        self._wake.set()
+        try:
+            async with asyncio.timeout(self._limits.request_s):
+                return await future
+        except TimeoutError as error:
+            raise LinkLost(f"a request had no answer in {self._limits.request_s:g} s") from error
+        finally:
+            del self._replies[request_id]
+
+    @property
+    def _leaving(self) -> bool:
+        return self._draining or self._peer_leaves
+
+    def exports(self) -> list[ExportLane]:
+        return [lane for lane, _ in self._exports.values()]
+
+    def end_export(self, lane: ExportLane, code: str, detail: str) -> None:
+        """Stop serving a lane at once."""
+        for export, task in list(self._exports.values()):
+            if export is lane:
+                export.end(code, detail, retriable=False)
+                task.cancel()
+
+    def drain(self, code: str, detail: str) -> None:
+        """Take no new lanes, end those we serve, and let `run` return when all is written."""
+        self._link.go_away(code, detail)
+        for lane, task in list(self._exports.values()):
+            lane.end(code, detail, retriable=True)
+            task.cancel()
+        self._draining = True
+        self._wake.set()
+
+    def abort(self, error: MeshError) -> None:
+        """End the link at once with `error`: nothing more is read or written."""
+        self._abort_error = error
+        self._aborted.set()
+
+    # --- LinkSide
+
+    def send_on(self, lane: Lane, frame: LaneStatus | Credit | Acknowledgement | LaneEnd) -> None:
+        if self.failure is not None:
+            return
+        self._link.send_on(lane, frame)
+        if isinstance(frame, LaneEnd):
+            self._forget(lane)
+        self._wake.set()
+
+    def send_opened(self, lane: Lane, opened: LaneOpened) -> None:
+        self._link.opened(lane, opened)
+        self._wake.set()
+
+    async def send_segment(self, lane: Lane, segment: Segment) -> None:
+        while self._data.size_bytes >= self._limits.buffer_bytes:
+            self._room.clear()
+            await self._room.wait()
+        self._link.send_segment(lane, segment)
+        self._data.add(lane.number, segment)
+        self._wake.set()
+
+    # --- running
+
+    async def run(self) -> None:
+        """Greet, prove, then move frames until the link has drained. Raises the MeshError that ended it otherwise."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                self._link.greet()
+                for part in (self._read, self._write, self._tick, self._watch):
+                    group.create_task(part())
+        except* MeshError as errors:
+            self.failure = _first(errors)
+        finally:
+            self._close(self.failure or LinkLost("this gateway closed it"))
+        if self.failure is not None and not isinstance(self.failure, LinkDrained):
+            raise self.failure
+
+    async def _watch(self) -> None:
+        await self._aborted.wait()
+        raise self._abort_error
+
+    async def _read(self) -> None:
+        while True:
+            data = await self._stream.read()
+            if data is None:
+                raise LinkDrained("both sides are done") if self._leaving else LinkLost("the peer closed it")
+            if len(data) > self._link.hello.max_frame_bytes:
+                raise FrameOversized(len(data), self._link.hello.max_frame_bytes)
+            self.traffic.frames_received += 1
+            self.traffic.bytes_received += len(data)
+            sequence, frame = decode_frame(data)
+            if isinstance(frame, Hello):
+                self._hellos = (self._hellos[0], hello_part(data))
+            if self._link.receive(sequence, frame, self._clock()):
+                self._dispatch(frame)
+            if self._link.outgoing:
+                self._wake.set()
+
+    async def _write(self) -> None:
+        while True:
+            while self._link.outgoing or self._data:
+                frames, self._link.outgoing = coalesce(self._link.outgoing), []
+                for frame in frames:
+                    await self._send(frame)
+                if self._data:
+                    data = self._data.take(self._limits.frame_bytes)
+                    self._room.set()
+                    await self._send(data)
+            if self._draining and not self._exports:
+                return await self._finish()
+            self._wake.clear()
+            await self._wake.wait()
+
+    async def _finish(self) -> None:
+        # The acceptor's stream ends with its handler; the dialler half-closes and reads what the peer still sends.
+        if not self._link.dialler:
+            raise LinkDrained("both sides are done")
+        await self._stream.finish()
+
+    async def _send(self, frame: Frame) -> None:
+        data = encode_frame(self._sequence, frame)
+        self._sequence += 1
+        await self._stream.write(data)
+        self._link.sent(self._clock())
+        self.traffic.frames_sent += 1
+        self.traffic.bytes_sent += len(data)
+
+    async def _tick(self) -> None:
+        try:
+            async with asyncio.timeout(self._limits.greeting_s):
+                await self.ready.wait()
+        except TimeoutError as error:
+            raise LinkLost(f"the peer did not prove itself in {self._limits.greeting_s:g} s") from error
+        while True:
+            due_s = self._link.tick(self._clock())
+            if self._link.outgoing:
+                self._wake.set()
+            await asyncio.sleep(max(0.0, due_s - self._clock()))
+
+    # --- what frames mean here
+
+    def _dispatch(self, frame: Frame) -> None:
+        match frame:
+            case Data():
+                for number, segment in frame.segments:
+                    if number in self._imports:
+                        self._imports[number].take(segment)
+            case LaneOpened() | LaneStatus():
+                self._imports[frame.lane].take(frame)
+            case LaneEnd():
+                self._lane_ended(frame)
+            case Credit() | Acknowledgement():
+                if frame.lane in self._exports:
+                    self._exports[frame.lane][0].credited()
+            case LaneOpen():
+                self._serve(frame)
+            case Request():
+                assert self._group is not None
+                self._group.create_task(self._reply(frame))
+            case Reply():
+                future = self._replies.get(frame.id)
+                if future is not None and not future.done():
+                    future.set_result(frame.body)
+            case Hello():
+                self._link.prove(self._authenticator.prove(self._link.dialler, *self._hellos))
+            case Proof():
+                assert self._link.peer_hello is not None
+                self.peer = self._authenticator.verify(self._link.dialler, *self._hellos, self._link.peer_hello, frame)
+                self.ready.set()
+            case GoAway():
+                self._gone_away(frame)
+
+    def _gone_away(self, frame: GoAway) -> None:
+        # Our lanes go on over the next link; those we serve are ended by the peer.
+        for lane in self._imports.values():
+            lane.fail(LinkLost(f"the peer goes away: {frame.detail or frame.code}"))
+        self._peer_leaves = True
+        self._draining = self._draining or self._link.dialler
+        self._wake.set()
+
+    def _serve(self, opening: LaneOpen) -> None:
+        lane = self._link.lanes[opening.lane]
+        export = ExportLane(self, lane)
+        assert self._group is not None
+        self._exports[lane.number] = (export, self._group.create_task(self._run_export(lane, export)))
+
+    async def _run_export(self, lane: Lane, export: ExportLane) -> None:
+        try:
+            await self._export(self, export)
+            export.end("done", "", retriable=False)
+        except MeshError as error:
+            export.end(error.code, str(error), retriable=error.retriable)
+        finally:
+            self._exports.pop(lane.number, None)
+            self._wake.set()
+
+    async def _reply(self, request: Request) -> None:
+        body = await self._answer(self, request.body)
+        with suppress(PeerError):  # the link may have closed while we looked the answer up
+            self._link.reply(request.id, body)
+        self._wake.set()
+
+    def _lane_ended(self, frame: LaneEnd) -> None:
+        if frame.lane in self._imports:
+            self._imports[frame.lane].take(frame)
+        elif frame.lane in self._exports:
+            self._exports[frame.lane][1].cancel()
+        if (lane := self._link.lanes.get(frame.lane)) is not None:
+            self._forget(lane)
+
+    def _forget(self, lane: Lane) -> None:
+        if lane.state is LaneState.ENDED:
+            self._link.forget(lane)
+            self._data.drop(lane.number)
+            self._room.set()
+            self._imports.pop(lane.number, None)
+
+    def _close(self, error: MeshError) -> None:
+        self.failure = error
+        self._link.close()
+        for lane in self._imports.values():
+            lane.fail(error if isinstance(error, NetworkError) else LinkLost(str(error)))
+        for future in self._replies.values():
+            if not future.done():
+                future.set_exception(LinkLost(str(error)))
+        self.ready.set()
+
+
+def _first(errors: BaseExceptionGroup[MeshError]) -> MeshError:
+    """The error that says most: a peer's mistake before a lost connection, which often follows from it."""
+    found: list[MeshError] = []
+    todo: list[BaseException] = [errors]
+    while todo:
+        error = todo.pop(0)
+        if isinstance(error, BaseExceptionGroup):
+            todo += error.exceptions
+        elif isinstance(error, MeshError):
+            found.append(error)
+    return min(found, key=lambda error: isinstance(error, NetworkError))

@@ -1,0 +1,74 @@
+"""What we answer a verified peer beside the lanes: the catalog of its grants, and digests for verification."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.registry import Registry
+from gateway.verify.digests import digest_page
+from mesh.errors import CallerError, MeshError
+from mesh.ids import OrgId, Partition, ShareName, TopicName
+from mesh.policy import Request
+from mesh.ports import Cluster
+from mesh.shares import Share
+from mesh.wire.v1 import catalog_pb2, link_pb2
+
+# A page of digests is 16 bytes a record and about 2 an offset: well below the smallest frame limit.
+MAX_DIGESTS = 20_000
+# What a copy should share with its source; the rest is the subscriber's own business.
+COPIED_SETTINGS = ("cleanup.policy", "compression.type", "max.message.bytes", "message.timestamp.type")
+
+
+class Answers:
+    """Answers requests of peers, each against the grants as they are now."""
+
+    def __init__(self, cluster: Cluster, registry: Registry, now_ms: Callable[[], int]) -> None:
+        self._cluster = cluster
+        self._registry = registry
+        self._now_ms = now_ms
+
+    async def answer(self, peer: OrgId, body: object) -> object:
+        """The reply to one request. Errors become a refusal, without a word on what the peer may not know."""
+        try:
+            if isinstance(body, catalog_pb2.CatalogRequest):
+                return await self.catalog(peer)
+            assert isinstance(body, link_pb2.DigestRequest)
+            return await self._digests(peer, body)
+        except MeshError as error:
+            public = error.code if isinstance(error, CallerError) or error.retriable else "internal-error"
+            detail = str(error) if isinstance(error, CallerError) else "the provider cannot answer now"
+            return link_pb2.Refusal(code=public, detail=detail, retriable=error.retriable)
+
+    async def catalog(self, peer: OrgId) -> catalog_pb2.CatalogReply:
+        """The shares granted to `peer` now."""
+        reply = catalog_pb2.CatalogReply()
+        for share in self._registry.shares.values():
+            decision = self._registry.decide(Request(peer, share.name), self._now_ms())
+            if decision.allowed:
+                reply.shares.append(await self._describe(share, decision.until_ms or 0))
+        return reply
+
+    async def _describe(self, share: Share, until_ms: int) -> catalog_pb2.CatalogShare:
+        described = catalog_pb2.CatalogShare(name=share.name, version=share.version, grant_end_ms=until_ms)
+        for name in share.topics:
+            topic = await self._cluster.topics.describe(name)
+            config = {key: topic.config[key] for key in COPIED_SETTINGS if key in topic.config}
+            described.topics.append(
+                catalog_pb2.CatalogTopic(name=name, partitions=topic.partitions, topic_id=topic.topic_id, config=config)
+            )
+        return described
+
+    async def _digests(self, peer: OrgId, body: link_pb2.DigestRequest) -> link_pb2.DigestReply:
+        topic = TopicName(body.topic)
+        request = Request(peer, ShareName(body.share), topic, body.partition)
+        self._registry.decide(request, self._now_ms()).require()
+        wanted = min(body.max_records or MAX_DIGESTS, MAX_DIGESTS)
+        page = await digest_page(
+            self._cluster.source, Partition(topic, body.partition), body.source_offset, body.end_source_offset, wanted
+        )
+        before = [body.source_offset, *page.offsets]
+        return link_pb2.DigestReply(
+            offset_deltas=[offset - earlier for offset, earlier in zip(page.offsets, before, strict=False)],
+            digests=b"".join(page.digests),
+            next_source_offset=page.next_source_offset,
+        )

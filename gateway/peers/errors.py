@@ -1,0 +1,43 @@
+"""What the rest of the gateway is told when a peer cannot be spoken to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from mesh.errors import NetworkError, PeerError
+
+
+@dataclass(eq=False)
+class PeerUnreachable(NetworkError):
+    org: str
+    why: str
+
+    code: ClassVar[str] = "peer-unreachable"
+    sentence: ClassVar[str] = "there is no link to {org}: {why}"
+    hint: ClassVar[str] = "check the peer's address and state with: mesh peer show {org}"
+
+
+@dataclass(eq=False)
+class PeerRefusedRequest(PeerError):
+    """The peer answered a question with a refusal; code and detail are its own."""
+
+    org: str
+    refusal: str
+    detail: str
+
+    code: ClassVar[str] = "peer-refused-request"
+    sentence: ClassVar[str] = "{org} refused the request: {detail} ({refusal})"
+    hint: ClassVar[str] = "see what it grants with: mesh catalog --peer {org}"
+
+
+@dataclass(eq=False)
+class PeerCut(NetworkError):
+    """We ended the link because the peer's state no longer allows one."""
+
+    org: str
+    state: str
+
+    code: ClassVar[str] = "peer-cut"
+    sentence: ClassVar[str] = "the link to {org} was cut: the peer is {state}"
+    hint: ClassVar[str] = "see its state with: mesh peer show {org}"

@@ -1,0 +1,63 @@
+"""The live sessions by peer: plain bookkeeping, and a wait for the first one."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from gateway.link.session import Session
+from mesh.ids import OrgId
+
+
+@dataclass(frozen=True, slots=True)
+class LiveLink:
+    session: Session
+    role: str
+    address: str
+    since_ms: int
+
+
+class LinkTable:
+    """Who is connected. The oldest open link of a peer serves; others are spare."""
+
+    def __init__(self) -> None:
+        self._links: dict[OrgId, list[LiveLink]] = {}
+        self._changed = asyncio.Event()
+
+    def add(self, org: OrgId, link: LiveLink) -> None:
+        self._links.setdefault(org, []).append(link)
+        self.announce()
+
+    def remove(self, org: OrgId, link: LiveLink) -> None:
+        self._links[org].remove(link)
+        self.announce()
+
+    def all(self) -> list[tuple[OrgId, LiveLink]]:
+        return [(org, link) for org, links in self._links.items() for link in links]
+
+    def current(self, org: OrgId) -> LiveLink | None:
+        return next((link for link in self._links.get(org, ()) if link.session.is_open), None)
+
+    async def wait(self, org: OrgId) -> LiveLink:
+        """The link that serves `org`, as soon as there is one."""
+        while (link := self.current(org)) is None:
+            await self._changed.wait()
+        return link
+
+    async def wait_gone(self, org: OrgId) -> None:
+        """Return when `org` has no open link."""
+        while self.current(org) is not None:
+            await self._changed.wait()
+
+    def has(self, org: OrgId) -> bool:
+        """Whether there is any link, open or not."""
+        return bool(self._links.get(org))
+
+    async def wait_empty(self) -> None:
+        while any(self._links.values()):
+            await self._changed.wait()
+
+    def announce(self) -> None:
+        """Wake those who wait: a link was added, removed, or has become open."""
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
