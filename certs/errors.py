@@ -66,7 +66,7 @@ class DirectoryInUse(CallerError):
     path: str
     found: str
 
-    code: ClassVar[str] = "directory-in-use"
+    code: ClassVar[str] = "directory-not-empty"
     sentence: ClassVar[str] = "{path} is not an empty directory: it holds {found!r}"
     hint: ClassVar[str] = "choose another directory; an organization is never created over existing files"
 

@@ -46,15 +46,6 @@ class LeafRefused(PeerError):
 
 
 @dataclass(eq=False)
-class PeerUnknown(CallerError):
-    org: str
-
-    code: ClassVar[str] = "peer-unknown"
-    sentence: ClassVar[str] = "{org} is not a peer of this organization"
-    hint: ClassVar[str] = "list the peers with: mesh peer list"
-
-
-@dataclass(eq=False)
 class BundleRefused(PeerError):
     """A set of CA certificates by which we will not verify anybody."""
 
