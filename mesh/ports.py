@@ -64,7 +64,8 @@ class Destination(Protocol):
         """Queue a batch (the call itself takes its place in the order) and answer its base offset when durable.
 
         An exact repeat of one of the last five batches answers the original offset. What `state` returns for
-        that offset is durable before the answer; where `joins_state`, in the same transaction. Raises
+        that offset is durable before the answer; where `joins_state`, in the same transaction. It may be called on
+        another thread, so it only computes. Raises
         SequenceRefused (out of line: nothing written), ProducerFenced, BatchRefused (the log will never take it),
         TopicAbsent, and AppendUnknown where the outcome cannot be known: ask `witness`.
         """

@@ -21,6 +21,7 @@ import crc32c
 
 from gateway.embedded.config import DEFAULT_MAX_BATCH_BYTES
 from gateway.embedded.errors import LogDamaged
+from mesh.batch.errors import BatchTruncated, OldFormat
 from mesh.batch.header import CRC_START, HEADER_BYTES, BatchHeader, parse_header
 from mesh.batch.stamp import StampedBatch
 from mesh.cluster_errors import BatchRefused, PartitionAbsent, ProducerFenced, SequenceRefused, TopicAbsent
@@ -177,7 +178,10 @@ def _placed(batch: StampedBatch, base_offset: int, leader_epoch: int) -> bytes:
 
 
 def _checked(partition: Partition, batch: StampedBatch, max_batch_bytes: int) -> BatchHeader:
-    header = parse_header(batch.header)
+    try:
+        header = parse_header(batch.header)
+    except (BatchTruncated, OldFormat) as error:
+        raise BatchRefused(partition.topic, partition.number, str(error)) from error
     why = _fault(batch, header, max_batch_bytes)
     if why is not None:
         raise BatchRefused(partition.topic, partition.number, why)

@@ -8,6 +8,7 @@ with the batches.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -47,6 +48,10 @@ CREATE TABLE state (
 
 CHECKPOINT_PAGES = 2000
 """32 MB of write-ahead log between checkpoints: several commits of 4 MB share one pass over the database file."""
+RESTART_PAGES = 16_000
+"""At 256 MB the writer waits for the readers under way, who are brief: else readers that follow one another without
+a pause would let the write-ahead log grow for ever."""
+BUSY_MS = 5000
 
 
 def open_writer(path: Path) -> apsw.Connection:
@@ -56,8 +61,9 @@ def open_writer(path: Path) -> apsw.Connection:
     try:
         with mapped(path, db):
             db.execute("PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
-            db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}; PRAGMA journal_size_limit = 67108864")
-            db.execute("PRAGMA cache_size = -8192")
+            db.execute("PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -8192")
+            db.set_busy_timeout(BUSY_MS)
+            db.set_wal_hook(_checkpoint)
             _ensure_tables(db, path)
     except BaseException:
         db.close()
@@ -69,12 +75,22 @@ def open_reader(path: Path) -> apsw.Connection:
     with mapped(path):
         db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
         db.execute("PRAGMA query_only = 1; PRAGMA cache_size = -4096")
-        db.set_busy_timeout(5000)
+        db.set_busy_timeout(BUSY_MS)
     return db
 
 
 def cluster_id(db: apsw.Connection) -> str:
     return str(db.execute("SELECT value FROM meta WHERE key = 'cluster_id'").get)
+
+
+def _checkpoint(db: apsw.Connection, name: str, pages: int) -> int:
+    """Called after each commit with the size of the write-ahead log."""
+    if pages >= CHECKPOINT_PAGES:
+        mode = apsw.SQLITE_CHECKPOINT_RESTART if pages >= RESTART_PAGES else apsw.SQLITE_CHECKPOINT_PASSIVE
+        # The commit is durable in the write-ahead log: a disk too full for the checkpoint is no failure of it.
+        with suppress(apsw.Error):
+            db.wal_checkpoint(name, mode)
+    return apsw.SQLITE_OK
 
 
 def _ensure_tables(db: apsw.Connection, path: Path) -> None:

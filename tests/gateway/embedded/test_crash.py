@@ -13,6 +13,7 @@ from gateway.embedded import open_embedded
 from mesh.ids import Partition
 from tests.support.batches import NOBODY, records_in
 
+_ROOT = Path(__file__).parents[3]
 _APPEND_FOR_EVER = """
 import asyncio, sys
 from pathlib import Path
@@ -39,7 +40,7 @@ asyncio.run(main())
 def _killed_after(directory: Path, answers: int, size_bytes: int) -> int:
     """The last offset acknowledged by a process that was killed while it appended."""
     arguments = [sys.executable, "-c", _APPEND_FOR_EVER, str(directory), str(size_bytes)]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE) as writer:
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, cwd=_ROOT) as writer:
         assert writer.stdout is not None
         lines = [writer.stdout.readline() for _ in range(answers)]
         writer.kill()
