@@ -134,18 +134,30 @@ def _take(taken: _Taken, header: BatchHeader, batch: memoryview, aborted: _Abort
 
 
 def _take_decoded(taken: _Taken, header: BatchHeader, batch: memoryview, limits: Limits) -> None:
-    records = [
-        record for record in _decoded(header, batch, limits) if header.base_offset + record.offset_delta >= taken.next
-    ]
-    for record in records:
-        taken.gap(header.base_offset + record.offset_delta, GapReason.COMPACTED)
-        taken.records(1)
+    lowest = taken.next - header.base_offset
+    records = [record for record in _decoded(header, batch, limits) if record.offset_delta >= lowest]
+    for first, end in _runs(records):
+        taken.gap(header.base_offset + first, GapReason.COMPACTED)
+        taken.records(end - first)
     taken.gap(header.next_offset, GapReason.COMPACTED)
     if records:
         if header.is_log_append_time:
             records = [record._replace(timestamp_ms=header.max_timestamp_ms) for record in records]
         latest_ms = max(record.timestamp_ms for record in records)
         taken.batch(encode(records, codec=header.codec), latest_ms)
+
+
+def _runs(records: list[Record]) -> Iterator[tuple[int, int]]:
+    """The stretches of offset deltas that have records, without their ends."""
+    first = end = -1
+    for record in records:
+        if record.offset_delta != end:
+            if end >= 0:
+                yield first, end
+            first = record.offset_delta
+        end = record.offset_delta + 1
+    if end >= 0:
+        yield first, end
 
 
 def _decoded(header: BatchHeader, batch: memoryview, limits: Limits) -> list[Record]:
