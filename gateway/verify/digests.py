@@ -18,7 +18,8 @@ from operator import lt
 
 from gateway.services import DigestPage
 from gateway.verify.decoder import Batch, Record, committed, read_batches, read_records
-from gateway.verify.errors import BatchUnreadable, DigestsIllegal, LogSilent
+from gateway.verify.errors import BatchUnreadable, DigestsIllegal, DigestsOutOfRange, LogSilent
+from mesh.cluster_errors import OffsetOutOfRange
 from mesh.ids import Partition
 from mesh.log import Fetched
 from mesh.ports import Source
@@ -60,13 +61,13 @@ async def digest_page(
 
     `next_source_offset` is where the next page begins, at most `end`; where the log ends (its last stable offset)
     before `end`, it stays there and a page without records means that there is nothing to read yet. Raises
-    BatchUnreadable, LogSilent and what `Source.fetch` raises, OffsetOutOfRange included.
+    BatchUnreadable, LogSilent, DigestsOutOfRange and what else `Source.fetch` raises.
     """
     offsets: list[int] = []
     digests: list[bytes] = []
     position, silent = start, 0
     while position < end and len(offsets) < max_records:
-        fetched = await source.fetch(partition, position, None, max_bytes, _RETRY_WAIT_S if silent else 0.0)
+        fetched = await _fetch(source, partition, position, max_bytes, _RETRY_WAIT_S if silent else 0.0)
         stop = min(end, fetched.range.last_stable)
         if position >= stop:
             break

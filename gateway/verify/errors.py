@@ -36,6 +36,21 @@ class LogSilent(OperatorError):
 
 
 @dataclass(eq=False)
+class DigestsOutOfRange(CallerError):
+    """The asked offsets are no longer, or not yet, in the log. A caller's error, so that a partner is told."""
+
+    topic: str
+    partition: int
+    offset: int
+    start: int
+    end: int
+
+    code: ClassVar[str] = "digests-out-of-range"
+    sentence: ClassVar[str] = "offset {offset} of {topic}[{partition}] is outside its log, {start} to {end} (exclusive)"
+    hint: ClassVar[str] = "ask for offsets that the log still has"
+
+
+@dataclass(eq=False)
 class DigestsIllegal(PeerError):
     """The peer's answer to a request for digests does not follow the protocol."""
 

@@ -11,14 +11,13 @@ from typing import TypeAlias
 
 from gateway.services import DigestPage, Services
 from gateway.verify.digests import check_page, digest_page
+from gateway.verify.errors import DigestsOutOfRange
 from mesh.errors import MeshError
 from mesh.ids import LaneId, Partition
 from mesh.shares import Subscription
 
 PAGE_RECORDS = 10_000
 """160 KB of digests: large beside a round trip, small beside memory; a few milliseconds to compare."""
-
-OUT_OF_RANGE = "offset-out-of-range"
 
 Fetch: TypeAlias = Callable[[int, int, int], Awaitable[DigestPage]]
 """(start, end, max_records) -> the first records of [start, end)."""
@@ -75,7 +74,7 @@ async def _readable(fetch: Fetch, offset: int, end: int) -> bool:
         await fetch(offset, end, 1)
     except MeshError as error:
         # The peer's refusal carries the code of what happened there; our own log raises it itself.
-        if OUT_OF_RANGE in {error.code, *map(str, error.data.values())}:
+        if DigestsOutOfRange.code in {error.code, *map(str, error.data.values())}:
             return False
         raise
     return True

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from gateway.services import DigestPage
 from gateway.verify.decoder import Record
 from gateway.verify.digests import DIGEST_BYTES, check_page, digest, digest_page, serialise
-from gateway.verify.errors import DigestsIllegal
+from gateway.verify.errors import DigestsIllegal, DigestsOutOfRange
 from mesh.batch.records import Record as MeshRecord
-from mesh.cluster_errors import OffsetOutOfRange
 from mesh.ids import Partition
 from mesh.log import AbortedTransaction
 from mesh.testing.cluster import FakeCluster
@@ -117,7 +116,7 @@ async def test_below_the_start_of_the_log_is_out_of_range(fake: FakeCluster) -> 
     put(fake, 0, 10)
     put(fake, 10, 10)
     fake.delete_before(T0, 10)
-    with pytest.raises(OffsetOutOfRange):
+    with pytest.raises(DigestsOutOfRange):
         await digest_page(fake.ports.source, T0, 0, 20, 100)
 
 
