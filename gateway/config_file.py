@@ -34,6 +34,16 @@ def _checked(parse: Any) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _loopback(text: str) -> None:
+    if not Address.parse(text).is_loopback:
+        raise ValueError("it must be a loopback address: a token is the admin API's only protection")
+
+
+def _address_or_none(text: str) -> None:
+    if text:
+        Address.parse(text)
+
+
 AddressText = Annotated[str, _checked(Address.parse)]
 Bytes = Annotated[int, Field(ge=1024, le=1 << 40)]
 Seconds = Annotated[float, Field(gt=0, le=86_400 * 7, allow_inf_nan=False)]
@@ -50,31 +60,16 @@ class Directories(_Table):
 
 
 class Listen(_Table):
-    peers: str = Field(
+    peers: Annotated[str, _checked(_address_or_none)] = Field(
         default="127.0.0.1:7463",
         description="host:port for other organizations (mutual TLS); empty: none, this side dials",
     )
-    admin: AddressText = Field(default="127.0.0.1:7462", description="host:port of the admin API; loopback only")
+    admin: Annotated[str, _checked(_loopback)] = Field(
+        default="127.0.0.1:7462", description="host:port of the admin API; loopback only"
+    )
     advertised: tuple[AddressText, ...] = Field(
         default=(), description="host:port list by which partners reach us; default: the peers listener"
     )
-
-    @model_validator(mode="after")
-    def _rules(self) -> Listen:
-        if self.peers:
-            _parsed(self.peers)
-        if not _parsed(self.admin).is_loopback:
-            raise ValueError(
-                "listen.admin must be a loopback address: the admin API has no other protection than a token"
-            )
-        return self
-
-
-def _parsed(text: str) -> Address:
-    try:
-        return Address.parse(text)
-    except MeshError as error:
-        raise ValueError(str(error)) from error
 
 
 class Kafka(_Table):

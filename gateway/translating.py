@@ -13,7 +13,6 @@ from gateway.services import Services
 from mesh.errors import CallerError
 from mesh.ids import LaneId, Partition, TopicName
 from mesh.offsets.answers import Answer, Exact, Foreign, InGap
-from mesh.offsets.map import OffsetMap
 from mesh.offsets.view import OffsetView
 from mesh.shares import Subscription
 
@@ -75,10 +74,10 @@ class TimestampNotFound(CallerError):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A lane's map, and what its errors say."""
+    """A lane's map as far as it is acknowledged, and what its errors say."""
 
     lane: LaneId
-    offset_map: OffsetMap | OffsetView
+    offset_map: OffsetView
 
     def forward(self, source_offset: int) -> dict[str, object]:
         """Where the record of a source offset is. Raises OffsetNotMapped, IllegalOffset."""

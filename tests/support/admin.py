@@ -16,12 +16,14 @@ from gateway.config import load_config
 from gateway.embedded.cluster import open_embedded
 from gateway.health import Health
 from gateway.metrics import Metrics
+from gateway.peers.errors import PeerUnreachable
 from gateway.ports_file import Ports, write_ports
 from gateway.registry import Registry
 from gateway.services import DigestPage, LinkStatus, Services
 from mesh.ids import LaneId, OrgId, ShareName, TopicName
 from mesh.lanes.status import LaneStatus
 from mesh.offsets.map import OffsetMap
+from mesh.offsets.view import OffsetView
 from mesh.wire.v1 import catalog_pb2
 
 
@@ -31,15 +33,22 @@ def now_ms() -> int:
 
 @dataclass
 class FakeLinks:
-    """Links as a test states them; no peer answers."""
+    """Links and catalogs as a test states them; a peer without a catalog does not answer."""
 
     found: list[LinkStatus] = field(default_factory=list)
+    exported: list[dict[str, object]] = field(default_factory=list)
+    catalogs: dict[str, catalog_pb2.CatalogReply] = field(default_factory=dict)
 
     def status(self) -> list[LinkStatus]:
         return list(self.found)
 
+    def exports(self) -> list[dict[str, object]]:
+        return list(self.exported)
+
     async def catalog(self, peer: OrgId) -> catalog_pb2.CatalogReply:
-        return catalog_pb2.CatalogReply()
+        if peer not in self.catalogs:
+            raise PeerUnreachable(peer, "it has not connected")
+        return self.catalogs[peer]
 
     async def digests(
         self, peer: OrgId, share: ShareName, topic: TopicName, partition: int, start: int, end: int, max_records: int
@@ -49,19 +58,17 @@ class FakeLinks:
 
 @dataclass
 class FakeLanes:
-    """Lanes as a test states them."""
+    """Lanes and their maps as a test states them."""
 
     found: list[LaneStatus] = field(default_factory=list)
-    exported: list[dict[str, object]] = field(default_factory=list)
+    maps: dict[LaneId, OffsetMap] = field(default_factory=dict)
 
     def statuses(self) -> list[LaneStatus]:
         return list(self.found)
 
-    async def offset_map(self, lane: LaneId) -> OffsetMap | None:
-        return None
-
-    def exports(self) -> list[dict[str, object]]:
-        return list(self.exported)
+    async def offset_map(self, lane: LaneId) -> OffsetView | None:
+        held = self.maps.get(lane)
+        return OffsetView(held, held.position, held.destination_offset) if held is not None else None
 
 
 @dataclass

@@ -34,7 +34,7 @@ LINK = LinkStatus(OrgId("globex.example"), "spiffe://globex.example/gateway/gw-1
 
 def show(admin: AdminGateway) -> None:
     admin.lanes.found = [lane(0, LaneState.RUNNING, lag_records=1234, lag_s=0.4, records=56789), STOPPED]
-    admin.lanes.exported = [
+    admin.links.exported = [
         {"peer": "globex.example", "share": "s", "topic": "t", "partition": 0, "acknowledged": 5, "log_end": 8}
     ]
     admin.links.found = [LINK]
