@@ -82,6 +82,13 @@ async def digest_page(
     return DigestPage(offsets, digests, position)
 
 
+async def _fetch(source: Source, partition: Partition, position: int, max_bytes: int, wait_s: float) -> Fetched:
+    try:
+        return await source.fetch(partition, position, None, max_bytes, wait_s)
+    except OffsetOutOfRange as error:
+        raise DigestsOutOfRange(*partition, error.offset, error.start, error.end) from error
+
+
 def _collect(fetched: Fetched, position: int, stop: int, room: int, offsets: list[int], digests: list[bytes]) -> int:
     """Append the digests of the visible records of [position, stop) in `fetched`; where reading goes on."""
     batches = list(read_batches(fetched.data))
