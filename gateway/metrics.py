@@ -7,7 +7,7 @@ name here stands in docs/reference/metrics.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -34,6 +34,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._described: list[tuple[str, str, Sequence[str], str]] = []
         self._collector = _StatusCollector()
         self.registry.register(self._collector)
         self.records = self._counter("mirrored_records", "Records mirrored.", "peer", "share", "direction")
@@ -77,18 +78,29 @@ class Metrics:
         return generate_latest(self.registry)
 
     def names(self) -> list[str]:
-        """Every metric by the name that a scrape shows; the documentation test walks it."""
-        return sorted({_shown(metric) for metric in self.registry.collect()})
+        """Every metric by the name that a scrape shows."""
+        return [name for name, _, _, _ in self.described()]
+
+    def described(self) -> list[tuple[str, str, Sequence[str], str]]:
+        """Name, type, labels and meaning of every metric, by name; docs/reference/metrics.md is made from it."""
+        own = [(_shown(name, kind), kind, labels, text) for name, kind, labels, text in self._described]
+        lanes = [
+            (name, "gauge", (*LANE, "state") if name == "mesh_lane_state" else LANE, text)
+            for name, text in LANE_GAUGES.items()
+        ]
+        return sorted([*own, *lanes, (LINK_GAUGE[0], "gauge", ("peer",), LINK_GAUGE[1])])
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        self._described.append((PREFIX + name, "counter", labels, text))
         return Counter(PREFIX + name, text, labels, registry=self.registry)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        self._described.append((PREFIX + name, "gauge", labels, text))
         return Gauge(PREFIX + name, text, labels, registry=self.registry)
 
 
-def _shown(metric: Metric) -> str:
-    return f"{metric.name}_total" if metric.type == "counter" else metric.name
+def _shown(name: str, kind: str) -> str:
+    return f"{name}_total" if kind == "counter" else name
 
 
 class _StatusCollector(Collector):

@@ -26,6 +26,14 @@ TIMEOUT_S = 60.0
 BLOCK_BYTES = 256 * 1024
 
 
+CLIENT_ERRORS = (
+    ("gateway-not-running", "no gateway answers for {config}: {why}", "start it with: mesh gateway run"),
+    ("config-absent", "there is no configuration file {path}", "name it with --config FILE or --dir DIR"),
+    ("unexpected-answer", "the gateway answered {status} without saying why", ""),
+)
+"""Code, sentence and remedy of what this side says itself, for docs/reference/errors.md."""
+
+
 @dataclass(eq=False)
 class AdminError(Exception):
     """A refusal of the gateway, or the lack of one: its stable code, what happened, and what to do."""

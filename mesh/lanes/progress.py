@@ -35,7 +35,7 @@ class SegmentOutOfLine(PeerError):
     lane: str
     why: str
 
-    code: ClassVar[str] = "segment-out-of-line"
+    code: ClassVar[str] = "segment-does-not-fit"
     sentence: ClassVar[str] = "the peer sent a segment of lane {lane} that does not fit: {why}"
     hint: ClassVar[str] = "the link is opened anew; if it happens again, compare the two gateways' versions"
 
