@@ -1,0 +1,1 @@
+"""`mesh demo`: two organizations, two gateways, real flights, and the real commands."""

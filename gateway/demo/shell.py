@@ -1,0 +1,160 @@
+"""Runs the demo's commands, each shown as one would type it, and owns the processes that it starts.
+
+Commands run in the working directory, so that what is shown is what one types there. Gateways have their own session:
+Ctrl-C reaches this process only, which ends them in order. Whatever happens, `close` leaves no process behind.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO
+
+from rich.console import Console
+
+from gateway.cli.client import AdminClient
+from gateway.demo.errors import StepFailed, TookTooLong
+
+READY_S = 30.0
+STOP_S = 20.0
+COMMAND_S = 300.0
+
+MESH = (sys.executable, "-P", "-m", "gateway.cli.main")
+"""`mesh` of this very installation, whatever PATH says; -P so that the working directory is not imported from."""
+FLIGHTS = (sys.executable, "-P", "-m", "gateway.demo.flights")
+
+
+class GatewayProcess:
+    """One `mesh gateway run`."""
+
+    def __init__(self, config: Path, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.config, self.process, self.log = config, process, log
+
+    def client(self) -> AdminClient:
+        return AdminClient.of_config(self.config)
+
+    def kill(self) -> None:
+        """SIGKILL: no goodbye, nothing flushed."""
+        self.process.kill()
+        self.process.wait()
+        self._close()
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self._close()
+
+    def _close(self) -> None:
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+class Shell:
+    def __init__(self, directory: Path, console: Console) -> None:
+        self.directory, self.console = directory, console
+        self._gateways: dict[str, GatewayProcess] = {}
+        # Settings of whoever runs the demo must not reach its gateways.
+        self._env = {key: value for key, value in os.environ.items() if not key.startswith("MESH_")}
+
+    def say(self, text: str) -> None:
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def show(self, command: str) -> None:
+        self.console.print(f"  $ {command}", style="dim", markup=False, soft_wrap=True)
+
+    def mesh(self, *arguments: str, quiet: bool = False, check: bool = True) -> str:
+        """Run `mesh …` and answer its standard output. Raises StepFailed with what it said."""
+        shown = shlex.join(("mesh", *arguments))
+        if not quiet:
+            self.show(shown)
+        # Progress, where a command shows any, is on its standard error and belongs on this terminal.
+        terminal = sys.stderr.isatty() and not check
+        done = subprocess.run(
+            [*MESH, *arguments], cwd=self.directory, env=self._env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=None if terminal else subprocess.PIPE, text=True, timeout=COMMAND_S, check=False,
+        )  # fmt: skip
+        if done.returncode != 0 and (check or not done.stdout):
+            raise StepFailed(shown, (done.stderr or done.stdout or "").strip())
+        return done.stdout
+
+    def publish(self, organization: str, topic: str, start: int, end: int) -> None:
+        """The flights [start, end) into a topic, as a pipe of two commands. Raises StepFailed."""
+        flights = ("--from", str(start), "--to", str(end))
+        append = ("--dir", organization, "topic", "append", topic)
+        shown = f"python -m gateway.demo.flights {shlex.join(flights)} | {shlex.join(('mesh', *append))}"
+        self.show(shown)
+        cwd, env, pipe = self.directory, self._env, subprocess.PIPE
+        with (
+            subprocess.Popen([*FLIGHTS, *flights], cwd=cwd, env=env, stdout=pipe) as producer,
+            subprocess.Popen(
+                [*MESH, *append], cwd=cwd, env=env, stdin=producer.stdout, stdout=pipe, stderr=pipe, text=True
+            ) as appender,
+        ):
+            try:
+                assert producer.stdout is not None
+                # Only the appender shall hold the pipe's end: if it dies, the producer notices.
+                producer.stdout.close()
+                output, errors = appender.communicate(timeout=COMMAND_S)
+            except BaseException:
+                producer.kill()
+                appender.kill()
+                raise
+        if appender.returncode or producer.returncode:
+            raise StepFailed(shown, (errors or output).strip())
+
+    def start(self, organization: str) -> GatewayProcess:
+        """`mesh gateway run` until it says that it is ready. Raises StepFailed, TookTooLong."""
+        shown = f"mesh gateway run --config {organization}/mesh.toml"
+        self.show(f"{shown} &")
+        log = self.directory / organization / "gateway.log"
+        with log.open("ab") as errors:
+            process = subprocess.Popen(
+                [*MESH, "gateway", "run", "--config", f"{organization}/mesh.toml"], cwd=self.directory, env=self._env,
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, start_new_session=True,
+            )  # fmt: skip
+        gateway = GatewayProcess(self.directory / organization / "mesh.toml", process, log)
+        self._gateways[organization] = gateway
+        assert process.stdout is not None
+        if not _line_within(process.stdout, READY_S):
+            if process.poll() is None and not select.select([process.stdout], [], [], 0)[0]:
+                raise TookTooLong(f"the gateway of {organization} is ready", int(READY_S))
+            raise StepFailed(shown, "\n".join(log.read_text(errors="replace").splitlines()[-5:]))
+        return gateway
+
+    def wait(self, what: str, condition: Callable[[], bool], seconds: float = 60.0, every_s: float = 0.05) -> None:
+        """Ask until `condition` holds. Raises TookTooLong."""
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                raise TookTooLong(what, int(seconds))
+            time.sleep(every_s)
+
+    def pids(self) -> Sequence[tuple[str, int]]:
+        return [(name, gateway.process.pid) for name, gateway in self._gateways.items()]
+
+    def close(self) -> None:
+        """End every gateway; safe to call twice."""
+        for gateway in self._gateways.values():
+            if gateway.process.poll() is None:
+                gateway.process.send_signal(signal.SIGTERM)
+        for gateway in self._gateways.values():
+            gateway.stop()
+        self._gateways.clear()
+
+
+def _line_within(stream: IO[bytes], seconds: float) -> bytes:
+    """The first line, empty where the stream ended or nothing came."""
+    ready, _, _ = select.select([stream], [], [], seconds)
+    return stream.readline() if ready else b""
