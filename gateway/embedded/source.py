@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 
 import apsw
 
@@ -36,11 +35,13 @@ class EmbeddedSource:
             # The watch begins before the read: an append between the two ends the wait at once.
             with self._changes.watch(partition) as changed:
                 fetched = await self._readers.read(query)
-                if fetched.data or asyncio.get_running_loop().time() >= deadline:
+                if fetched.data or wait_s <= 0:
                     return fetched
-                with suppress(TimeoutError):
+                try:
                     async with asyncio.timeout_at(deadline):
                         await changed
+                except TimeoutError:
+                    return fetched
 
     async def range(self, partition: Partition) -> LogRange:
         return await self._readers.read(lambda db: lookup.find(db, partition).range)

@@ -153,8 +153,8 @@ class Writer:
         open_ = True
         while open_:
             group, open_ = self._next_group()
-            answers, changed = self._commit(group)
-            self._report(self._deliver, answers, changed)
+            if group:
+                self._report(self._deliver, *self._commit(group))
         self._db.close()
         self._report(self._closed.set_result, None)
 

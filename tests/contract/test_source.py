@@ -71,9 +71,10 @@ async def test_at_the_end_an_unwaiting_fetch_is_empty(cluster: Cluster, partitio
 async def test_a_waiting_fetch_answers_empty_at_its_deadline(cluster: Cluster, partition: Partition) -> None:
     loop = asyncio.get_running_loop()
     begun = loop.time()
-    fetched = await cluster.source.fetch(partition, 0, None, MIB, 0.05)
+    fetched = await cluster.source.fetch(partition, 0, None, MIB, 0.2)
     assert (bytes(fetched.data), fetched.range) == (b"", (0, 0, 0))
-    assert loop.time() - begun >= 0.04
+    # A cluster may round a wait to what suits it, but not to nothing: its callers would spin.
+    assert 0.1 <= loop.time() - begun <= 10
 
 
 async def test_a_waiting_fetch_is_woken_by_an_append(cluster: Cluster, partition: Partition) -> None:
