@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from mesh.ids import LaneId, OrgId, ShareName, TopicName
+from mesh.ids import LaneId, OrgId, ShareName, SubscriptionName, TopicName
 from mesh.lanes.status import LaneStatus
 from mesh.offsets.view import OffsetView
 from mesh.ports import Cluster
@@ -59,6 +59,9 @@ class Lanes(Protocol):
 
     async def offset_map(self, lane: LaneId) -> OffsetView | None:
         """The lane's map as far as it is acknowledged, None for a lane that has not begun."""
+
+    async def stopped(self, name: SubscriptionName) -> None:
+        """Returns once no lane of a paused or deleted subscription runs or writes."""
 
 
 @dataclass(frozen=True, slots=True)

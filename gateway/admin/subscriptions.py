@@ -12,8 +12,10 @@ Topics are {source, destination} pairs; a gap is {topic, partition, source_offse
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from aiohttp import web
 
@@ -22,12 +24,23 @@ from gateway.admin.fields import Fields
 from gateway.admin.ndjson import read_object
 from gateway.services import Services
 from gateway.subscribing import subscribe
+from mesh.errors import OperatorError
 from mesh.ids import OrgId, ShareName, SubscriptionName, TopicName
 from mesh.lanes.status import LaneStatus
 from mesh.shares import OnForeignWrite, StartAt, Subscription, TopicMapping
 
 MAX_GAPS = 100_000
 """Gaps in one answer: a transactional source has one per transaction."""
+
+
+@dataclass(eq=False)
+class LanesStillRunning(OperatorError):
+    subscription: str
+
+    code: ClassVar[str] = "lanes-still-running"
+    sentence: ClassVar[str] = "subscription '{subscription}' is paused, but its lanes have not stopped yet"
+    hint: ClassVar[str] = "delete it again in a moment; if that persists, see: mesh subscription show {subscription}"
+    retriable: ClassVar[bool] = True
 
 
 def routes(services: Services) -> list[web.RouteDef]:
@@ -52,7 +65,13 @@ def routes(services: Services) -> list[web.RouteDef]:
         return web.json_response(shown(services, await registry.resume_subscription(request.match_info["name"])))
 
     async def delete(request: web.Request) -> web.Response:
-        found = registry.subscription(request.match_info["name"])
+        found = await registry.pause_subscription(request.match_info["name"])
+        # A lane that still runs would store its progress again after it was removed.
+        try:
+            async with asyncio.timeout(services.config.timing.drain_timeout_s):
+                await services.lanes.stopped(found.name)
+        except TimeoutError as error:
+            raise LanesStillRunning(found.name) from error
         await registry.delete_subscription(found.name)
         kept = [mapping.destination_topic for mapping in found.topics]
         return web.json_response({"deleted": found.name, "kept_topics": kept})

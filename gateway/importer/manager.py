@@ -134,6 +134,13 @@ class ImportManager:
     def statuses(self) -> list[LaneStatus]:
         return [status for running in self._running.values() for status in _statuses(running)]
 
+    async def stopped(self, name: SubscriptionName) -> None:
+        """Returns once no lane of a paused or deleted subscription runs or writes."""
+        while (running := self._running.get(name)) is not None and running.task is not None:
+            if running.task.done():
+                return
+            await asyncio.wait([running.task])
+
     async def offset_map(self, lane: LaneId) -> OffsetView | None:
         """The lane's map as far as it is durable, None for a lane that has not begun. Raises LaneStateDamaged."""
         running = self._running.get(lane.subscription)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,7 +21,7 @@ from gateway.peers.errors import PeerUnreachable
 from gateway.ports_file import Ports, write_ports
 from gateway.registry import Registry
 from gateway.services import DigestPage, LinkStatus, Services
-from mesh.ids import LaneId, OrgId, ShareName, TopicName
+from mesh.ids import LaneId, OrgId, ShareName, SubscriptionName, TopicName
 from mesh.lanes.status import LaneStatus
 from mesh.offsets.map import OffsetMap
 from mesh.offsets.view import OffsetView
@@ -62,9 +63,15 @@ class FakeLanes:
 
     found: list[LaneStatus] = field(default_factory=list)
     maps: dict[LaneId, OffsetMap] = field(default_factory=dict)
+    asked_to_stop: list[str] = field(default_factory=list)
+    stops: asyncio.Event = field(default_factory=asyncio.Event)
 
     def statuses(self) -> list[LaneStatus]:
         return list(self.found)
+
+    async def stopped(self, name: SubscriptionName) -> None:
+        self.asked_to_stop.append(name)
+        await self.stops.wait()
 
     async def offset_map(self, lane: LaneId) -> OffsetView | None:
         held = self.maps.get(lane)
@@ -99,6 +106,7 @@ async def admin_gateway(directory: Path) -> AsyncIterator[AdminGateway]:
     config.state_dir.mkdir()
     cluster = await open_embedded(config.data_dir, now_ms=now_ms())
     lanes, links, health, metrics = FakeLanes(), FakeLinks(), Health(), Metrics()
+    lanes.stops.set()
     metrics.observe(lanes.statuses, links.status, lambda: health.ready)
     registry = await Registry.open(cluster.control, cluster.lanes)
     services = Services(config, cluster, registry, links, lanes, now_ms, lambda: "127.0.0.1:7463")

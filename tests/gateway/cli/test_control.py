@@ -216,6 +216,21 @@ async def test_a_subscription_is_paused_resumed_and_deleted(gateway: ControlGate
         await gateway.refused("subscription-absent", "subscription", verb, "flights")
 
 
+async def test_a_subscription_is_deleted_only_after_its_lanes_have_stopped(gateway: ControlGateway) -> None:
+    await with_subscription(gateway)
+    lanes = gateway.admin.services.cluster.lanes
+    await lanes.put({"lane/flights/departures/0/checkpoint": b"x"})
+    gateway.admin.lanes.stops.clear()
+    object.__setattr__(gateway.admin.services.config.timing, "drain_timeout_s", 0.05)  # it is frozen
+    await gateway.refused("lanes-still-running", "subscription", "delete", "flights")
+    assert (await gateway.done("subscription", "show", "flights", "--json")).json["state"] == "paused"
+    assert await lanes.load("lane/flights/")
+    gateway.admin.lanes.stops.set()
+    await gateway.done("subscription", "delete", "flights")
+    assert gateway.admin.lanes.asked_to_stop == ["flights", "flights"]
+    assert await lanes.load("lane/flights/") == {}
+
+
 async def test_a_subscription_is_shown_with_its_lanes_and_remedies(gateway: ControlGateway) -> None:
     await with_subscription(gateway)
     gateway.admin.lanes.found = [
