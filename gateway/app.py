@@ -38,6 +38,7 @@ from gateway.registry import Registry
 from gateway.rpc.credentials import TransportLimits
 from gateway.rpc.identity import Identity, load_identity
 from gateway.rpc.listener import Listener, listen
+from gateway.rpc.tls13 import ensure_tls13
 from gateway.services import Services
 from mesh.errors import MeshError
 from mesh.ports import Cluster
@@ -137,6 +138,7 @@ class Gateway:
         limits = self.hub.transport
         listener = await listen(self.hub, self.hub.trust, limits, address.host, address.port)
         stack.push_async_callback(listener.close, 0)
+        await ensure_tls13(_reachable(address.host), listener.port, self.config.timing.request_timeout_s)
         return listener
 
     def _admin_app(self, listener: Listener | None) -> Application:
@@ -195,6 +197,11 @@ class _signals:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+def _reachable(host: str) -> str:
+    """Where a listener on `host` answers from this machine."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
 
 
 def hub_settings(config: GatewayConfig) -> HubSettings:

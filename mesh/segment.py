@@ -8,9 +8,23 @@ ordinal is not.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mesh.batch.stamp import Buffer
+from mesh.errors import PeerError
 from mesh.spans import Span, record_count
+
+
+@dataclass(eq=False)
+class SegmentOutOfLine(PeerError):
+    """A segment that does not follow the one before it: nothing of it is used."""
+
+    lane: str
+    why: str
+
+    code: ClassVar[str] = "segment-out-of-line"
+    sentence: ClassVar[str] = "the peer sent a segment of lane {lane} that does not fit: {why}"
+    hint: ClassVar[str] = "the link is made anew; if it happens again, compare the two gateways' versions"
 
 
 @dataclass(frozen=True, slots=True)

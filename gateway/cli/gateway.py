@@ -34,9 +34,13 @@ def run(
 ) -> None:
     """Run the gateway until SIGTERM, SIGINT or POST /v1/shutdown."""
     # the daemon's parts cost most of a second to import: no other command shall pay for them
+    from gateway.rpc.tls13 import require_tls13
+
+    if not require_tls13():
+        raise AssertionError("gRPC was imported before it was restricted to TLS 1.3")
     import uvloop
 
-    from gateway import app as daemon
+    import gateway.app as daemon
     from gateway import logs
     from gateway.config import load_config
 

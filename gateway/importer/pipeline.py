@@ -22,13 +22,12 @@ from gateway.importer.replay import Replay
 from gateway.link.lanes import ImportLane
 from mesh.batch.header import BatchHeader
 from mesh.batch.limits import Limits
-from mesh.batch.stamp import restamp
+from mesh.batch.stamp import restamp, sequence_of
 from mesh.batch.validate import RecordChecker, validate
 from mesh.errors import MeshError
 from mesh.ids import Partition
 from mesh.lanes.placement import Placement
 from mesh.lanes.progress import LaneProgress
-from mesh.lanes.recovery import sequence_of
 from mesh.ports import Cluster, StateOf
 from mesh.segment import Segment
 

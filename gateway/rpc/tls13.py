@@ -23,6 +23,8 @@ def require_tls13() -> bool:
     """Restrict this process's gRPC to TLS 1.3; call it before anything imports gRPC. False: it came too late."""
     late = "grpc" in sys.modules and os.environ.get(VARIABLE) != NO_TLS12
     os.environ[VARIABLE] = NO_TLS12
+    # Its own log lines are for its developers; what they mean for us is in our log. Read once, at the import, too.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     return not late
 
 

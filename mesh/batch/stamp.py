@@ -14,7 +14,9 @@ from crc32c import crc32c
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
-SEQUENCE_MASK = (1 << 31) - 1
+SEQUENCES = 1 << 31
+"""Sequences run from 0 to 2^31 (exclusive) and wrap."""
+SEQUENCE_MASK = SEQUENCES - 1
 NO_LEADER_EPOCH = -1
 
 _HEADER_BYTES = 61

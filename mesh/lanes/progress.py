@@ -15,29 +15,17 @@ One thread may place and store while another accepts and translates; opening and
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
-from mesh.batch.stamp import Producer
-from mesh.errors import PeerError
+from mesh.batch.stamp import Producer, sequence_of
 from mesh.ids import LaneId, TopicId
 from mesh.lanes.checkpoint import Checkpoint, checkpoint_of, entries
 from mesh.lanes.placement import Placement, after, clip, cut
-from mesh.lanes.recovery import FreezeReason, LaneFrozen, Placed, Resume, sequence_of
+from mesh.lanes.recovery import FreezeReason, LaneFrozen, Placed, Resume
 from mesh.offsets.breaks import OFFSET_LIMIT
 from mesh.offsets.map import OffsetMap
-from mesh.segment import Segment
+from mesh.segment import Segment, SegmentOutOfLine
 from mesh.spans import Span, record_count, tiles
-
-
-@dataclass(eq=False)
-class SegmentOutOfLine(PeerError):
-    lane: str
-    why: str
-
-    code: ClassVar[str] = "segment-does-not-fit"
-    sentence: ClassVar[str] = "the peer sent a segment of lane {lane} that does not fit: {why}"
-    hint: ClassVar[str] = "the link is opened anew; if it happens again, compare the two gateways' versions"
 
 
 class Folded(NamedTuple):

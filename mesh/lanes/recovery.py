@@ -15,13 +15,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, NamedTuple
 
+from mesh.batch.stamp import sequence_of
 from mesh.errors import OperatorError
 from mesh.ids import LaneId
 from mesh.lanes.checkpoint import Checkpoint
 from mesh.log import OwnBatch, Witnesses
-
-SEQUENCES = 1 << 31
-"""Sequences run from 0 to 2^31 (exclusive) and wrap."""
 
 
 class FreezeReason(StrEnum):
@@ -76,10 +74,6 @@ class Resume:
     foreign_count: int
     """Offsets after the checkpoint that others wrote."""
     log_end: int
-
-
-def sequence_of(ordinal: int) -> int:
-    return ordinal % SEQUENCES
 
 
 def decide_resume(lane: LaneId, checkpoint: Checkpoint, witnesses: Witnesses) -> Resume | LaneFrozen:

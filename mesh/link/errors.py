@@ -69,18 +69,6 @@ class CreditExceeded(PeerError):
 
 
 @dataclass(eq=False)
-class SegmentOutOfLine(PeerError):
-    """A segment that does not follow the one before it: nothing of it is used."""
-
-    lane: int
-    why: str
-
-    code: ClassVar[str] = "segment-out-of-line"
-    sentence: ClassVar[str] = "a segment of lane {lane} does not follow the one before it: {why}"
-    hint: ClassVar[str] = "report this with both versions; nothing of the segment was appended"
-
-
-@dataclass(eq=False)
 class PeerSilent(NetworkError):
     silent_s: float
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mesh.link.errors import CreditExceeded, FrameUnexpected, SegmentOutOfLine
+from mesh.link.errors import CreditExceeded, FrameUnexpected
 from mesh.link.frames import LaneOpen
 from mesh.link.table import EXPORTING, IMPORTING, LaneState
-from mesh.segment import Segment
+from mesh.segment import Segment, SegmentOutOfLine
 from mesh.spans import tiles
 
 
 @dataclass(slots=True)
 class Lane:
-    """`position` and `ordinal` are those of the next segment (ordinals count from 0 on each link); `credit_bytes` is what may still be sent on it.
+    """`position` and `ordinal` are those of the next segment; ordinals count from 0 on each link.
 
-    A segment may go while any credit is left, so that a batch larger than the window is not stuck; the credit
-    then turns negative and must be earned back.
+    `credit_bytes` is what may still be sent. A segment may go while any is left, so that a batch larger than the
+    window is not stuck; the credit then turns negative and must be earned back.
     """
 
     opening: LaneOpen
@@ -46,14 +46,14 @@ class Lane:
             raise CreditExceeded(self.number)
         if segment.first_source_offset != self.position or segment.first_ordinal != self.ordinal:
             raise SegmentOutOfLine(
-                self.number,
+                str(self.number),
                 f"it begins at source offset {segment.first_source_offset}, record {segment.first_ordinal}; "
                 f"expected {self.position}, record {self.ordinal}",
             )
         if not tiles(segment.spans, segment.first_source_offset, segment.next_source_offset):
-            raise SegmentOutOfLine(self.number, "its spans do not cover its offsets exactly")
+            raise SegmentOutOfLine(str(self.number), "its spans do not cover its offsets exactly")
         if segment.next_source_offset == segment.first_source_offset:
-            raise SegmentOutOfLine(self.number, "it is empty")
+            raise SegmentOutOfLine(str(self.number), "it is empty")
         self.position = segment.next_source_offset
         self.ordinal += segment.record_count
         self.credit_bytes -= segment.size_bytes

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh.batch.stamp import Producer
+from mesh.batch.stamp import SEQUENCES, Producer, sequence_of
 from mesh.ids import LaneId, SubscriptionName, TopicId, TopicName
 from mesh.lanes.checkpoint import checkpoint_of, load_lane
 from mesh.lanes.placement import Placement
 from mesh.lanes.progress import LaneProgress
-from mesh.lanes.recovery import SEQUENCES, Resume, decide_resume, sequence_of
+from mesh.lanes.recovery import Resume, decide_resume
 from mesh.log import LogRange, OwnBatch, Witnesses
 from mesh.offsets.answers import Exact, InGap
 from mesh.offsets.map import OffsetMap

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from mesh.batch.stamp import Producer
+from mesh.batch.stamp import SEQUENCES, Producer
 from mesh.ids import LaneId, SubscriptionName, TopicId, TopicName
 from mesh.lanes.checkpoint import checkpoint_of
 from mesh.lanes.placement import Placement
-from mesh.lanes.progress import Folded, LaneProgress, SegmentOutOfLine
-from mesh.lanes.recovery import SEQUENCES, FreezeReason, LaneFrozen, Placed, Resume
+from mesh.lanes.progress import Folded, LaneProgress
+from mesh.lanes.recovery import FreezeReason, LaneFrozen, Placed, Resume
 from mesh.offsets.answers import Exact, Gap, Run
 from mesh.offsets.map import OffsetMap
-from mesh.segment import Segment
+from mesh.segment import Segment, SegmentOutOfLine
 from mesh.spans import GapReason, Span
 
 LANE = LaneId(SubscriptionName("flights"), TopicName("departures"), 0)

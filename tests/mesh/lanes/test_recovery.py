@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from mesh.batch.stamp import Producer
+from mesh.batch.stamp import SEQUENCES, Producer
 from mesh.ids import LaneId, SubscriptionName, TopicId, TopicName
 from mesh.lanes.checkpoint import Checkpoint
-from mesh.lanes.recovery import SEQUENCES, FreezeReason, LaneFrozen, Placed, Resume, decide_resume
+from mesh.lanes.recovery import FreezeReason, LaneFrozen, Placed, Resume, decide_resume
 from mesh.log import LogRange, OwnBatch, Witnesses
 
 LANE = LaneId(SubscriptionName("flights"), TopicName("departures"), 0)
