@@ -3,9 +3,11 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from gateway.embedded.cluster import open_embedded
 from gateway.registry import Registry
 from gateway.registry_codec import decode, encode, key_of
 from gateway.registry_errors import (
@@ -40,6 +42,7 @@ from mesh.shares import (
     SubscriptionState,
     TopicMapping,
 )
+from mesh.testing.cluster import FakeCluster
 from tests.support.control import NOW_MS, MemoryStore, peer_of
 
 GLOBEX, INITECH = OrgId("globex.example"), OrgId("initech.example")
@@ -280,6 +283,27 @@ async def test_a_new_subscription_inherits_nothing_from_an_interrupted_deletion(
     assert setup.lanes.entries
     await registry.subscribe(subscription())
     assert setup.lanes.entries == {}
+
+
+async def test_it_keeps_its_state_in_each_cluster_in_memory_and_embedded(tmp_path: Path) -> None:
+    fake = FakeCluster().ports
+    embedded = await open_embedded(tmp_path, now_ms=NOW_MS)
+    try:
+        for cluster in (fake, embedded):
+            registry = await Registry.open(cluster.control, cluster.lanes)
+            await registry.add_peer(peer_of(GLOBEX))
+            await registry.create_share(FLIGHTS, [DEPARTURES], NOW_MS)
+            await registry.create_grant(GRANT, NOW_MS)
+            await registry.subscribe(subscription())
+            await cluster.lanes.put({"lane/flights/departures/0/checkpoint": b"x"})
+            await registry.set_peer_state(GLOBEX, PeerState.REVOKED)
+            await registry.delete_subscription("flights")
+            again = await Registry.open(cluster.control, cluster.lanes)
+            assert (again.peer(GLOBEX).state, set(again.grants)) == (PeerState.REVOKED, {GRANT.id})
+            assert again.subscriptions == {}
+            assert await cluster.lanes.load("lane/") == {}
+    finally:
+        await embedded.close()
 
 
 ENTRIES = [peer_of(GLOBEX), Share(FLIGHTS, (DEPARTURES,)), GRANT, subscription()]
