@@ -4,6 +4,8 @@ Invariants:
 - An append whose fate is not known, or that was refused, leaves a *break*: what waits behind it fails unsent, and what
   comes later is refused unsent unless it repeats a sequence at or before the break, until an append succeeds or the
   log has been asked (`mended`). So nothing is sent on a guess (rule G).
+- What was definitely not written because the leader moved goes back to its place and is sent again, once everything
+  under way has its answer and the leader is found; until its deadline.
 - The first append of a producer here goes alone. A broker without a memory of a producer accepts any first
   sequence: a second batch behind a refused first one would land in its place.
 """
@@ -36,6 +38,8 @@ class Append:
     batch: StampedBatch
     state: StateOf | None
     answer: asyncio.Future[int]
+    deadline: float
+    """By the event loop's clock: when a leader that moves is no longer waited for."""
 
 
 @dataclass(eq=False, slots=True)
@@ -45,6 +49,8 @@ class AppendQueue:
     """Who sends what waits; None until the leader is found, and when it proved wrong."""
     finding: bool = False
     waiting: deque[Append] = field(default_factory=deque)
+    returned: deque[Append] = field(default_factory=deque)
+    """Sent, not written, to be sent again; in order."""
     in_flight: int = 0
     proven: Producer | None = None
     """Whose append succeeded last: the broker remembers it."""
@@ -57,7 +63,7 @@ class AppendQueue:
 
     @property
     def may_send(self) -> bool:
-        if not self.waiting:
+        if not self.waiting or self.returned or self.leader is None:
             return False
         alone = self.waiting[0].batch.producer != self.proven
         return self.in_flight < (1 if alone else MAX_IN_FLIGHT)
@@ -77,6 +83,20 @@ class AppendQueue:
         self.in_flight -= 1
         self.proven, self.broken_at = append.batch.producer, None
 
+    def give_back(self, append: Append, error: MeshError, now: float) -> None:
+        """The broker answered that it is not the leader, so nothing was written."""
+        if now >= append.deadline:
+            self.failed(append, error)
+            return
+        self.in_flight -= 1
+        self.leader = None
+        self.returned.append(append)
+
+    def restore(self) -> None:
+        """Everything under way has its answer: what came back takes its place at the head again."""
+        self.waiting.extendleft(reversed(self.returned))
+        self.returned.clear()
+
     def failed(self, append: Append, error: MeshError, *, sent: bool = True) -> None:
         """Answer `append` with its error and what waits behind it with AppendNotSent."""
         self.in_flight -= sent
@@ -84,6 +104,7 @@ class AppendQueue:
             # the broker remembers the producer: of what waits behind, it refuses itself what is out of line
             fail(append, error)
             return
+        self.restore()
         if self.broken_at is None or _is_past(self.broken_at.batch, append.batch):
             self.broken_at = append
         if isinstance(error, AppendUnknown):
@@ -95,6 +116,7 @@ class AppendQueue:
 
     def refuse(self, error: MeshError) -> None:
         """Nothing that waits can be sent."""
+        self.restore()
         if self.waiting:
             self.failed(self.waiting.popleft(), error, sent=False)
 

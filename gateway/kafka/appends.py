@@ -18,8 +18,9 @@ from gateway.kafka.append_queue import Append, AppendQueue
 from gateway.kafka.client import Client
 from gateway.kafka.codes import Code, append_error
 from gateway.kafka.connection import Connection
+from gateway.kafka.errors import LeaderMoved, ReplicasMissing
 from gateway.kafka.produce_message import PRODUCE, Appended, pack_produce, parse_produce
-from mesh.cluster_errors import AppendUnknown
+from mesh.cluster_errors import AppendUnknown, SequenceRefused
 from mesh.errors import MeshError, NetworkError
 
 MAX_REQUESTS = 5
@@ -37,11 +38,12 @@ class _Request:
 
 @dataclass(eq=False, slots=True)
 class LeaderAppends:
-    """`landed` is called for each append that is durable, in order; `ended` once, when the connection is gone."""
+    """What it tells: each append that is durable, in order; a queue that needs its leader found anew; its own end."""
 
     client: Client
     connection: Connection
     landed: Callable[[Append, int], None]
+    moved: Callable[[AppendQueue], None]
     ended: Callable[[LeaderAppends], None]
     over: bool = False
     _ready: dict[AppendQueue, None] = field(default_factory=dict)
@@ -121,12 +123,16 @@ class LeaderAppends:
         if error is None and answer is not None:
             queue.succeeded(append)
             self.landed(append, answer.base_offset)
+        elif isinstance(error, LeaderMoved | ReplicasMissing) or (
+            queue.returned and isinstance(error, SequenceRefused)
+        ):
+            # refused as out of line behind one that came back: not written either, and in line once that one is
+            queue.give_back(append, error, asyncio.get_running_loop().time())
         elif error is not None:
             queue.failed(append, error)
-            if isinstance(error, NetworkError):
-                self.client.forget(queue.partition.topic)
-                queue.leader = None
-        if queue.waiting and queue.leader is self:
+        if queue.returned and not queue.in_flight:
+            self.moved(queue)
+        elif queue.waiting:
             self._ready[queue] = None
 
     def _end(self, why: str) -> None:

@@ -50,6 +50,7 @@ class Client:
         self._tasks = tasks
         self._background: set[asyncio.Task[None]] = set()
         self._tls = context
+        self.closed = False
         self._brokers = Brokers("")
         self._topics: dict[str, TopicMetadata] = {}
         self._connections: dict[tuple[int, Purpose], Connection] = {}
@@ -68,14 +69,15 @@ class Client:
         await self._ask_metadata(())
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run `work` until it ends or the client closes. It may raise nothing."""
+        """Run `work` until it ends or the client closes; not to be called after. It may raise nothing."""
         task = self._tasks.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return task
 
     def close(self) -> None:
-        """End the background work and every connection; what waits gets ClusterUnreachable."""
+        """End the background work and every connection; what waits, or comes later, gets ClusterUnreachable."""
+        self.closed = True
         for task in self._background:
             task.cancel()
         for connection in self._connections.values():
@@ -90,6 +92,8 @@ class Client:
 
     async def connection(self, node: int, purpose: Purpose) -> Connection:
         """An open connection to a broker. Raises ClusterUnreachable and what `dial` raises."""
+        if self.closed:
+            raise self.gone()
         key = (node, purpose)
         if (found := self._connections.get(key)) and not found.closed:
             return found
@@ -102,7 +106,13 @@ class Client:
             self._connections[key] = made = await dial(self.config, address, self._tls)
             return made
 
+    def gone(self) -> ClusterUnreachable:
+        """What everybody gets after `close`."""
+        return ClusterUnreachable(self.cluster_id, "the gateway closed it")
+
     async def _any_connection(self) -> Connection:
+        if self.closed:
+            raise self.gone()
         for (_, purpose), connection in self._connections.items():
             if purpose is Purpose.CONTROL and not connection.closed:
                 return connection

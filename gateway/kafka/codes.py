@@ -88,7 +88,8 @@ def append_error(partition: Partition, batch: StampedBatch, code: int, why: str)
     """What an answer with an error means for a batch that was sent.
 
     What is not known to be definite counts as unknown (rule G): among these are -1, 7, 20 and 56. 46 too: the broker
-    has the batch but does not say where.
+    has the batch but does not say where. A broker that does not know the topic may be new to it, or the topic
+    gone: the metadata tells.
     """
     topic, number = partition
     match code:
@@ -98,9 +99,7 @@ def append_error(partition: Partition, batch: StampedBatch, code: int, why: str)
             return ProducerFenced(topic, number, batch.producer.id)
         case Code.TOPIC_AUTHORIZATION_FAILED | Code.CLUSTER_AUTHORIZATION_FAILED:
             return PermissionMissing("write to topic", topic)
-        case Code.UNKNOWN_TOPIC_OR_PARTITION:
-            return TopicAbsent(topic)
-        case Code.NOT_LEADER_OR_FOLLOWER | Code.LEADER_NOT_AVAILABLE:
+        case Code.NOT_LEADER_OR_FOLLOWER | Code.LEADER_NOT_AVAILABLE | Code.UNKNOWN_TOPIC_OR_PARTITION:
             return LeaderMoved(topic, number)
         case Code.NOT_ENOUGH_REPLICAS:
             return ReplicasMissing(topic, number)

@@ -18,7 +18,7 @@ from gateway.kafka.append_queue import MAX_IN_FLIGHT, Append, AppendQueue, fail
 from gateway.kafka.appends import LeaderAppends
 from gateway.kafka.client import Client, Purpose
 from gateway.kafka.codes import Code, request_error
-from gateway.kafka.patience import patiently, pauses
+from gateway.kafka.patience import FIRST_PAUSE_S, patiently, pauses
 from gateway.kafka.witness import ask_log
 from mesh.batch.stamp import Producer, StampedBatch
 from mesh.cluster_errors import AppendUnknown, ClusterUnreachable
@@ -61,12 +61,14 @@ class KafkaDestination:
 
     def append(self, partition: Partition, batch: StampedBatch, state: StateOf | None = None) -> Awaitable[int]:
         """As the port says. Also AppendNotSent, LeaderMoved and ReplicasMissing: then nothing was written."""
-        append = Append(partition, batch, state, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._client.config.request_timeout_s
+        append = Append(partition, batch, state, loop.create_future(), deadline)
         queue = self._queue(partition)
         queue.add(append)
         if queue.leader is not None:
             queue.leader.wake(queue)
-        else:
+        elif not queue.in_flight:
             self._find_leader(queue)
         return append.answer
 
@@ -87,22 +89,27 @@ class KafkaDestination:
             self._queues[partition] = AppendQueue(partition)
         return self._queues[partition]
 
-    def _find_leader(self, queue: AppendQueue) -> None:
+    def _find_leader(self, queue: AppendQueue, pause_s: float = 0) -> None:
+        assert not queue.in_flight, "what is under way is answered first"
+        queue.restore()
+        if self._client.closed:
+            queue.refuse(self._client.gone())
         if queue.waiting and not queue.finding:
             queue.finding = True
-            self._client.spawn(self._place(queue))
+            self._client.spawn(self._place(queue, pause_s))
 
-    async def _place(self, queue: AppendQueue) -> None:
+    async def _place(self, queue: AppendQueue, pause_s: float) -> None:
         async def leader() -> LeaderAppends:
             _, found = await self._client.leader(queue.partition)
             return await self._leader(found.node)
 
         try:
+            await asyncio.sleep(pause_s)  # an election takes its time
             queue.leader = await patiently(self._client, queue.partition, leader, self._client.config.request_timeout_s)
         except MeshError as error:
             queue.refuse(error)
         except BaseException:
-            queue.refuse(ClusterUnreachable(self._client.cluster_id, "the gateway stops"))
+            queue.refuse(self._client.gone())
             raise
         else:
             queue.leader.wake(queue)
@@ -113,8 +120,14 @@ class KafkaDestination:
         connection = await self._client.connection(node, Purpose.PRODUCE)
         found = self._leaders.get(node)
         if found is None or found.over or found.connection is not connection:
-            found = self._leaders[node] = LeaderAppends(self._client, connection, self._landed, self._ended)
+            found = self._leaders[node] = LeaderAppends(
+                self._client, connection, self._landed, self._moved, self._ended
+            )
         return found
+
+    def _moved(self, queue: AppendQueue) -> None:
+        self._client.forget(queue.partition.topic)
+        self._find_leader(queue, pause_s=FIRST_PAUSE_S)
 
     def _ended(self, leader: LeaderAppends) -> None:
         for queue in self._queues.values():

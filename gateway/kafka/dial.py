@@ -6,6 +6,7 @@ The mechanisms are aiokafka's authenticators; the bytes go through our own conne
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from typing import Any, Protocol
 
@@ -81,7 +82,8 @@ async def _connect(config: KafkaConfig, address: Address, context: ssl.SSLContex
     except ssl.SSLError as error:
         raise ClusterUntrusted(str(address), error.reason or str(error)) from error
     except OSError as error:
-        raise ClusterUnreachable(str(address), error.strerror or str(error)) from error
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        raise ClusterUnreachable(str(address), why) from error
     return made
 
 

@@ -73,6 +73,8 @@ class LeaderFetches:
 
     def _dispatch(self) -> None:
         self._collecting = False
+        if self.client.closed:
+            _fail(self._asks, self.client.gone())
         self._asks = [ask for ask in self._asks if not ask.answer.done()]
         if Purpose.FETCH_COLD in self._free:
             self._start(Purpose.FETCH_COLD, [ask for ask in self._asks if ask.idle])
@@ -98,7 +100,7 @@ class LeaderFetches:
         except MeshError as error:
             _fail(asks, error)
         except BaseException:
-            _fail(asks, ClusterUnreachable(self.client.cluster_id, "the gateway closed it"))
+            _fail(asks, self.client.gone())
             raise
         else:
             self._settle(asks, answered)

@@ -34,7 +34,7 @@ async def patiently(
             return await ask()
         except NetworkError:
             client.forget(partition.topic)
-            if asyncio.get_running_loop().time() + pause_s > give_up:
+            if client.closed or asyncio.get_running_loop().time() + pause_s > give_up:
                 raise
         await asyncio.sleep(pause_s)
     raise AssertionError("pauses never end")

@@ -52,6 +52,10 @@ class KafkaSource:
     async def offset_at(self, partition: Partition, timestamp_ms: int) -> int | None:
         return await offset_at(self._client, partition, timestamp_ms, self._client.config.request_timeout_s)
 
+    def remember(self, topic_id: TopicId, number: int, offset: int, leader_epoch: int) -> None:
+        """That a reader has what lies before `offset`, the last of it written under `leader_epoch`."""
+        self._read[topic_id, number] = (offset, leader_epoch)
+
     async def _incarnation(self, partition: Partition, wanted: TopicId | None) -> tuple[TopicMetadata, Leader]:
         topic, leader = await self._client.leader(partition)
         if wanted is not None and topic.topic_id != wanted:
@@ -79,24 +83,28 @@ class KafkaSource:
         if answer.error in LEADER_UNSETTLED:
             raise LeaderMoved(*partition)
         if answer.error == Code.OFFSET_OUT_OF_RANGE or answer.diverges_at is not None:
-            raise await self._out_of_range(partition, part.offset, answer.diverges_at)
+            raise await self._out_of_range(partition, part, answer.diverges_at)
         if answer.error != Code.NONE:
             raise request_error("read", partition.topic, answer.error)
         end = last_batch_end(answer.records)
         if end is not None:
-            self._read[topic.topic_id, partition.number] = end
+            self.remember(topic.topic_id, partition.number, *end)
         where = LogRange(answer.log_start, answer.high_watermark, answer.last_stable)
         return Fetched(answer.records, answer.aborted, where, leader.epoch)
 
     async def _out_of_range(
-        self, partition: Partition, offset: int, diverges_at: int | None
+        self, partition: Partition, part: FetchPart, diverges_at: int | None
     ) -> OffsetOutOfRange | LogTruncated | LeaderMoved:
         where = await self.range(partition)
+        inside = where.start <= part.offset <= where.end
         if diverges_at is not None:
-            return LogTruncated(*partition, offset, diverges_at, where.start, where.end)
-        if where.start <= offset <= where.end:
+            return LogTruncated(*partition, part.offset, diverges_at, where.start, where.end)
+        if inside and part.last_epoch > part.leader_epoch:
+            # the log never had the epoch that was read: nothing says up to where the histories agree
+            return LogTruncated(*partition, part.offset, where.start, where.start, where.end)
+        if inside:
             return LeaderMoved(*partition)  # a new leader still learns how far its log is committed
-        return OffsetOutOfRange(*partition, offset, where.start, where.end)
+        return OffsetOutOfRange(*partition, part.offset, where.start, where.end)
 
 
 def last_batch_end(records: memoryview) -> tuple[int, int] | None:

@@ -45,6 +45,7 @@ class PartitionWriter:
         self._wake = asyncio.Event()
         self._producer: Producer | None = None
         self._sequence = 0
+        self._over = False
 
     def __repr__(self) -> str:
         return f"PartitionWriter({self._partition}, {len(self._waiting)} waiting)"
@@ -52,6 +53,9 @@ class PartitionWriter:
     def queue(self, entries: Mapping[str, bytes | None]) -> asyncio.Future[None]:
         """Done when durable; takes its place in the order now. May be abandoned by whoever waits."""
         put = _Put(entries, asyncio.get_running_loop().create_future())
+        if self._over:
+            _refuse(put, ClusterUnreachable(str(self._partition), "the gateway stops"))
+            return put.done
         self._waiting.append(put)
         self._wake.set()
         return put.done
@@ -64,6 +68,7 @@ class PartitionWriter:
                 group = self._gather()
                 await self._write(group)
         finally:
+            self._over = True
             for put in [*group, *self._waiting]:
                 _refuse(put, ClusterUnreachable(str(self._partition), "the gateway stops"))
 

@@ -1,9 +1,8 @@
 """A real Apache Kafka broker as a child process, for tests, scenarios and benchmarks.
 
 One node in KRaft combined mode with its own directory and its own ports on loopback, which a restart keeps. It is
-ready when it answers Metadata with itself as a live broker. Nothing outlives us: the child dies with the thread that
-started it (so start it from a thread that stays), `atexit` kills its process group, and a stopped broker takes its
-directory along.
+ready when it answers Metadata with itself as a live broker. Nothing outlives us: the kernel kills the child when we
+die, `atexit` kills its process group, and a stopped broker takes its directory along.
 
     with Broker.start() as broker:
         broker.address            # "127.0.0.1:40123", PLAINTEXT
@@ -24,6 +23,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -175,7 +175,7 @@ class Broker:
         heap_mb, level = self.config.heap_mb, self.config.log_level
         command = java_command("kafka.Kafka", arguments, jvm, heap_mb=heap_mb, log_level=level)
         with self._log() as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+            self.process = start_process(command, log)
 
     def wait_ready(self, timeout_s: float = 60) -> None:
         deadline = time.monotonic() + timeout_s
@@ -293,7 +293,8 @@ def _sasl_properties(users: Mapping[str, str]) -> dict[str, str]:
 @functools.cache
 def shared_broker() -> Broker:
     """One broker for everything in this process that has no wish of its own; ends with the process."""
-    return Broker.start(BrokerConfig(properties={"log.retention.check.interval.ms": "1000"}))
+    quick = {"log.retention.check.interval.ms": "1000", "log.cleaner.backoff.ms": "200"}
+    return Broker.start(BrokerConfig(properties=quick))
 
 
 @asynccontextmanager
@@ -324,6 +325,18 @@ def java_command(
     leash = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
     level = f"-Dorg.slf4j.simpleLogger.defaultLogLevel={log_level}"
     return [*leash, "java", f"-Xmx{heap_mb}m", *jvm, level, "-cp", classpath(), main, *arguments]
+
+
+_PARENT = ThreadPoolExecutor(1, "parent of brokers")
+
+
+def start_process(command: Sequence[str], output: int) -> subprocess.Popen[bytes]:
+    """Start a child in a process group of its own. From a thread that stays: a leash is tied to the thread."""
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+
+    return _PARENT.submit(start).result()
 
 
 def free_ports(count: int) -> list[int]:

@@ -1,0 +1,141 @@
+"""The order of one partition's appends: never past a failure, never on a guess."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from gateway.kafka.append_queue import MAX_IN_FLIGHT, Append, AppendQueue
+from gateway.kafka.errors import AppendNotSent, LeaderMoved
+from mesh.batch.stamp import Producer
+from mesh.cluster_errors import AppendUnknown, BatchRefused, SequenceRefused
+from mesh.ids import Partition
+from tests.support.batches import numbered, stamped
+
+PLACE = Partition("t", 0)
+OURS = Producer(7, 0)
+SOMEBODY: Any = object()
+"""A leader: the queue only asks whether there is one."""
+
+
+def _queue() -> AppendQueue:
+    return AppendQueue(PLACE, leader=SOMEBODY)
+
+
+def _append(sequence: int, producer: Producer = OURS) -> Append:
+    answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    return Append(PLACE, stamped(producer, sequence, numbered(sequence)), None, answer, deadline=100)
+
+
+def _added(queue: AppendQueue, *sequences: int) -> list[Append]:
+    appends = [_append(sequence) for sequence in sequences]
+    for append in appends:
+        queue.add(append)
+    return appends
+
+
+def _proven(*sequences: int) -> tuple[AppendQueue, list[Append]]:
+    """A queue whose producer the broker knows, and appends that wait in it."""
+    queue = _queue()
+    _added(queue, 2**31 - 1)
+    queue.succeeded(queue.take())
+    return queue, _added(queue, *sequences)
+
+
+def _sent(queue: AppendQueue) -> int:
+    count = 0
+    while queue.may_send:
+        queue.take()
+        count += 1
+    return count
+
+
+async def test_the_first_append_of_a_producer_goes_alone() -> None:
+    queue = _queue()
+    _added(queue, 0, 1, 2)
+    first = queue.take()
+    assert not queue.may_send
+    queue.succeeded(first)
+    assert _sent(queue) == 2
+
+
+async def test_at_most_five_await_their_answer() -> None:
+    queue, _ = _proven(*range(8))
+    assert _sent(queue) == MAX_IN_FLIGHT
+    assert repr(queue) == "AppendQueue(t[0], 3 waiting, 5 in flight)"
+
+
+async def test_an_unknown_outcome_fails_what_waits_behind_and_what_comes_later() -> None:
+    queue, (first, second) = _proven(0, 1)
+    queue.take()
+    queue.failed(first, AppendUnknown(*PLACE, "it broke"))
+    (later,) = _added(queue, 2)
+    assert isinstance(first.answer.exception(), AppendUnknown)
+    assert isinstance(second.answer.exception(), AppendNotSent)
+    assert isinstance(later.answer.exception(), AppendNotSent)
+    assert not queue.may_send
+
+
+async def test_after_the_log_was_asked_appends_go_on_anywhere() -> None:
+    queue, (first,) = _proven(0)
+    queue.take()
+    queue.failed(first, AppendUnknown(*PLACE, "it broke"))
+    first.answer.exception()
+    queue.mended()
+    _added(queue, 5)
+    assert queue.may_send
+
+
+async def test_a_refused_batch_may_be_replaced_but_not_skipped() -> None:
+    queue, (first,) = _proven(4)
+    queue.take()
+    queue.failed(first, BatchRefused(*PLACE, "too large"))
+    first.answer.exception()
+    (skipping,) = _added(queue, 5)
+    assert isinstance(skipping.answer.exception(), AppendNotSent)
+    _added(queue, 4)
+    queue.succeeded(queue.take())
+    _added(queue, 5)
+    assert queue.may_send
+
+
+async def test_what_waits_behind_a_sequence_refused_is_left_to_the_broker() -> None:
+    queue, (first, second) = _proven(4, 5)
+    queue.take()
+    queue.failed(first, SequenceRefused(*PLACE, 4))
+    first.answer.exception()
+    assert queue.may_send
+    assert queue.take() is second
+
+
+async def test_what_a_former_leader_did_not_write_is_sent_again_in_order() -> None:
+    queue, appends = _proven(0, 1, 2, 3)
+    for _ in range(3):
+        queue.take()
+    for append in appends[:3]:
+        queue.give_back(append, LeaderMoved(*PLACE), now=1)
+        assert not queue.may_send
+    queue.restore()
+    queue.leader = SOMEBODY
+    assert [queue.take() for _ in range(4)] == appends
+
+
+async def test_a_leader_that_stays_away_is_not_waited_for_for_ever() -> None:
+    queue, (first, second) = _proven(0, 1)
+    queue.take()
+    queue.give_back(first, LeaderMoved(*PLACE), now=101)
+    assert isinstance(first.answer.exception(), LeaderMoved)
+    assert isinstance(second.answer.exception(), AppendNotSent)
+
+
+async def test_settled_waits_for_the_last_answer() -> None:
+    queue, (_, last) = _proven(0, 1)
+    async with asyncio.TaskGroup() as group:
+        waiter = group.create_task(queue.settled())
+        for _ in range(2):
+            assert not waiter.done()
+            append = queue.take()
+            queue.succeeded(append)
+            append.answer.set_result(0)
+            await asyncio.sleep(0)
+    assert last.answer.done()
