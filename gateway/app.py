@@ -223,7 +223,9 @@ def hub_settings(config: GatewayConfig) -> HubSettings:
 
 
 def lane_settings(config: GatewayConfig) -> LaneSettings:
-    pipeline = PipelineSettings(config.batch_limits, check_records_fast, config.timing.checkpoint_bytes)
+    pipeline = PipelineSettings(
+        config.batch_limits, check_records_fast, config.timing.checkpoint_bytes, config.timing.checkpoint_s
+    )
     return LaneSettings(
         pipeline=pipeline,
         credit_bytes=config.limits.lane_credit_bytes,

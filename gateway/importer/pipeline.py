@@ -40,6 +40,8 @@ class PipelineSettings:
     check_records: RecordChecker
     checkpoint_bytes: int = 64 << 20
     """Where a checkpoint costs a write of its own, one is made after this much: what a crash makes us compare again."""
+    checkpoint_s: float = 5.0
+    """And after this long, so that a slow lane's source may trim what was copied long ago."""
 
 
 @dataclass(slots=True)
@@ -85,6 +87,7 @@ class Pipeline:
         self._added = asyncio.Event()
         self._room = asyncio.Event()
         self._since_checkpoint = 0
+        self._checkpoint_s = _now_s()
         self._planned_bytes = 0
         self.settled = Settled(progress.position, progress.destination_offset, progress.ordinal)
 
@@ -145,14 +148,19 @@ class Pipeline:
 
     def _entries(self, size_bytes: int) -> Entries:
         """What must be durable with the placement just planned: a break always, a mere advance now and then."""
-        progress = self._progress
         self._since_checkpoint += size_bytes
         free = self._cluster.destination.joins_state
-        if not (free or progress.breaks_to_store or self._since_checkpoint >= self._settings.checkpoint_bytes):
-            return {}
-        checkpoint, entries = progress.to_store()
-        progress.stored(checkpoint)
-        self._since_checkpoint = 0
+        return self._checkpoint() if free or self._progress.breaks_to_store or self._is_due() else {}
+
+    def _is_due(self) -> bool:
+        elapsed_s = _now_s() - self._checkpoint_s
+        return self._since_checkpoint >= self._settings.checkpoint_bytes or elapsed_s >= self._settings.checkpoint_s
+
+    def _checkpoint(self) -> Entries:
+        """The entries for the lane as planned; to be durable after everything planned before them."""
+        checkpoint, entries = self._progress.to_store()
+        self._progress.stored(checkpoint)
+        self._since_checkpoint, self._checkpoint_s = 0, _now_s()
         return entries
 
     def _end(self, segment: Segment, size_bytes: int) -> Settled:
@@ -166,9 +174,18 @@ class Pipeline:
     async def _settle(self) -> None:
         while True:
             while not self._steps:
-                self._added.clear()
-                await self._added.wait()
+                await self._idle()
             await self._settle_first()
+
+    async def _idle(self) -> None:
+        """Wait for a step; a lane that has come to rest keeps its position after a while."""
+        self._added.clear()
+        try:
+            async with asyncio.timeout(self._settings.checkpoint_s if self._since_checkpoint else None):
+                await self._added.wait()
+        except TimeoutError:
+            if not self._steps:  # otherwise the plan is ahead of what is durable
+                await self._cluster.lanes.put(self._checkpoint())
 
     async def _settle_first(self) -> None:
         """Await the oldest step and acknowledge it. It stays in the queue until then, whatever interrupts us."""
@@ -199,7 +216,11 @@ class Pipeline:
             while self._steps:
                 await self._settle_first()
             if self._since_checkpoint:
-                await self._cluster.lanes.put(self._progress.to_store()[1])
+                await self._cluster.lanes.put(self._checkpoint())
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _state_of(base_offset: int, entries: Entries) -> StateOf | None:
