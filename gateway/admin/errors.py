@@ -52,7 +52,7 @@ class BodyRefused(CallerError):
 
     code: ClassVar[str] = "body-refused"
     sentence: ClassVar[str] = "the request is not understood: {why}"
-    hint: ClassVar[str] = "docs/reference/cli.md shows what each path takes"
+    hint: ClassVar[str] = "send what the mesh command of the same version sends"
 
 
 @dataclass(eq=False)

@@ -7,7 +7,6 @@ another site fails by Origin or content type, a rebound DNS name by Host, everyt
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import json
 import secrets
@@ -35,6 +34,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MAX_BODY_BYTES = 1024 * 1024
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
 JSON_TYPES = frozenset({"application/json", "application/x-ndjson"})
+# never seen by anybody: what proxies log for a client that left before its answer
+CLIENT_GONE = 499
 _log = structlog.get_logger("gateway.admin")
 
 
@@ -98,10 +99,18 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Every failure as `{"error": {code, sentence, remedy, actor}}` with its status."""
     try:
         return await handler(request)
-    except asyncio.CancelledError:
-        raise
+    except (ConnectionError, web.RequestPayloadError) as error:
+        if not is_gone(request):
+            return answer(as_mesh_error(request, error))
+        _log.debug("admin client went away", method=request.method, path=request.path)
+        return web.Response(status=CLIENT_GONE)
     except Exception as error:
         return answer(as_mesh_error(request, error))
+
+
+def is_gone(request: web.Request) -> bool:
+    """Whether nobody waits for the answer any more."""
+    return request.transport is None or request.transport.is_closing()
 
 
 def as_mesh_error(request: web.Request, error: Exception) -> MeshError:

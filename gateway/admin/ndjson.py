@@ -13,7 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from gateway.admin.errors import BodyRefused, error_body
-from gateway.admin.guard import as_mesh_error
+from gateway.admin.guard import as_mesh_error, is_gone
 
 
 class LineWriter:
@@ -32,8 +32,7 @@ class LineWriter:
 
     async def send_block(self, block: bytes) -> None:
         """Send whole lines; an empty block only notices that the client has gone."""
-        transport = self._request.transport
-        if transport is None or transport.is_closing():
+        if is_gone(self._request):
             raise ConnectionResetError("the client has gone")
         await self.start()
         if block:

@@ -7,21 +7,31 @@ Routes come from the modules of this package, each `routes(services) -> list[web
 from __future__ import annotations
 
 import errno
-import importlib
-import importlib.util
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from aiohttp import web
 
-from gateway.admin import guard, health, shutdown
+from gateway.admin import (
+    catalog,
+    config,
+    grants,
+    guard,
+    health,
+    offsets,
+    peers,
+    shares,
+    shutdown,
+    status,
+    subscriptions,
+    topics,
+    verify,
+)
 from gateway.admin.errors import AddressRefused, PortInUse
 from gateway.health import Health
 from gateway.services import Services
 
-MODULES = (
-    "topics", "status", "peers", "shares", "grants", "subscriptions", "catalog", "offsets", "config", "verify",
-)  # fmt: skip
+MODULES = (topics, status, peers, shares, grants, subscriptions, catalog, offsets, config, verify)
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 # Watching clients hold their stream for ever: at the end they get this long to notice.
 CLOSE_S = 2.0
@@ -45,9 +55,8 @@ def create_app(
     app = web.Application(
         middlewares=[guard.errors, guard.guard(tokens, frozenset(hosts))], client_max_size=guard.MAX_BODY_BYTES
     )
-    for name in MODULES:
-        if importlib.util.find_spec(f"gateway.admin.{name}") is not None:
-            app.add_routes(importlib.import_module(f"gateway.admin.{name}").routes(services))
+    for module in MODULES:
+        app.add_routes(module.routes(services))
     app.add_routes(health.routes(health_state, render_metrics))
     if stop is not None:
         app.add_routes(shutdown.routes(stop))

@@ -6,21 +6,34 @@ commands states `register(root)`, which adds its commands or its group to the ro
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from gateway.cli import context, output
+from gateway.cli import (
+    catalog,
+    config,
+    context,
+    demo,
+    gateway,
+    grants,
+    init,
+    offsets,
+    output,
+    peers,
+    shares,
+    status,
+    subscriptions,
+    topics,
+    verify,
+)
 from gateway.cli.client import AdminError
 from mesh.errors import MeshError
 
 MODULES = (
-    "init", "gateway", "status", "topics", "peers", "shares", "grants", "catalog", "subscriptions", "offsets",
-    "verify", "config", "demo",
+    init, gateway, status, topics, peers, shares, grants, catalog, subscriptions, offsets, verify, config, demo,
 )  # fmt: skip
 
 
@@ -51,21 +64,16 @@ app = typer.Typer(
 
 @app.callback()
 def root(
-    config: Annotated[
+    config_file: Annotated[
         Path | None, typer.Option("--config", help="The gateway's configuration file.", show_default="./mesh.toml")
     ] = None,
     directory: Annotated[Path | None, typer.Option("--dir", help="The directory that holds mesh.toml.")] = None,
 ) -> None:
-    context.set_place(config, directory)
+    context.set_place(config_file, directory)
 
 
-def mount() -> None:
-    for name in MODULES:
-        if importlib.util.find_spec(f"gateway.cli.{name}") is not None:
-            importlib.import_module(f"gateway.cli.{name}").register(app)
-
-
-mount()
+for module in MODULES:
+    module.register(app)
 
 
 def main() -> None:
