@@ -12,7 +12,7 @@ import asyncio
 import struct
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from mesh.batch.stamp import Buffer
 from mesh.cluster_errors import ClusterUnreachable
@@ -106,9 +106,9 @@ class Connection(asyncio.BufferedProtocol):
     # what the transport calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
+        # uvloop's transports have the methods without being of the class
+        self._transport = made = cast(asyncio.Transport, transport)
+        made.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.abort(str(exc) if exc else "the broker closed the connection")
