@@ -90,7 +90,8 @@ class Registry:
 
     def decide(self, request: Request, now_ms: int) -> Decision:
         """Whether `request` is allowed by the present state."""
-        states = {org: peer.state for org, peer in self._peers.items() if org == request.peer}
+        peer = self._peers.get(request.peer)  # only this one: exports ask before every segment
+        states = {request.peer: peer.state} if peer is not None else {}
         return decide(request, self._grants, self._shares, states, now_ms)
 
     # Peers

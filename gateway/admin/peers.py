@@ -119,7 +119,7 @@ def own_addresses(services: Services) -> tuple[str, ...]:
 def checked_addresses(addresses: tuple[str, ...]) -> tuple[str, ...]:
     """Raises PeerAddressRefused."""
     for number, address in enumerate(addresses):
-        if not legal_address(address) or number >= MAX_ADDRESSES:
+        if number >= MAX_ADDRESSES or not legal_address(address):
             raise PeerAddressRefused(address[:300])
     return addresses
 

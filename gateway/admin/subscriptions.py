@@ -123,6 +123,7 @@ def lanes(services: Services, subscription: Subscription) -> list[LaneStatus]:
 
 def shown(services: Services, subscription: Subscription) -> dict[str, object]:
     statuses = lanes(services, subscription)
+    known = [status.lag_records for status in statuses if status.lag_records is not None]
     return {
         "name": subscription.name,
         "peer": subscription.peer,
@@ -132,7 +133,7 @@ def shown(services: Services, subscription: Subscription) -> dict[str, object]:
         "state": subscription.state,
         "on_foreign_write": subscription.on_foreign_write,
         "lane_states": dict(sorted(Counter(str(status.state) for status in statuses).items())),
-        "lag_records": sum(s.lag_records for s in statuses if s.lag_records is not None) if statuses else None,
+        "lag_records": sum(known) if known else None,
     }
 
 

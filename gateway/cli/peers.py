@@ -22,6 +22,7 @@ Addresses = Annotated[
     list[str] | None, typer.Option("--address", metavar="HOST:PORT", help="Where it listens; may be repeated.")
 ]
 MAX_FILE_BYTES = 1 << 20
+LOCAL_HOSTS = ("127.", "localhost:", "[::1]:", "0.0.0.0:", "[::]:")
 COLUMNS = {"org": "peer", "state": "state", "gateways": "linked gateways", "addresses": "addresses", "added": "added"}
 
 
@@ -48,6 +49,9 @@ def export(
     output.note(f"fingerprint {answer['fingerprint']}")
     if not answer["addresses"]:
         output.note("the file names no address: the partner waits for this side to dial")
+    for named in answer["addresses"]:
+        if named.startswith(LOCAL_HOSTS):
+            output.note(f"only this machine can reach {named}: for a partner elsewhere, name another with --address")
 
 
 @app.command()
@@ -87,7 +91,8 @@ def show(org: Org, as_json: Json = False) -> None:
     if as_json:
         output.emit(peer)
         return
-    output.emit({**_row(peer), "bundle sequence": peer["bundle_sequence"]}, as_json=False)
+    row = _row(peer)
+    output.emit({key: row[key] for key in ("org", "state", "addresses", "added", "bundle_sequence")}, as_json=False)
     links = [{**link, "since": output.when(link["since_ms"])} for link in peer["links"]]
     output.table(links, ["gateway", "role", "address", "since"], empty="no link at the moment")
 

@@ -45,6 +45,7 @@ async def test_what_one_exports_the_other_adds(gateway: ControlGateway) -> None:
     file = json.loads(exported.out)
     assert (file["org"], file["addresses"]) == ("acme.example", ["127.0.0.1:7463"])
     assert f"fingerprint {file['fingerprint']}" in exported.err
+    assert "only this machine can reach 127.0.0.1:7463" in exported.err
     again = await gateway.done("peer", "export", "--json")
     assert again.json["fingerprint"] == file["fingerprint"]
     moved = await gateway.done("peer", "export", "--address", "mesh.acme.example:443", "--json")
