@@ -2,7 +2,7 @@
 
 Strategy: each layer (defaults, file, environment, flags) becomes a flat mapping from dotted key to value and origin;
 the later layer wins key by key; the result is validated once by the file's models and turned into `GatewayConfig`.
-Files and the environment are read here only, and only in `load_config`.
+Files and the environment are read by `load_config` only, when it is called, never at import.
 
 A. An unknown key anywhere refuses the start and names the nearest known one: a typo is never a silent default.
 B. `origins` says for each key where its value came from; a secret's value is never shown.
@@ -11,74 +11,32 @@ B. `origins` says for each key where its value came from; a secret's value is ne
 from __future__ import annotations
 
 import os
-import re
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import SecretStr, ValidationError
 
 from gateway.address import Address
-from gateway.config_file import ENV_PREFIX, FileConfig, Key, Limits, Log, Timing, keys, nearest
+from gateway.config_file import FileConfig, Limits, Log, Timing, keys
+from gateway.config_layers import (
+    ConfigInvalid,
+    Layer,
+    Setting,
+    environment_layer,
+    file_layer,
+    read_toml,
+    text_layer,
+    with_secrets_read,
+)
 from mesh.batch.limits import Limits as BatchLimits
-from mesh.errors import OperatorError
 from mesh.ids import GatewayId, GatewayName, OrgId
 
 if TYPE_CHECKING:
     from gateway.kafka.config import KafkaConfig
 
 DEFAULT_FILE_NAME = "mesh.toml"
-RESERVED_ENV = frozenset({"MESH_CONFIG", "MESH_ADMIN", "MESH_ADMIN_TOKEN", "MESH_ADMIN_TOKEN_FILE"})
-"""Read by the command line itself, not part of the configuration."""
-_ORCHESTRATOR_ENV = re.compile(r"MESH_(.*_)?(SERVICE|PORT)(_.*)?")
-"""Kubernetes sets variables of this form for every service whose name begins with `mesh`: not meant for us."""
-
-
-@dataclass(eq=False)
-class ConfigUnreadable(OperatorError):
-    path: str
-    why: str
-
-    code: ClassVar[str] = "config-unreadable"
-    sentence: ClassVar[str] = "cannot read {path}: {why}"
-    hint: ClassVar[str] = "check the path and the file; a new one is made by: mesh init"
-
-
-@dataclass(eq=False)
-class ConfigUnknownKey(OperatorError):
-    key: str
-    origin: str
-    nearest: str
-
-    code: ClassVar[str] = "config-unknown-key"
-    sentence: ClassVar[str] = "unknown key {key!r} in {origin}"
-
-    @property
-    def remedy(self) -> str:
-        known = "all keys are listed by: mesh config explain"
-        return f"did you mean {self.nearest!r}? {known}" if self.nearest else known
-
-
-@dataclass(eq=False)
-class ConfigInvalid(OperatorError):
-    key: str
-    origin: str
-    why: str
-
-    code: ClassVar[str] = "config-invalid"
-    sentence: ClassVar[str] = "{key} from {origin} is not valid: {why}"
-    hint: ClassVar[str] = "correct the value, then run: mesh config check"
-
-
-class Setting(NamedTuple):
-    value: object
-    origin: str
-
-
-Layer = Mapping[str, Setting]
-"""Dotted key to its setting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +81,7 @@ def load_config(
     `flags` are dotted keys (`listen.peers`). Raises ConfigUnreadable, ConfigUnknownKey, ConfigInvalid.
     """
     layers = [
-        file_layer(_read_toml(path), str(path)) if path else {},
+        file_layer(read_toml(path), str(path)) if path else {},
         environment_layer(os.environ if environ is None else environ),
         text_layer((flags or {}).items(), "flag"),
     ]
@@ -135,7 +93,7 @@ def resolve(layers: Sequence[Layer], path: Path | None = None) -> GatewayConfig:
     base = path.resolve().parent if path else Path.cwd()
     settings: dict[str, Setting] = {}
     for layer in layers:
-        settings.update(_with_secrets_read(layer, base))
+        settings.update(with_secrets_read(layer, base))
     return _gateway_config(_validated(settings), settings, base, path)
 
 
@@ -146,85 +104,6 @@ def explained(config: GatewayConfig) -> dict[str, Any]:
         for key, (value, origin) in config.origins.items()
     ]
     return {"path": str(config.path) if config.path else None, "settings": settings}
-
-
-def file_layer(document: Mapping[str, Any], origin: str) -> Layer:
-    """The layer of a parsed TOML file. Raises ConfigUnknownKey, ConfigInvalid."""
-    return {name: Setting(value, origin) for name, value in _flat(document, "", origin)}
-
-
-def environment_layer(environ: Mapping[str, str]) -> Layer:
-    """The layer of the `MESH_…` variables. Raises ConfigUnknownKey for one that looks meant for us."""
-    names = {key.env: key for key in keys()} | {f"{key.env}_FILE": key for key in keys() if key.is_secret}
-    layer: dict[str, Setting] = {}
-    for variable, text in environ.items():
-        if not variable.startswith(ENV_PREFIX) or variable in RESERVED_ENV:
-            continue
-        key = names.get(variable)
-        if key is not None:
-            name = key.name if variable == key.env else f"{key.name}_file"
-            layer[name] = Setting(_from_text(key, name, text), f"environment {variable}")
-        elif "__" in variable or (nearest(variable, names, 0.8) and not _ORCHESTRATOR_ENV.fullmatch(variable)):
-            raise ConfigUnknownKey(variable, "environment", nearest(variable, names))
-    return layer
-
-
-def text_layer(pairs: Any, origin: str) -> Layer:
-    """The layer of `(dotted key, text)` pairs. Raises ConfigUnknownKey."""
-    known = _known()
-    layer = {}
-    for name, text in pairs:
-        if name not in known:
-            raise ConfigUnknownKey(name, origin, nearest(name, known))
-        layer[name] = Setting(_from_text(known[name], name, text), origin)
-    return layer
-
-
-def _known() -> dict[str, Key]:
-    """Every name that may be set: the keys, and the `_file` form of secrets."""
-    names = {key.name: key for key in keys()}
-    return names | {f"{key.name}_file": key for key in keys() if key.is_secret}
-
-
-def _from_text(key: Key, name: str, text: str) -> object:
-    """A list is written with commas; everything else pydantic reads from text itself."""
-    if key.is_list and name == key.name:
-        return tuple(part.strip() for part in text.split(",") if part.strip())
-    return text
-
-
-def _flat(document: Mapping[str, Any], prefix: str, origin: str) -> Iterator[tuple[str, object]]:
-    known = _known()
-    tables = {name.rpartition(".")[0] for name in known} | {"cluster"}
-    for part, value in document.items():
-        name = prefix + part
-        if name in tables:
-            if not isinstance(value, Mapping):
-                raise ConfigInvalid(name, origin, "it is a table, not a value")
-            yield from _flat(value, f"{name}.", origin)
-        elif name in known:
-            yield name, value
-        else:
-            siblings = {other for other in known | dict.fromkeys(tables) if other}
-            raise ConfigUnknownKey(name, origin, nearest(name, siblings))
-
-
-def _with_secrets_read(layer: Layer, base: Path) -> dict[str, Setting]:
-    """The layer with each `…_file` replaced by what the file holds, under the key itself."""
-    settings = dict(layer)
-    for key in keys():
-        given = settings.pop(f"{key.name}_file", None) if key.is_secret else None
-        if given is None:
-            continue
-        if key.name in settings:
-            raise ConfigInvalid(key.name, given.origin, "it is given twice, as a value and as a file")
-        path = base / str(given.value)
-        try:
-            text = path.read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigUnreadable(str(path), _why(error)) from error
-        settings[key.name] = Setting(text, f"{given.origin}, file {path}")
-    return settings
 
 
 def _validated(settings: Mapping[str, Setting]) -> FileConfig:
@@ -238,9 +117,10 @@ def _validated(settings: Mapping[str, Setting]) -> FileConfig:
     try:
         return FileConfig.model_validate(nested)
     except ValidationError as error:
+        # Its cause is dropped: pydantic's own sentence shows the input, and that may hold a password.
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         name = ".".join(str(part) for part in first["loc"] if not isinstance(part, int)) or "the configuration"
-        raise ConfigInvalid(name, _origin_of(name, settings), first["msg"].removeprefix("Value error, ")) from error
+        raise ConfigInvalid(name, _origin_of(name, settings), first["msg"].removeprefix("Value error, ")) from None
 
 
 def _origin_of(name: str, settings: Mapping[str, Setting]) -> str:
@@ -304,14 +184,3 @@ def _origins(file: FileConfig, settings: Mapping[str, Setting]) -> dict[str, Set
         shown = "" if isinstance(shown, SecretStr) else shown
         origins[key.name] = Setting(shown, settings[key.name].origin if key.name in settings else "default")
     return origins
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigUnreadable(str(path), _why(error)) from error
-
-
-def _why(error: Exception) -> str:
-    return (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)

@@ -18,8 +18,9 @@ from typing import ClassVar
 from certs.errors import DirectoryInUse
 from certs.organization import create_organization
 from gateway.admin import token
-from gateway.config import DEFAULT_FILE_NAME, GatewayConfig, Setting, load_config, resolve
+from gateway.config import DEFAULT_FILE_NAME, GatewayConfig, load_config, resolve
 from gateway.config_docs import render_config
+from gateway.config_layers import Setting
 from mesh.errors import OperatorError
 from mesh.ids import GatewayName, OrgId
 

@@ -1,20 +1,15 @@
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 import pytest
 
 from gateway.address import Address
-from gateway.config import (
-    ConfigInvalid,
-    ConfigUnknownKey,
-    ConfigUnreadable,
-    GatewayConfig,
-    environment_layer,
-    load_config,
-)
+from gateway.config import GatewayConfig, load_config
 from gateway.config_docs import render_config, render_reference
 from gateway.config_file import keys
+from gateway.config_layers import ConfigInvalid, ConfigUnknownKey, ConfigUnreadable, environment_layer
 from mesh.ids import GatewayId, GatewayName, OrgId
 
 REPOSITORY = Path(__file__).parents[2]
@@ -144,6 +139,13 @@ def test_a_secret_given_twice_or_in_a_missing_file_is_refused(tmp_path: Path) ->
         load(tmp_path, kafka_table('sasl_password = "a"\nsasl_password_file = "b"'))
     with pytest.raises(ConfigUnreadable, match="password"):
         load(tmp_path, kafka_table('sasl_password_file = "password"'))
+
+
+def test_a_refusal_never_shows_a_secret(tmp_path: Path) -> None:
+    text = kafka_table('sasl_password = "swordfish"\ntls_key_file = "k"')
+    with pytest.raises(ConfigInvalid, match="go together") as raised:
+        load(tmp_path, text)
+    assert "swordfish" not in "".join(traceback.format_exception(raised.value))
 
 
 def test_lists_are_written_with_commas_outside_the_file(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from certs.errors import DirectoryInUse
 from gateway.address import Address
 from gateway.admin.token import TOKEN_NAME
-from gateway.config import ConfigInvalid
+from gateway.config_layers import ConfigInvalid
 from gateway.init import InitFailed, NewOrganization, create
 from mesh.ids import GatewayName, OrgId
 from tests.support.control_cli import run
