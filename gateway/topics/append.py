@@ -13,6 +13,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from gateway.topics.errors import LineRefused
 from gateway.topics.lines import BadLine, LineRecord, parse_line
@@ -28,6 +29,9 @@ from mesh.ports import Destination
 
 BATCH_BYTES = 256 * 1024
 RECORD_OVERHEAD_BYTES = 20
+# Many partitions shall not need much memory: beyond these the largest batch leaves early, and the input waits.
+MAX_GATHERED_BYTES = 32 * 1024 * 1024
+MAX_FLYING_BYTES = 32 * 1024 * 1024
 # One line bounds the memory of a run; larger than any broker's default for a record.
 MAX_LINE_BYTES = 32 * 1024 * 1024
 # A typist or a slow program shall see records appear; a fast one never pauses this long.
@@ -73,11 +77,11 @@ async def append_lines(
     try:
         await _pump(run, read)
     except BadLine as error:
-        await run.settle()
+        await run.settle(run.flush_all)
         run.report.error = run.report.error or LineRefused(run.lines, str(error), run.report.appended)
     except MeshError as error:
-        await run.settle()
         run.report.error = error
+        await run.settle()
     finally:
         run.abandon()
     return run.report
@@ -113,15 +117,24 @@ async def _next(run: _Run, read: Read) -> bytes:
 
 
 class _Pending:
-    """The records that one partition gathers, and its appends in flight, oldest first."""
+    """The records that one partition gathers, the sequence of the first, and how many of its appends are in flight."""
 
-    __slots__ = ("flights", "records", "sequence", "size")
+    __slots__ = ("flying", "records", "sequence", "size")
 
     def __init__(self) -> None:
         self.records: list[Record] = []
         self.size = 0
         self.sequence = 0
-        self.flights: deque[tuple[int, asyncio.Future[int]]] = deque()
+        self.flying = 0
+
+
+class _Flight(NamedTuple):
+    """An append whose answer is awaited."""
+
+    partition: int
+    records: int
+    size_bytes: int
+    answer: asyncio.Future[int]
 
 
 class _Run:
@@ -140,12 +153,15 @@ class _Run:
         self._by_key = by_key(topic.partitions)
         self._sticky = 0
         self._pending = [_Pending() for _ in range(topic.partitions)]
+        self._flights: deque[_Flight] = deque()
+        self._flying_bytes = 0
+        self._gathered_bytes = 0
         self.has_pending = False
         self.lines = 0
         self.report = AppendReport()
 
     def take(self, line: bytes) -> int | None:
-        """Gather the record of `line`; the number of its partition if that has a batch full. Raises BadLine."""
+        """Gather the record of `line`; the number of its partition if that is to be flushed. Raises BadLine."""
         self.lines += 1
         if not line or line.isspace():
             return None
@@ -156,11 +172,18 @@ class _Run:
         pending.records.append(
             Record(0, self._now_ms() if stamp is None else stamp, record.key, record.value, record.headers)
         )
-        pending.size += RECORD_OVERHEAD_BYTES + len(record.key or b"") + len(record.value or b"")
+        size = RECORD_OVERHEAD_BYTES + len(record.key or b"") + len(record.value or b"")
         for name, content in record.headers:
-            pending.size += len(name) + len(content or b"")
+            size += len(name) + len(content or b"")
+        pending.size += size
+        self._gathered_bytes += size
         self.has_pending = True
-        return number if pending.size >= BATCH_BYTES else None
+        if pending.size >= BATCH_BYTES:
+            return number
+        return self._largest() if self._gathered_bytes > MAX_GATHERED_BYTES else None
+
+    def _largest(self) -> int:
+        return max(range(len(self._pending)), key=lambda number: self._pending[number].size)
 
     def _choose(self, record: LineRecord) -> int:
         options = self._options
@@ -177,13 +200,17 @@ class _Run:
         pending = self._pending[number]
         if not pending.records:
             return
-        while len(pending.flights) >= self._destination.max_in_flight:
-            await self._land(number)
-        records, pending.records, pending.size = pending.records, [], 0
+        while pending.flying >= self._destination.max_in_flight or self._flying_bytes > MAX_FLYING_BYTES:
+            await self._land()
+        records, pending.records = pending.records, []
+        self._gathered_bytes -= pending.size
+        pending.size = 0
         batch = stamped(records, self._producer, pending.sequence, self._options.codec)
         pending.sequence = next_sequence(pending.sequence, len(records))
         answer = asyncio.ensure_future(self._destination.append(Partition(self._topic.name, number), batch))
-        pending.flights.append((len(records), answer))
+        self._flights.append(_Flight(number, len(records), batch.size_bytes, answer))
+        self._flying_bytes += batch.size_bytes
+        pending.flying += 1
         if number == self._sticky:
             self._sticky = (number + 1) % self._topic.partitions
 
@@ -195,35 +222,36 @@ class _Run:
     async def finish(self) -> None:
         """Everything gathered is durable at return."""
         await self.flush_all()
-        for number in range(self._topic.partitions):
-            while self._pending[number].flights:
-                await self._land(number)
+        while self._flights:
+            await self._land()
 
-    async def settle(self) -> None:
-        """Finish as far as it goes: each answer is counted, the first failure is in the report."""
+    async def settle(self, first: Callable[[], Awaitable[None]] | None = None) -> None:
+        """After `first`, await what is in flight: each success is counted, the first failure is in the report."""
         try:
-            await self.flush_all()
+            if first is not None:
+                await first()
         except MeshError as error:
             self.report.error = self.report.error or error
-        for number in range(self._topic.partitions):
-            while self._pending[number].flights:
-                try:
-                    await self._land(number)
-                except MeshError as error:
-                    self.report.error = self.report.error or error
+        while self._flights:
+            try:
+                await self._land()
+            except MeshError as error:
+                self.report.error = self.report.error or error
 
-    async def _land(self, number: int) -> None:
-        count, answer = self._pending[number].flights.popleft()
-        base_offset = await answer
-        report = self.report.partitions.setdefault(number, PartitionReport())
-        report.records += count
-        report.last_offset = base_offset + count - 1
+    async def _land(self) -> None:
+        """Await the oldest append in flight. Raises what it raises; then its records are not counted."""
+        flight = self._flights.popleft()
+        self._flying_bytes -= flight.size_bytes
+        self._pending[flight.partition].flying -= 1
+        base_offset = await flight.answer
+        report = self.report.partitions.setdefault(flight.partition, PartitionReport())
+        report.records += flight.records
+        report.last_offset = base_offset + flight.records - 1
 
     def abandon(self) -> None:
         """Leave no answer unread, also after a cancellation."""
-        for pending in self._pending:
-            for _, answer in pending.flights:
-                answer.add_done_callback(_read_outcome)
+        for flight in self._flights:
+            flight.answer.add_done_callback(_read_outcome)
 
 
 def _read_outcome(answer: asyncio.Future[int]) -> None:

@@ -6,18 +6,24 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from gateway.embedded.cluster import open_embedded
+from gateway.topics import append as append_module
 from gateway.topics.append import AppendOptions, AppendReport, append_lines
 from gateway.topics.partitioner import by_key
 from gateway.topics.read import ReadQuery, read_topic
+from mesh.batch.encode import encode
 from mesh.batch.header import Codec
-from mesh.cluster_errors import PartitionAbsent
+from mesh.batch.records import Record
+from mesh.cluster_errors import AppendUnknown, PartitionAbsent
+from mesh.ids import Partition
 from mesh.log import Topic
 from mesh.ports import Cluster
 from mesh.shares import StartAt
+from mesh.testing.cluster import FakeCluster
 
 
 @pytest.fixture
@@ -174,3 +180,53 @@ async def test_following_ends_with_the_error_of_a_deleted_topic(cluster: Cluster
         await read_topic(cluster.source, topic, ReadQuery(follow=True), write)
 
     assert getattr(caught.value, "code", "") == "topic-absent"
+
+
+async def test_many_partitions_hold_bounded_memory(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(append_module, "MAX_GATHERED_BYTES", 2_000)
+    monkeypatch.setattr(append_module, "MAX_FLYING_BYTES", 500)
+    wide = await cluster.topics.create("wide", 16, {})
+
+    report = await append(cluster, wide, [lines(300)], AppendOptions(codec=Codec.NONE))
+
+    found = await read(cluster, wide)
+    assert report.appended == len(found) == 300
+    for number in range(16):
+        values = [json.loads(str(one["value"]))["n"] for one in found if one["partition"] == number]
+        assert values == sorted(values)
+
+
+@pytest.mark.parametrize("operation", ["append", "append answer"])
+async def test_a_failed_append_ends_the_run_and_is_never_counted(operation: Literal["append", "append answer"]) -> None:
+    fake = FakeCluster()
+    topic = await fake.ports.topics.create("flights", 1, {})
+    big = b"".join(b'{"value":"%s"}\n' % (b"x" * 100_000) for _ in range(30))
+    assert (await append(fake.ports, topic, [big])).appended == 30
+    fake.fail_next(operation, AppendUnknown("flights", 0, "cut"))
+
+    report = await append(fake.ports, topic, [big])
+
+    found = await read(fake.ports, topic)
+    assert report.error is not None
+    assert report.error.code == "append-unknown"
+    assert 30 + report.appended <= len(found) <= 60
+
+
+async def test_what_is_not_stable_is_not_read() -> None:
+    fake = FakeCluster()
+    topic = await fake.ports.topics.create("flights", 1, {})
+    for _ in range(3):
+        await append(fake.ports, topic, [b'{"value":1}'])
+    fake.set_last_stable(Partition("flights", 0), 2)
+
+    assert [record["offset"] for record in await read(fake.ports, topic)] == [0, 1]
+
+
+async def test_records_keep_their_offsets_beyond_holes() -> None:
+    fake = FakeCluster()
+    topic = await fake.ports.topics.create("flights", 1, {})
+    for base in (5, 20):
+        records = [Record(0, 1, b"k", b"v"), Record(0, 2, None, None)]
+        fake.put_raw(Partition("flights", 0), encode(records, base_offset=base))
+
+    assert [record["offset"] for record in await read(fake.ports, topic)] == [5, 6, 20, 21]
