@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from gateway.embedded import open_embedded
+from gateway.embedded.cluster import open_embedded
 from mesh.batch.stamp import Producer, StampedBatch, next_sequence, restamp
 from mesh.ids import Partition
 from mesh.ports import Cluster, Destination

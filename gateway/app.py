@@ -22,7 +22,7 @@ from aiohttp.web import Application
 from gateway.admin import server as admin
 from gateway.admin.token import TokenFile
 from gateway.config import GatewayConfig
-from gateway.embedded import EmbeddedCluster, open_embedded
+from gateway.embedded.cluster import EmbeddedCluster, open_embedded
 from gateway.exporter import ExportSettings
 from gateway.fast_records import check_records_fast
 from gateway.health import Health

@@ -10,7 +10,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.embedded import retention, schema
+import gateway.embedded.retention as retention
+import gateway.embedded.schema as schema
 from gateway.embedded.changes import Changes
 from gateway.embedded.destination import EmbeddedDestination
 from gateway.embedded.errors import LogUnusable

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import apsw
 
-from gateway.embedded import lookup
+import gateway.embedded.lookup as lookup
 from gateway.embedded.ledger import unpack_producer
 from gateway.embedded.readers import Readers
 from gateway.embedded.writer import Append, Writer

@@ -6,7 +6,7 @@ import asyncio
 
 import apsw
 
-from gateway.embedded import lookup
+import gateway.embedded.lookup as lookup
 from gateway.embedded.changes import Changes
 from gateway.embedded.readers import Readers
 from gateway.embedded.times import first_offset_at

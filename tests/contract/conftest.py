@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from gateway.embedded import open_embedded
+from gateway.embedded.cluster import open_embedded
 from mesh.ids import Partition
 from mesh.log import Topic
 from mesh.ports import Cluster

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.embedded import EmbeddedCluster, open_embedded
+from gateway.embedded.cluster import EmbeddedCluster, open_embedded
 from mesh.ids import Partition
 
 

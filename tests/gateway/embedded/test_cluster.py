@@ -8,8 +8,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from gateway.embedded import EmbeddedCluster, open_embedded
-from gateway.embedded.cluster import LOG_FILE
+from gateway.embedded.cluster import LOG_FILE, EmbeddedCluster, open_embedded
 from gateway.embedded.errors import DirectoryInUse, LogDamaged, LogTooNew, LogUnusable, TopicConfigRefused
 from mesh.batch.header import split
 from mesh.cluster_errors import ClusterUnreachable

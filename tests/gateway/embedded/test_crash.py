@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.embedded import open_embedded
+from gateway.embedded.cluster import open_embedded
 from mesh.ids import Partition
 from tests.support.batches import NOBODY, records_in
 
@@ -17,7 +17,7 @@ _ROOT = Path(__file__).parents[3]
 _APPEND_FOR_EVER = """
 import asyncio, sys
 from pathlib import Path
-from gateway.embedded import open_embedded
+from gateway.embedded.cluster import open_embedded
 from mesh.batch.stamp import Producer
 from mesh.ids import Partition
 from tests.support.batches import stamped

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.embedded import EmbeddedCluster
+from gateway.embedded.cluster import EmbeddedCluster
 from mesh.batch.stamp import Producer, StampedBatch
 from mesh.cluster_errors import BatchRefused
 from mesh.ids import Partition

@@ -6,8 +6,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from gateway.embedded import EmbeddedCluster, retention
-from gateway.embedded.cluster import LOG_FILE
+from gateway.embedded import retention
+from gateway.embedded.cluster import LOG_FILE, EmbeddedCluster
 from mesh.cluster_errors import OffsetOutOfRange
 from mesh.ids import Partition
 from tests.support.batches import NOBODY, stamped

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.embedded import EmbeddedCluster, schema
-from gateway.embedded.cluster import LOG_FILE
+from gateway.embedded import schema
+from gateway.embedded.cluster import LOG_FILE, EmbeddedCluster
 from mesh.ids import Partition
 from tests.support.batches import NOBODY, stamped
 
