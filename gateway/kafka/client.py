@@ -32,13 +32,17 @@ from mesh.ids import Partition
 
 Response = TypeVar("Response", bound=ResponsePayload)
 ANY_BROKER = -1
+FRESH_S = 0.02
+"""Shorter than the first pause before a new try, so that whoever tries again does get a new answer."""
 
 
 class Purpose(StrEnum):
     CONTROL = "control"
-    FETCH_HOT = "fetch-hot"
-    FETCH_HOT_TOO = "fetch-hot-too"
-    FETCH_COLD = "fetch-cold"
+    FETCH_HOT_A = "fetch-hot-a"
+    FETCH_HOT_B = "fetch-hot-b"
+    FETCH_COLD_A = "fetch-cold-a"
+    FETCH_COLD_B = "fetch-cold-b"
+    FETCH_COLD_C = "fetch-cold-c"
     PRODUCE = "produce"
 
 
@@ -56,9 +60,14 @@ class Client:
         self._connections: dict[tuple[int, Purpose], Connection] = {}
         self._opening: dict[tuple[int, Purpose], asyncio.Lock] = {}
         self._asking: dict[str, asyncio.Lock] = {}
+        self._asked_at: dict[str, float] = {}
 
     def __repr__(self) -> str:
         return f"Client({self._brokers.cluster_id}, {len(self._connections)} connections)"
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
 
     @property
     def cluster_id(self) -> str:
@@ -159,6 +168,7 @@ class Client:
             finally:
                 self._asking.pop(name, None)
             self._topics[name] = found = topic_of(entry)
+            self._asked_at[name] = self._now()
             return found
 
     async def all_topics(self) -> list[TopicMetadata]:
@@ -166,8 +176,12 @@ class Client:
         return [topic_of(entry) for entry in answer.topics if int(entry.error_code) == Code.NONE]
 
     def forget(self, topic: str) -> None:
-        """What is known of a topic proved stale."""
-        self._topics.pop(topic, None)
+        """What is known of a topic proved stale: ask again, unless somebody just did.
+
+        A thousand lanes that lose a leader together would otherwise each throw away what the one before has asked.
+        """
+        if self._now() - self._asked_at.get(topic, 0) > FRESH_S:
+            self._topics.pop(topic, None)
 
     async def leader(self, partition: Partition) -> tuple[TopicMetadata, Leader]:
         """Raises TopicAbsent, PartitionAbsent, PermissionMissing, and LeaderMoved while there is none."""

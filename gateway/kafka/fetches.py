@@ -4,8 +4,8 @@ Kafka answers a connection's requests in order and holds a fetch back until ther
 would hold up everybody behind it. Hence two kinds of requests, each with connections of its own:
 
 - *hot*, two at a time, waiting a few milliseconds: take every ask at once;
-- *cold*, one at a time, waiting as long as its asks allow, at most `COLD_WAIT_S`: takes what a hot request answered
-  empty. An ask that has less than `EARLY_S` left is answered empty then, so that deadlines apart from each other do not
+- *cold*, three at a time, waiting as long as its asks allow, at most `COLD_WAIT_S`: takes what a hot request answered
+  empty; until one is free, such asks go round with the hot ones. An ask that has less than `EARLY_S` left is answered empty then, so that deadlines apart from each other do not
   make many short polls.
 
 A busy lane therefore never waits behind idle ones longer than `HOT_WAIT_S`, a new record of an idle lane is answered
@@ -30,7 +30,8 @@ from mesh.errors import MeshError
 HOT_WAIT_S = 0.005
 COLD_WAIT_S = 0.5
 EARLY_S = 0.1
-HOT = (Purpose.FETCH_HOT, Purpose.FETCH_HOT_TOO)
+HOT = (Purpose.FETCH_HOT_A, Purpose.FETCH_HOT_B)
+COLD = (Purpose.FETCH_COLD_A, Purpose.FETCH_COLD_B, Purpose.FETCH_COLD_C)
 Key = tuple[bytes, int]
 
 
@@ -52,11 +53,11 @@ class LeaderFetches:
     client: Client
     node: int
     _asks: list[_Ask] = field(default_factory=list)
-    _free: list[Purpose] = field(default_factory=lambda: [Purpose.FETCH_COLD, *HOT])
+    _free: list[Purpose] = field(default_factory=lambda: [*COLD, *HOT])
     _collecting: bool = False
 
     def __repr__(self) -> str:
-        return f"LeaderFetches(broker {self.node}, {len(self._asks)} waiting, {3 - len(self._free)} under way)"
+        return f"LeaderFetches(broker {self.node}, {len(self._asks)} waiting, {len(COLD + HOT) - len(self._free)} under way)"
 
     def ask(self, part: FetchPart, wait_s: float) -> asyncio.Future[FetchedPart]:
         """Committed data, or an empty part after `wait_s`. The answer raises what `Client.connection` raises."""
@@ -76,8 +77,9 @@ class LeaderFetches:
         if self.client.closed:
             _fail(self._asks, self.client.gone())
         self._asks = [ask for ask in self._asks if not ask.answer.done()]
-        if Purpose.FETCH_COLD in self._free:
-            self._start(Purpose.FETCH_COLD, [ask for ask in self._asks if ask.idle])
+        for purpose in COLD:
+            if purpose in self._free:
+                self._start(purpose, [ask for ask in self._asks if ask.idle])
         for purpose in HOT:
             if purpose in self._free:
                 self._start(purpose, self._asks)
@@ -111,7 +113,7 @@ class LeaderFetches:
     async def _request(self, connection: Connection, asks: list[_Ask], purpose: Purpose) -> dict[Key, FetchedPart]:
         config = self.client.config
         left_s = min(ask.deadline for ask in asks) - asyncio.get_running_loop().time()
-        wait_s = max(0.0, min(left_s, COLD_WAIT_S if purpose is Purpose.FETCH_COLD else HOT_WAIT_S))
+        wait_s = max(0.0, min(left_s, COLD_WAIT_S if purpose in COLD else HOT_WAIT_S))
         total = max(config.fetch_max_bytes, asks[0].part.max_bytes)
         body = pack_fetch([ask.part for ask in asks], READ_COMMITTED, math.ceil(wait_s * 1000), total)
         response = await connection.request(FETCH, [body], config.request_timeout_s + wait_s)

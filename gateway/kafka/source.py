@@ -59,7 +59,7 @@ class KafkaSource:
     async def _incarnation(self, partition: Partition, wanted: TopicId | None) -> tuple[TopicMetadata, Leader]:
         topic, leader = await self._client.leader(partition)
         if wanted is not None and topic.topic_id != wanted:
-            self._client.forget(partition.topic)  # it may be we who are behind
+            await self._client.topic(partition.topic, fresh=True)  # it may be we who are behind
             topic, leader = await self._client.leader(partition)
             if topic.topic_id != wanted:
                 raise TopicRecreated(partition.topic, wanted, topic.topic_id)
