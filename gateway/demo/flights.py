@@ -31,15 +31,15 @@ _TEXTS = frozenset({"carrier", "origin", "dest", "tailnum"})
 _MISSING = frozenset({"NA", ""})
 
 
-def find_file() -> Path:
+def find_file(package: str = PACKAGE) -> Path:
     """Where the flights lie. Raises FlightsMissing."""
     try:
-        files = metadata.files(PACKAGE) or []
+        files = metadata.files(package) or []
     except metadata.PackageNotFoundError as error:
-        raise FlightsMissing(PACKAGE) from error
+        raise FlightsMissing(package) from error
     found = next((Path(str(file.locate())) for file in files if file.name == _FILE), None)
     if found is None or not found.is_file():
-        raise FlightsMissing(PACKAGE)
+        raise FlightsMissing(package)
     return found
 
 

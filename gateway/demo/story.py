@@ -169,8 +169,8 @@ def _verify(shell: Shell, count: int, killed_at: int) -> Ending:
     shell.say(f"  compared in {time.monotonic() - began:.1f} s")
     shell.say(
         "\nWhat happened: one company's records are in the other's own log, with the same keys, values, timestamps,\n"
-        f"order and offsets. The gateway that copied them was killed without warning at {killed_at:,} records; it asked\n"
-        "its own log where it had stopped and went on there, so nothing is missing and nothing is there twice."
+        "order and offsets. The gateway that copied them was killed without warning; it asked its own log where it\n"
+        f"had stopped ({killed_at:,} records) and went on there: nothing is missing and nothing is there twice."
     )
     return Ending(closing, verified)
 
