@@ -91,8 +91,18 @@ class Gateway:
     @classmethod
     def make(cls, config: GatewayConfig, identity: Identity, cluster: Cluster, registry: Registry) -> Gateway:
         metrics = Metrics()
-        hub = Hub(identity, cluster, registry, hub_settings(config), now_ms=now_ms, random=SystemRandom())
-        imports = ImportManager(cluster, registry, hub, lane_settings(config), now_ms=now_ms, random=SystemRandom())
+        hub = Hub(
+            identity, cluster, registry, hub_settings(config), now_ms=now_ms, random=SystemRandom(), metrics=metrics
+        )
+        imports = ImportManager(
+            cluster,
+            registry,
+            hub,
+            lane_settings(config),
+            now_ms=now_ms,
+            random=SystemRandom(),
+            meter=lambda peer, share: metrics.lane(peer, share, "import"),
+        )
         return cls(config, identity, cluster, registry, hub, imports, Health(), metrics, asyncio.Event())
 
     async def run(self) -> int:

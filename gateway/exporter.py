@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gateway.link.lanes import ExportLane
+from gateway.meters import LaneMeter
 from mesh.batch.limits import DEFAULT_LIMITS, Limits
 from mesh.cluster_errors import OffsetOutOfRange, PartitionAbsent
 from mesh.errors import CallerError, OperatorError
@@ -80,7 +81,11 @@ class ExportSettings:
 
 
 async def export_lane(
-    cluster: Cluster, lane: ExportLane, authorize: Callable[[], None], settings: ExportSettings
+    cluster: Cluster,
+    lane: ExportLane,
+    authorize: Callable[[], None],
+    settings: ExportSettings,
+    meter: LaneMeter | None = None,
 ) -> None:
     """Serve `lane` until it is cancelled. Raises what ends it; the session tells the peer.
 
@@ -100,6 +105,8 @@ async def export_lane(
         if segment is not None:
             _check_sizes(partition, segment, opening.max_batch_bytes)
             await lane.send(segment)
+            if meter is not None:
+                meter.moved(segment.record_count, segment.size_bytes)
 
 
 async def _segments(

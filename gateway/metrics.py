@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from gateway.meters import BoundLane, BoundLink
 from gateway.services import LinkStatus
 from mesh.lanes.status import LaneState, LaneStatus
 
@@ -22,7 +23,7 @@ LANE_GAUGES = {
     "mesh_lane_lag_records": "Source offsets between the lane's position and the last stable offset.",
     "mesh_lane_lag_seconds": "Age of the newest record copied, 0 where nothing waits.",
     "mesh_lane_records": "Visible records copied since the lane began.",
-    "mesh_lane_gaps": "Gaps in the lane's ledger.",
+    "mesh_lane_gaps": "Source offsets of the lane without a copy.",
     "mesh_lane_foreign_writes": "Writes of others that the lane found in its destination partition.",
     "mesh_lane_state": "1 for the state that the lane is in, 0 for the others.",
 }
@@ -44,7 +45,9 @@ class Metrics:
             "append_failures", "Appends refused or of unknown outcome.", "peer", "code"
         )
         self.refusals = self._counter("refusals", "Requests of peers that were refused.", "peer", "reason")
-        self.handshake_failures = self._counter("handshake_failures", "Links that failed before their Hello.", "reason")
+        self.handshake_failures = self._counter(
+            "handshake_failures", "Links that we dialled and that failed, by error code.", "reason"
+        )
         self.frames = self._counter("link_frames", "Frames on links.", "peer", "direction")
         self.link_bytes = self._counter("link_bytes", "Bytes of frames on links.", "peer", "direction")
         self.links_opened = self._counter("links_opened", "Links that came up.", "peer", "role")
@@ -69,6 +72,25 @@ class Metrics:
 
     _is_ready: Callable[[], bool] = staticmethod(lambda: False)
     _expiry: Callable[[], Mapping[str, float]] = staticmethod(dict)
+
+    def lane(self, peer: str, share: str, direction: str) -> BoundLane:
+        """The counters of one direction (`import` or `export`) of a share with a peer."""
+        return BoundLane(
+            self.records.labels(peer, share, direction),
+            self.bytes.labels(peer, share, direction),
+            self.appends.labels(peer) if direction == "import" else None,
+            lambda code: self.append_failures.labels(peer, code).inc(),
+        )
+
+    def link(self, peer: str) -> BoundLink:
+        """The counters of the links with a peer."""
+        sent, received = (peer, "sent"), (peer, "received")
+        return BoundLink(
+            self.frames.labels(*sent),
+            self.link_bytes.labels(*sent),
+            self.frames.labels(*received),
+            self.link_bytes.labels(*received),
+        )
 
     def render(self) -> bytes:
         """The Prometheus text of now."""

@@ -16,6 +16,7 @@ from gateway.importer.errors import ForeignWrite, LaneMisplaced, SourceRecreated
 from gateway.importer.pipeline import Pipeline, PipelineSettings
 from gateway.importer.recovery import begin_lane, resume_lane
 from gateway.link.lanes import ImportLane
+from gateway.meters import LaneMeter
 from mesh.backoff import Backoff
 from mesh.errors import MeshError
 from mesh.ids import LaneId, OrgId, Partition, TopicId
@@ -62,6 +63,7 @@ class LaneRunner:
         accept_foreign: bool,
         now_ms: Callable[[], int],
         random: Random,
+        meter: LaneMeter | None = None,
     ) -> None:
         destination = subscription.destination_of(lane.topic)
         assert destination is not None, (lane, subscription)
@@ -73,6 +75,7 @@ class LaneRunner:
         self._settings = settings
         self._accept_foreign = accept_foreign or subscription.on_foreign_write is OnForeignWrite.REPORT
         self._now_ms = now_ms
+        self._meter = meter
         self._backoff = Backoff(settings.retry_initial_s, settings.retry_max_s, random)
         self._state = LaneState.WAITING
         self._error: MeshError | None = None
@@ -126,7 +129,7 @@ class LaneRunner:
             lane.end("cancelled", "the importer ended the lane")
 
     async def _run(self, progress: LaneProgress, lane: ImportLane) -> None:
-        pipeline = Pipeline(self._cluster, self._partition, progress, lane, self._settings.pipeline)
+        pipeline = Pipeline(self._cluster, self._partition, progress, lane, self._settings.pipeline, self._meter)
         self._size_bytes += self._pipeline.settled.size_bytes if self._pipeline else 0
         self._progress, self._pipeline = progress, pipeline
         self._state, self._error = LaneState.CATCHING_UP, None

@@ -15,10 +15,11 @@ from typing import Protocol
 import structlog
 
 from gateway.importer.lane import LaneRunner, LaneSettings, PeerLinks
+from gateway.meters import LaneMeter
 from gateway.registry import Registry
 from mesh.backoff import Backoff
 from mesh.errors import MeshError
-from mesh.ids import LaneId, OrgId, SubscriptionName
+from mesh.ids import LaneId, OrgId, ShareName, SubscriptionName
 from mesh.lanes.checkpoint import load_lane, prefix
 from mesh.lanes.status import LaneState, LaneStatus
 from mesh.offsets.view import OffsetView
@@ -58,6 +59,7 @@ class ImportManager:
         *,
         now_ms: Callable[[], int],
         random: Random,
+        meter: Callable[[OrgId, ShareName], LaneMeter] | None = None,
     ) -> None:
         self._cluster = cluster
         self._registry = registry
@@ -65,6 +67,7 @@ class ImportManager:
         self._settings = settings
         self._now_ms = now_ms
         self._random = random
+        self._meter = meter
         self._running: dict[SubscriptionName, _Running] = {}
         self._begun = False
 
@@ -111,6 +114,7 @@ class ImportManager:
                     accept_foreign=accept_foreign,
                     now_ms=self._now_ms,
                     random=self._random,
+                    meter=self._meter(running.subscription.peer, running.subscription.share) if self._meter else None,
                 )
                 running.lanes[lane] = runner
                 group.create_task(_logged(runner, lane))

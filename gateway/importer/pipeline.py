@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from gateway.importer.errors import ForeignWrite
 from gateway.importer.replay import Replay
 from gateway.link.lanes import ImportLane
+from gateway.meters import LaneMeter, Tally
 from mesh.batch.header import BatchHeader
 from mesh.batch.limits import Limits
 from mesh.batch.stamp import restamp, sequence_of
@@ -76,12 +77,14 @@ class Pipeline:
         progress: LaneProgress,
         lane: ImportLane,
         settings: PipelineSettings,
+        meter: LaneMeter | None = None,
     ) -> None:
         self._cluster = cluster
         self._partition = partition
         self._progress = progress
         self._lane = lane
         self._settings = settings
+        self._meter = meter or Tally()
         self._replay = Replay(progress.lane, cluster.source, partition, settings.limits)
         self._steps: deque[_Step] = deque()
         self._added = asyncio.Event()
@@ -192,9 +195,10 @@ class Pipeline:
         step = self._steps[0]
         if step.append is not None:
             await asyncio.wait([step.append])  # unlike awaiting it, a cancellation here leaves the append alone
-            offset = step.append.result()
+            offset = self._answer(step.append)
             if offset != step.base_offset:
                 raise ForeignWrite(*self._partition, step.base_offset, offset)
+            self._meter.moved(step.end.ordinal - self.settled.ordinal, step.credit_bytes)
         elif step.entries:
             await self._cluster.lanes.put(step.entries)
         self._steps.popleft()
@@ -203,6 +207,13 @@ class Pipeline:
         self._lane.acknowledge(step.end.source_offset)
         if step.credit_bytes:
             self._lane.credit(step.credit_bytes)
+
+    def _answer(self, append: asyncio.Future[int]) -> int:
+        try:
+            return append.result()
+        except MeshError as error:
+            self._meter.append_failed(error.code)
+            raise
 
     async def _quiesce(self) -> None:
         """Let the appends under way be answered (P2; each has its cluster's deadline), then keep what they reached.

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.link.lanes import ExportLane, ImportLane
+from gateway.meters import LinkMeter, Tally
 from mesh.errors import MeshError, NetworkError, PeerError
 from mesh.ids import GatewayId
 from mesh.link.errors import FrameOversized, LinkDrained, LinkLost
@@ -72,16 +73,6 @@ class SessionLimits:
     request_s: float = 30.0
 
 
-@dataclass(slots=True)
-class Traffic:
-    """What went over the link since it began."""
-
-    frames_sent: int = 0
-    bytes_sent: int = 0
-    frames_received: int = 0
-    bytes_received: int = 0
-
-
 class Session:
     """A link that runs. `run` returns when the link has drained, and raises what ended it otherwise."""
 
@@ -95,6 +86,7 @@ class Session:
         answer: Callable[[Session, object], Awaitable[object]],
         limits: SessionLimits,
         clock: Callable[[], float],
+        meter: LinkMeter | None = None,
     ) -> None:
         self._link = link
         self._stream = stream
@@ -103,6 +95,7 @@ class Session:
         self._answer = answer
         self._limits = limits
         self._clock = clock
+        self._meter = meter or Tally()
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._draining = False
@@ -119,7 +112,6 @@ class Session:
         self.ready = asyncio.Event()
         self.peer: GatewayId | None = None
         self.failure: MeshError | None = None
-        self.traffic = Traffic()
 
     def __repr__(self) -> str:
         return f"<Session {self.peer} {self._link!r}>"
@@ -232,8 +224,7 @@ class Session:
                 raise LinkDrained("both sides are done") if self._leaving else LinkLost("the peer closed it")
             if len(data) > self._link.hello.max_frame_bytes:
                 raise FrameOversized(len(data), self._link.hello.max_frame_bytes)
-            self.traffic.frames_received += 1
-            self.traffic.bytes_received += len(data)
+            self._meter.received(len(data))
             sequence, frame = decode_frame(data)
             if isinstance(frame, Hello):
                 self._hellos = (self._hellos[0], hello_part(data))
@@ -268,8 +259,7 @@ class Session:
         self._sequence += 1
         await self._stream.write(data)
         self._link.sent(self._clock())
-        self.traffic.frames_sent += 1
-        self.traffic.bytes_sent += len(data)
+        self._meter.sent(len(data))
 
     async def _tick(self) -> None:
         try:

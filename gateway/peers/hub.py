@@ -20,6 +20,7 @@ import structlog
 from gateway.exporter import ExportSettings, export_lane
 from gateway.link.lanes import ExportLane
 from gateway.link.session import FrameStream, Session, SessionLimits
+from gateway.metrics import Metrics
 from gateway.peer import Peer
 from gateway.peers.answers import Answers
 from gateway.peers.dial import dialled
@@ -41,6 +42,7 @@ from mesh.policy import Request
 from mesh.ports import Cluster
 from mesh.shares import PeerState
 from mesh.trust.cache import VerificationCache
+from mesh.trust.errors import LeafRefused
 from mesh.trust.leaf import PeerTrust, VerifiedLeaf
 from mesh.trust.pem import to_der
 from mesh.wire.v1 import catalog_pb2, link_pb2
@@ -74,6 +76,7 @@ class Hub:
         *,
         now_ms: Callable[[], int],
         random: Random,
+        metrics: Metrics | None = None,
     ) -> None:
         self._identity = identity
         self._cluster = cluster
@@ -81,6 +84,7 @@ class Hub:
         self._settings = settings
         self._now_ms = now_ms
         self._random = random
+        self._metrics = metrics or Metrics()
         self._answers = Answers(cluster, registry, now_ms)
         self._cache = VerificationCache()
         self._table = LinkTable()
@@ -150,13 +154,18 @@ class Hub:
             async with dialled(self._identity, self._trust_of(peer), address, self._settings.transport) as stream:
                 await self._run(self._session(stream, peer.org, dialler=True), peer.org, "dialler", address, backoff)
         except MeshError as error:
+            self._metrics.handshake_failures.labels(error.code).inc()
             known = self._failures.get(peer.org)
             self._failures[peer.org] = error
             if str(known) != str(error):  # a peer that is down for hours is one line, not thousands
                 log.warning("link failed", peer=str(peer.org), address=address, code=error.code, reason=str(error))
 
     def verify(self, context: Context) -> VerifiedLeaf:
-        return authenticate(context, self._peer_trust(), self._cache, datetime.now(UTC))
+        try:
+            return authenticate(context, self._peer_trust(), self._cache, datetime.now(UTC))
+        except LeafRefused as error:
+            self._metrics.refusals.labels("unverified", error.reason).inc()
+            raise
 
     async def accept(self, leaf: VerifiedLeaf, stream: AcceptedStream, address: str) -> None:
         if self._stopping:
@@ -183,6 +192,7 @@ class Hub:
             answer=self._answer,
             limits=self._settings.session,
             clock=time.monotonic,
+            meter=self._metrics.link(org),
         )
 
     async def _run(self, session: Session, org: OrgId, role: str, address: str, backoff: Backoff | None) -> None:
@@ -207,6 +217,7 @@ class Hub:
         if link.session.is_open:
             self._failures.pop(org, None)
             self._table.announce()
+            self._metrics.links_opened.labels(org, link.role).inc()
             log.info("link open", peer=str(link.session.peer), role=link.role, address=link.address)
             if backoff is not None:
                 backoff.reset()
@@ -218,9 +229,13 @@ class Hub:
         request = self._request(session.peer.org, lane)
 
         def authorize() -> None:
-            self._registry.decide(request, self._now_ms()).require()
+            decision = self._registry.decide(request, self._now_ms())
+            if not decision.allowed:
+                self._metrics.refusals.labels(request.peer, decision.reason).inc()
+            decision.require()
 
-        await export_lane(self._cluster, lane, authorize, self._settings.export)
+        meter = self._metrics.lane(request.peer, request.share, "export")
+        await export_lane(self._cluster, lane, authorize, self._settings.export, meter)
 
     @staticmethod
     def _request(org: OrgId, lane: ExportLane) -> Request:
