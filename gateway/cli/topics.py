@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -67,7 +68,7 @@ def list_(as_json: Json = False) -> None:
 @app.command()
 def delete(name: Name, force: Force = False, as_json: Json = False) -> None:
     """Delete a topic and its records."""
-    answer = client().delete(f"/v1/topics/{name}", force=force)
+    answer = client().delete(_path(name), force=force)
     if as_json:
         output.emit(answer)
     else:
@@ -91,7 +92,7 @@ def append(
     began = time.monotonic()
     answers = client().stream(
         "POST",
-        f"/v1/topics/{name}/records",
+        _path(name, "/records"),
         stdin_blocks(),
         partition=partition,
         key_partitioner=key_partitioner,
@@ -125,7 +126,7 @@ def read(
 ) -> None:
     """Print committed records as JSON lines: key, value, headers, timestamp, partition, offset."""
     lines = client().stream_blocks(
-        "GET", f"/v1/topics/{name}/records", partition=partition, **{"from": start}, follow=follow, max=maximum
+        "GET", _path(name, "/records"), partition=partition, **{"from": start}, follow=follow, max=maximum
     )
     write = _terminal_write if sys.stdout.isatty() else _write
     try:
@@ -142,6 +143,11 @@ def stdin_blocks() -> Iterator[bytes]:
         yield block
         if not select.select([descriptor], [], [], 0)[0]:
             yield b""
+
+
+def _path(name: str, rest: str = "") -> str:
+    # quoted whole, so that a name with a slash reaches the gateway's own judgement of names
+    return f"/v1/topics/{quote(name, safe='')}{rest}"
 
 
 def _write(block: bytes) -> None:

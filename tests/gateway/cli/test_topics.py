@@ -66,13 +66,16 @@ async def test_a_large_input_that_fails_early_still_says_why(admin: AdminGateway
     assert "line 1 is not a record" in result.err
 
 
-async def test_internal_and_absent_topics_are_refused(admin: AdminGateway) -> None:
-    for arguments in (["read", "_mesh.control"], ["append", "__consumer_offsets"], ["create", "../x"]):
-        result = await mesh("topic", *arguments, directory=admin.directory)
-        assert (result.code, "Traceback" in result.err) == (1, False)
+async def test_internal_and_illegal_names_are_refused(admin: AdminGateway) -> None:
+    for name in ("_mesh.control", "__consumer_offsets", "../x", "..", "a/b", "a%2eb", "a?b", "ü", "a\nb"):
+        for verb in ("create", "read", "append", "delete"):
+            result = await mesh("topic", verb, name, directory=admin.directory)
+            assert (result.code, "code: illegal-name" in result.err) == (1, True), (verb, name, result.err)
+
+
+async def test_an_absent_topic_is_named_with_the_remedy(admin: AdminGateway) -> None:
     absent = await mesh("topic", "read", "nothing", directory=admin.directory)
 
-    assert "code: illegal-name" in result.err or "code: path-absent" in result.err
     assert absent.err.splitlines() == [
         "error: topic 'nothing' does not exist on this cluster",
         "remedy: create it with: mesh topic create nothing",
