@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from gateway.config import GatewayConfig
 from gateway.services import LinkStatus
 from mesh.ids import LaneId, OrgId, SubscriptionName, TopicName
 from mesh.lanes.status import LaneState, LaneStatus
@@ -217,13 +219,24 @@ async def test_a_subscription_is_paused_resumed_and_deleted(gateway: ControlGate
         await gateway.refused("subscription-absent", "subscription", verb, "flights")
 
 
+@contextmanager
+def drain_timeout(config: GatewayConfig, timeout_s: float) -> Iterator[None]:
+    """Another timeout for a while. The value is frozen and shared with other configurations: it is put back."""
+    before = config.timing.drain_timeout_s
+    object.__setattr__(config.timing, "drain_timeout_s", timeout_s)
+    try:
+        yield
+    finally:
+        object.__setattr__(config.timing, "drain_timeout_s", before)
+
+
 async def test_a_subscription_is_deleted_only_after_its_lanes_have_stopped(gateway: ControlGateway) -> None:
     await with_subscription(gateway)
     lanes = gateway.admin.services.cluster.lanes
     await lanes.put({"lane/flights/departures/0/checkpoint": b"x"})
     gateway.admin.lanes.stops.clear()
-    object.__setattr__(gateway.admin.services.config.timing, "drain_timeout_s", 0.05)  # it is frozen
-    await gateway.refused("lanes-still-running", "subscription", "delete", "flights")
+    with drain_timeout(gateway.admin.services.config, 0.05):
+        await gateway.refused("lanes-still-running", "subscription", "delete", "flights")
     assert (await gateway.done("subscription", "show", "flights", "--json")).json["state"] == "paused"
     assert await lanes.load("lane/flights/")
     gateway.admin.lanes.stops.set()
