@@ -72,3 +72,24 @@ def test_every_metric_that_a_scrape_shows_is_described() -> None:
     shown = {family.name for family in text_string_to_metric_families(metrics.render().decode())}
 
     assert shown == {name.removesuffix("_total") for name in metrics.names()}
+
+
+def test_meters_count_by_peer_share_and_direction() -> None:
+    metrics = Metrics()
+    copied, read = metrics.lane("acme.example", "flights", "import"), metrics.lane("acme.example", "flights", "export")
+    copied.moved(3, 100)
+    read.moved(5, 7)
+    copied.append_failed("disk-full")
+    link = metrics.link("acme.example")
+    link.sent(10)
+    link.received(20)
+    link.received(20)
+
+    found = samples(metrics)
+
+    assert found[("mesh_mirrored_records_total", frozenset({"acme.example", "flights", "import"}))] == 3
+    assert found[("mesh_mirrored_bytes_total", frozenset({"acme.example", "flights", "export"}))] == 7
+    assert found[("mesh_appends_total", frozenset({"acme.example"}))] == 1
+    assert found[("mesh_append_failures_total", frozenset({"acme.example", "disk-full"}))] == 1
+    assert found[("mesh_link_frames_total", frozenset({"acme.example", "received"}))] == 2
+    assert found[("mesh_link_bytes_total", frozenset({"acme.example", "sent"}))] == 10
