@@ -2,8 +2,10 @@
 
 A digest that is aside on both sides is a record out of order. What stays aside is settled at the end: an extra copy of
 a record that the source has is a duplicate; an extra record that the source never had is an altered one, and
-stands for one that is missing; the rest of the missing are lost. Memory is bounded: beyond `limit` what is
-aside is settled early, and beyond the history a duplicate is called altered.
+stands for one that is missing; the rest of the missing are lost. A record that the map does not claim is foreign,
+unless it is a copy of a source record too: a second copy that the mirror forgot about is what we are here to find.
+Memory is bounded: beyond `limit` what is aside is settled early, and beyond the history a duplicate is called altered
+or foreign.
 """
 
 from __future__ import annotations
@@ -52,6 +54,8 @@ class Aside:
         self._history = History()
         self._missing: dict[bytes, list[int]] = {}
         self._extra: dict[bytes, list[int]] = {}
+        self._unclaimed: dict[bytes, list[int]] = {}
+        self._unclaimed_count = 0
         self._known: set[bytes] = set()
         self._beside: dict[int, int] = {}
         self._count = 0
@@ -59,8 +63,10 @@ class Aside:
     def seen(self, digests: Sequence[bytes]) -> None:
         """Source records were read: what is extra may be a copy of one of them."""
         self._history.add(digests)
-        if self._extra:
-            self._known.update(self._extra.keys() & set(digests))
+        if self._extra or self._unclaimed:
+            read = set(digests)
+            self._known |= self._extra.keys() & read
+            self._known |= self._unclaimed.keys() & read
 
     def missing(self, offset: int, digest: bytes) -> None:
         """A source record without a partner."""
@@ -82,6 +88,20 @@ class Aside:
             self._known.add(digest)
         self._put(self._extra, offset, digest)
 
+    def unclaimed(self, offset: int, digest: bytes) -> None:
+        """A destination record that the map does not claim."""
+        if digest in self._history:
+            self._known.add(digest)
+        self._unclaimed.setdefault(digest, []).append(offset)
+        self._unclaimed_count += 1
+        if self._unclaimed_count > self._limit:
+            self._settle_unclaimed()
+
+    def _settle_unclaimed(self) -> None:
+        for offset, digest in sorted((o, digest) for digest, places in self._unclaimed.items() for o in places):
+            self._findings.note("duplicated" if digest in self._known else "foreign", None, offset)
+        self._unclaimed, self._unclaimed_count = {}, 0
+
     def _put(self, where: dict[bytes, list[int]], offset: int, digest: bytes) -> None:
         where.setdefault(digest, []).append(offset)
         self._count += 1
@@ -90,6 +110,7 @@ class Aside:
 
     def settle(self) -> None:
         """Name everything that is aside."""
+        self._settle_unclaimed()
         altered = sorted(o for digest, places in self._extra.items() if digest not in self._known for o in places)
         for offset in sorted(o for digest, places in self._extra.items() if digest in self._known for o in places):
             self._findings.note("duplicated", None, offset)

@@ -7,8 +7,9 @@ they do not, a window of both sides is aligned and what has no partner is set as
     duplicated more often in the copy than in the source, and known to the source
     altered    in the copy, unknown to the source     lost        missing in the copy, less those altered
 
-Records that the map does not claim (foreign) or that a policy keeps back (filtered) are counted and left out. Damage
-longer than the largest window is always found, though perhaps not named as exactly.
+Records that the map does not claim (foreign, or duplicated if the source has the same) or that a policy keeps back
+(filtered) are counted and left out. Damage longer than the largest window is always found, though perhaps not named as
+exactly.
 """
 
 from __future__ import annotations
@@ -104,8 +105,9 @@ class Comparison:
         answers = list(map(self._translations.translate_back, offsets))
         keep = [answer.__class__ is not Foreign for answer in answers]
         if not all(keep):
-            for offset in _kept(offsets, [not kept for kept in keep]):
-                self.findings.note("foreign", None, offset)
+            for offset, digest, kept in zip(offsets, digests, keep, strict=True):
+                if not kept:
+                    self._aside.unclaimed(offset, digest)
         self._feed(self._b, offsets, digests, answers, keep, ended)
 
     def _feed(

@@ -186,6 +186,18 @@ def test_a_foreign_write_is_counted_apart_and_is_no_damage() -> None:
     assert [(e.kind, e.destination_offset) for e in found.evidence] == [("foreign", 20), ("foreign", 21)]
 
 
+@pytest.mark.parametrize("page", [7, 1000])
+def test_a_second_copy_that_the_map_does_not_claim_is_a_duplicate_not_foreign(page: int) -> None:
+    # As when a batch whose answer was lost is written again: the map knows of one of the two.
+    offset_map = OffsetMap(0)
+    offset_map.add_records(0, 0, 20)
+    offset_map.add_records(20, 30, 20)
+    found = compare(offset_map, log_of(range(40)), log_of([*range(20), *range(20, 30), *range(20, 40)]), page=page)
+    assert counts(found) == {"duplicated": 10}
+    assert found.foreign == 0
+    assert [e.destination_offset for e in found.evidence] == list(range(20, 30))
+
+
 def test_filtered_records_are_counted_apart_and_are_no_loss() -> None:
     offset_map = OffsetMap(0)
     offset_map.add_records(0, 0, 5)
