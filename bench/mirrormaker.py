@@ -93,4 +93,9 @@ def _producer(options: Options) -> dict[str, str]:
 def _blocks(log: str, kind: str) -> list[dict[str, str]]:
     """What each client of a kind printed of its configuration."""
     found = re.findall(rf"{kind}Config values: ?\n((?:\t.*\n)+)", log)
-    return [dict(line.strip().split(" = ", 1) for line in text.splitlines() if " = " in line) for text in found]
+    return [dict(_setting(line) for line in text.splitlines()) for text in found]
+
+
+def _setting(line: str) -> tuple[str, str]:
+    key, _, value = line.strip().partition(" =")
+    return key, value.strip()
