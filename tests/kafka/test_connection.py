@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 
 import pytest
+import uvloop
 
 from gateway.kafka.connection import SCRATCH_BYTES, Api, Connection
 from mesh.cluster_errors import ClusterUnreachable
@@ -164,3 +165,17 @@ async def test_a_peer_that_does_not_read_makes_the_connection_unwritable() -> No
             await writable.wait()
             assert await future == b"%d" % (32 << 20)
         assert connection.writable
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        test_parts_of_a_request_arrive_as_one,
+        test_a_connection_that_breaks_fails_everybody_who_waits,
+        test_a_late_answer_gives_the_connection_up,
+        test_a_peer_that_does_not_read_makes_the_connection_unwritable,
+    ],
+)
+def test_uvloop_does_as_asyncio_does(scenario: Callable[[], Coroutine[None, None, None]]) -> None:
+    """The gateway runs on uvloop, whose transports are other classes."""
+    uvloop.run(scenario())
