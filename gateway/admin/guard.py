@@ -80,7 +80,8 @@ def check_token(request: web.Request, tokens: Iterable[str]) -> None:
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         given = request.headers.get("mesh-admin-token", "")
-    presented = given.strip().encode()
+    # bytes that are no text reach us as lone surrogates
+    presented = given.strip().encode("utf-8", "surrogateescape")
     # every token is compared, so that time does not say which of them was close
     matches = [hmac.compare_digest(presented, token.encode()) for token in tokens if token]
     if not any(matches):

@@ -75,10 +75,10 @@ async def respond_lines(request: web.Request, stream: AsyncIterator[Mapping[str,
 
 async def read_object(request: web.Request) -> dict[str, Any]:
     """The JSON object in the body, or BodyRefused; an empty body is an empty object."""
-    text = await request.text()
     try:
+        text = await request.text()
         value = json.loads(text) if text.strip() else {}
-    except ValueError as error:
+    except (ValueError, LookupError, RecursionError) as error:  # no JSON, an unknown charset, a bomb of brackets
         raise BodyRefused("it is not JSON") from error
     if not isinstance(value, dict):
         raise BodyRefused("it is not a JSON object")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -90,13 +91,32 @@ async def test_only_json_is_read(admin: AdminGateway, content_type: str) -> None
     assert await refusal(response) == (415, "content-type-refused")
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b"\xff", b'"text"'])
+@pytest.mark.parametrize("body", [b"{", b"[]", b"\xff", b'"text"', b"[" * 100_000])
 async def test_a_body_that_is_no_object_is_refused(admin: AdminGateway, body: bytes) -> None:
     response = await admin.session.post(
         f"{admin.url}/v1/topics", data=body, headers={"Content-Type": "application/json"}
     )
 
     assert await refusal(response) == (400, "body-refused")
+
+
+async def test_an_unknown_charset_is_refused(admin: AdminGateway) -> None:
+    response = await admin.session.post(
+        f"{admin.url}/v1/topics", data=b"{}", headers={"Content-Type": "application/json; charset=none-such"}
+    )
+
+    assert await refusal(response) == (400, "body-refused")
+
+
+async def test_headers_that_are_no_text_are_refused_like_others(admin: AdminGateway) -> None:
+    for line, code in ((b"Authorization: Bearer \xff", b"token-refused"), (b"Origin: \xff", b"origin-refused")):
+        reader, writer = await asyncio.open_connection("127.0.0.1", admin.listening.port)
+        writer.write(b"GET /v1/status HTTP/1.1\r\nHost: %s\r\n" % admin.listening.address.encode())
+        writer.write(line + b"\r\nConnection: close\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        assert code in answer
 
 
 async def test_a_body_beyond_the_limit_is_refused(admin: AdminGateway) -> None:

@@ -110,7 +110,8 @@ async def test_an_error_after_the_first_line_is_the_last_line() -> None:
 
 async def test_an_empty_stream_is_an_empty_answer() -> None:
     async def stream() -> AsyncIterator[dict[str, object]]:
-        for item in ():
+        nothing: list[dict[str, object]] = []
+        for item in nothing:
             yield item
 
     assert await streamed(stream) == (200, [])

@@ -100,9 +100,10 @@ def row(partition: int, **more: Any) -> dict[str, Any]:
 
 
 def text_of(found: dict[str, Any], width: int) -> str:
-    console = Console(width=width, file=io.StringIO())
+    out = io.StringIO()
+    console = Console(width=width, file=out)
     console.print(status_view.render(found, width))
-    return str(console.file.getvalue())
+    return out.getvalue()
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from mesh.ids import OrgId, ShareName, SubscriptionName, TopicName
 from mesh.shares import Subscription, TopicMapping
@@ -128,7 +129,7 @@ async def test_wrong_values_are_refused_with_their_name(admin: AdminGateway) -> 
         assert (result.code, said in result.err) == (1, True), result.err
 
 
-async def test_without_a_gateway_the_remedy_is_to_start_one(tmp_path) -> None:
+async def test_without_a_gateway_the_remedy_is_to_start_one(tmp_path: Path) -> None:
     nowhere = await mesh("topic", "list", directory=tmp_path)
     (tmp_path / "mesh.toml").write_text('organization = "acme.example"\n')
     stopped = await mesh("topic", "list", directory=tmp_path)

@@ -9,13 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.topics.lines import BadLine, LineRecord, format_record, parse_line
+from mesh.batch.records import Headers
 
 contents = st.none() | st.binary(max_size=20) | st.text(max_size=20).map(str.encode)
-headers = st.lists(st.tuples(st.text(max_size=8), contents), max_size=3).map(tuple)
+header_lists = st.lists(st.tuples(st.text(max_size=8), contents), max_size=3).map(tuple)
 
 
-@given(contents, contents, headers, st.integers(0, 1 << 62), st.integers(0, 100), st.integers(0, 1 << 62))
-def test_what_read_prints_append_takes(key, value, headers, timestamp_ms, partition, offset) -> None:
+@given(contents, contents, header_lists, st.integers(0, 1 << 62), st.integers(0, 100), st.integers(0, 1 << 62))
+def test_what_read_prints_append_takes(
+    key: bytes | None, value: bytes | None, headers: Headers, timestamp_ms: int, partition: int, offset: int
+) -> None:
     line = format_record(partition, offset, timestamp_ms, key, value, headers)
 
     assert parse_line(line) == LineRecord(key, value, headers, timestamp_ms, partition)
