@@ -105,7 +105,7 @@ class Bench:
             memory = {child.name: peak_rss_bytes(child.pid)}
             mirrormaker.check_log(child.output, self.options)
         await self.check_complete(MM2_COPY)
-        return Measured(child.name, [child.name], started, watched, memory, settings)
+        return Measured(child.name, [child.name], started, watched, memory, mirrormaker.shown(settings))
 
     def start_mark(self) -> Mark:
         return Mark(time.monotonic(), 0, cpu_of(self.brokers))

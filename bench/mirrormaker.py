@@ -72,6 +72,14 @@ def properties(options: Options, source: Broker, destination: Broker, topic: str
     }
 
 
+def shown(settings: dict[str, str]) -> dict[str, str]:
+    """What belongs to a result: without the paths and ports of one run, with the JVM's options."""
+    changing = (".location", ".bootstrap.servers")
+    return {"jvm": " ".join([f"-Xmx{HEAP_MB}m", *JVM])} | {
+        key: value for key, value in settings.items() if not key.endswith(changing)
+    }
+
+
 def start(directory: Path, settings: dict[str, str]) -> Child:
     file = directory / "mm2.properties"
     file.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
