@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import structlog
+
+from gateway.peers.public import public
 from gateway.registry import Registry
 from gateway.verify.digests import digest_page
-from mesh.errors import CallerError, MeshError
+from mesh.cluster_errors import TopicAbsent
+from mesh.errors import MeshError
 from mesh.ids import OrgId, Partition, ShareName, TopicName
 from mesh.policy import Request
 from mesh.ports import Cluster
 from mesh.shares import Share
 from mesh.wire.v1 import catalog_pb2, link_pb2
+
+log = structlog.get_logger()
 
 # A page of digests is 16 bytes a record and about 2 an offset: well below the smallest frame limit.
 MAX_DIGESTS = 20_000
@@ -35,9 +41,9 @@ class Answers:
             assert isinstance(body, link_pb2.DigestRequest)
             return await self._digests(peer, body)
         except MeshError as error:
-            public = error.code if isinstance(error, CallerError) or error.retriable else "internal-error"
-            detail = str(error) if isinstance(error, CallerError) else "the provider cannot answer now"
-            return link_pb2.Refusal(code=public, detail=detail, retriable=error.retriable)
+            log.warning("request refused", peer=str(peer), code=error.code, reason=str(error))
+            told = public(error, getattr(body, "share", ""))
+            return link_pb2.Refusal(code=told.code, detail=str(told), retriable=told.retriable)
 
     async def catalog(self, peer: OrgId) -> catalog_pb2.CatalogReply:
         """The shares granted to `peer` now."""
@@ -51,7 +57,10 @@ class Answers:
     async def _describe(self, share: Share, until_ms: int) -> catalog_pb2.CatalogShare:
         described = catalog_pb2.CatalogShare(name=share.name, version=share.version, grant_end_ms=until_ms)
         for name in share.topics:
-            topic = await self._cluster.topics.describe(name)
+            try:
+                topic = await self._cluster.topics.describe(name)
+            except TopicAbsent:  # deleted since it was shared: there is nothing to read of it
+                continue
             config = {key: topic.config[key] for key in COPIED_SETTINGS if key in topic.config}
             described.topics.append(
                 catalog_pb2.CatalogTopic(name=name, partitions=topic.partitions, topic_id=topic.topic_id, config=config)

@@ -25,6 +25,7 @@ from gateway.peer import Peer
 from gateway.peers.answers import Answers
 from gateway.peers.dial import dialled
 from gateway.peers.errors import PeerCut, PeerRefusedRequest, PeerUnreachable
+from gateway.peers.public import public
 from gateway.peers.table import LinkTable, LiveLink
 from gateway.registry import Registry
 from gateway.rpc.authenticator import LinkAuthenticator
@@ -235,7 +236,13 @@ class Hub:
             decision.require()
 
         meter = self._metrics.lane(request.peer, request.share, "export")
-        await export_lane(self._cluster, lane, authorize, self._settings.export, meter)
+        try:
+            await export_lane(self._cluster, lane, authorize, self._settings.export, meter)
+        except MeshError as error:
+            log.warning(
+                "export lane ended", peer=str(session.peer), lane=str(request), code=error.code, reason=str(error)
+            )
+            raise public(error, request.share) from error
 
     @staticmethod
     def _request(org: OrgId, lane: ExportLane) -> Request:
