@@ -107,7 +107,13 @@ class Broker:
         names = list(config.listeners)
         free = free_ports(len(names))
         self.ports = dict(zip(names, free, strict=True)) | ({"PLAINTEXT": port} if port else {})
+        self.voters = self.voter
+        """Who decides, of a cluster of several."""
         self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def voter(self) -> str:
+        return f"{self.config.node_id}@127.0.0.1:{self.ports['CONTROLLER']}"
 
     def __repr__(self) -> str:
         state = "stopped" if self.process is None else f"pid {self.process.pid}"
@@ -177,9 +183,10 @@ class Broker:
         with self._log() as log:
             self.process = start_process(command, log)
 
-    def wait_ready(self, timeout_s: float = 60) -> None:
+    def wait_ready(self, timeout_s: float = 60, brokers: int = 1) -> None:
+        """Returns when it knows that many live brokers."""
         deadline = time.monotonic() + timeout_s
-        while not is_live(self.ports["PLAINTEXT"]):
+        while live_brokers(self.ports["PLAINTEXT"]) < brokers:
             dead = self.process is None or self.process.poll() is not None
             if dead or time.monotonic() > deadline:
                 why = "died at start" if dead else f"is not ready after {timeout_s} s"
@@ -252,7 +259,7 @@ class Broker:
             **SETTINGS,
             **({} if self.config.warm else QUICK_SETTINGS),
             "node.id": str(self.config.node_id),
-            "controller.quorum.voters": f"{self.config.node_id}@127.0.0.1:{self.ports['CONTROLLER']}",
+            "controller.quorum.voters": self.voters,
             "listeners": listeners,
             "advertised.listeners": advertised,
             "listener.security.protocol.map": protocols,
@@ -288,6 +295,28 @@ def _sasl_properties(users: Mapping[str, str]) -> dict[str, str]:
             f"listener.name.{listener}.scram-sha-512.sasl.jaas.config": f"{module}.scram.ScramLoginModule required;",
         }
     return properties
+
+
+@contextmanager
+def several_brokers(count: int, timeout_s: float = 90) -> Iterator[list[Broker]]:
+    """One cluster of `count` brokers, each of which may die; topics are kept by all of them."""
+    replicated = {"default.replication.factor": str(count), "min.insync.replicas": str(count // 2 + 1)}
+    brokers = [
+        Broker(BrokerConfig(heap_mb=256, node_id=number, properties=replicated)) for number in range(1, count + 1)
+    ]
+    try:
+        for broker in brokers:
+            atexit.register(broker.stop)
+            broker.voters = ",".join(each.voter for each in brokers)
+            broker.format()
+        for broker in brokers:
+            broker.launch()
+        for broker in brokers:
+            broker.wait_ready(timeout_s, brokers=count)
+        yield brokers
+    finally:
+        for broker in brokers:
+            broker.stop()
 
 
 @functools.cache
@@ -351,13 +380,13 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
-def is_live(port: int) -> bool:
-    """Whether a broker on this port names at least one live broker, as it does once it may be given topics."""
+def live_brokers(port: int) -> int:
+    """How many live brokers the one on this port names: at least one when it may be given topics, 0 before."""
     body = struct.pack(">hhih", 3, 1, 1, -1) + struct.pack(">i", 0)
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
             connection.sendall(struct.pack(">i", len(body)) + body)
             answer = connection.recv(12, socket.MSG_WAITALL)
     except OSError:
-        return False
-    return len(answer) == 12 and struct.unpack(">iii", answer)[2] > 0
+        return 0
+    return int(struct.unpack(">iii", answer)[2]) if len(answer) == 12 else 0
