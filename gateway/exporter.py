@@ -83,7 +83,7 @@ class ExportSettings:
 async def export_lane(
     cluster: Cluster,
     lane: ExportLane,
-    authorize: Callable[[], None],
+    authorize: Callable[[], object],
     settings: ExportSettings,
     meter: LaneMeter | None = None,
 ) -> None:

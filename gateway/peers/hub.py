@@ -39,7 +39,7 @@ from mesh.errors import MeshError
 from mesh.ids import GatewayId, OrgId, ShareName, TopicName
 from mesh.link.frames import Hello
 from mesh.link.machine import Link
-from mesh.policy import Request
+from mesh.policy import Request, ShareNotAvailable
 from mesh.ports import Cluster
 from mesh.shares import PeerState
 from mesh.trust.cache import VerificationCache
@@ -229,20 +229,26 @@ class Hub:
         assert session.peer is not None
         request = self._request(session.peer.org, lane)
 
-        def authorize() -> None:
+        def authorize() -> int | None:
             decision = self._registry.decide(request, self._now_ms())
             if not decision.allowed:
                 self._metrics.refusals.labels(request.peer, decision.reason).inc()
             decision.require()
+            return decision.until_ms
 
         meter = self._metrics.lane(request.peer, request.share, "export")
         try:
-            await export_lane(self._cluster, lane, authorize, self._settings.export, meter)
+            async with self._until(authorize()):
+                await export_lane(self._cluster, lane, authorize, self._settings.export, meter)
+        except TimeoutError as error:
+            raise ShareNotAvailable(request.share) from error
         except MeshError as error:
-            log.warning(
-                "export lane ended", peer=str(session.peer), lane=str(request), code=error.code, reason=str(error)
-            )
+            log.warning("lane refused", peer=str(session.peer), lane=str(request), code=error.code, reason=str(error))
             raise public(error, request.share) from error
+
+    def _until(self, end_ms: int | None) -> asyncio.Timeout:
+        """The end of a grant, as a timer: an idle lane ends with it, too."""
+        return asyncio.timeout(None if end_ms is None else max(0, end_ms - self._now_ms()) / 1000)
 
     @staticmethod
     def _request(org: OrgId, lane: ExportLane) -> Request:
