@@ -33,10 +33,11 @@ class CliResult:
 async def mesh(*arguments: str | Path, directory: Path | None = None, stdin: bytes = b"") -> CliResult:
     """What `mesh --dir DIRECTORY ARGUMENTS` does with `stdin`. One at a time: the streams are the process's."""
     place = ["--dir", str(directory)] if directory else []
-    return await asyncio.to_thread(_run, [*place, *map(str, arguments)], stdin)
+    return await asyncio.to_thread(run, [*place, *map(str, arguments)], stdin)
 
 
-def _run(arguments: list[str], stdin: bytes) -> CliResult:
+def run(arguments: list[str], stdin: bytes = b"") -> CliResult:
+    """What `mesh ARGUMENTS` does; see `mesh`."""
     out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
     kept = sys.stdin
     with tempfile.TemporaryFile("w+") as given, redirect_stdout(out), redirect_stderr(err):

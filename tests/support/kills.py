@@ -1,0 +1,79 @@
+"""Killing processes at random moments of a mirror, and proof that each kill struck while records were under way.
+
+The moments are numbers of records that have arrived, drawn from a seed: each kill waits for its number, not for a time.
+The seed is printed; `SCENARIO_SEED` in the environment repeats a run's victims and moments.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tests.support.organization import wait_for
+
+FIRST, LAST = 0.02, 0.9
+"""The part of the run in which kills strike: later ones could come when everything has arrived."""
+
+
+class Victim(Protocol):
+    def kill(self) -> None: ...
+
+    def revive(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """One kill: how many records had arrived before it and when everything was up again, and the time to the next."""
+
+    victims: tuple[str, ...]
+    arrived: int
+    arrived_after: int
+    recovery_s: float
+
+
+def new_seed() -> int:
+    given = os.environ.get("SCENARIO_SEED")
+    return int(given) if given else random.SystemRandom().randrange(1 << 32)
+
+
+def strike_all(
+    seed: int, victims: Mapping[str, Victim], plan: Sequence[tuple[str, ...]], arrived: Callable[[], int], total: int
+) -> list[Strike]:
+    """Carry out `plan` (who dies together) in random order at random moments; returns after the last recovery."""
+    chance = random.Random(seed)
+    order = chance.sample(plan, len(plan))
+    width = (LAST - FIRST) * total / len(plan)
+    moments = [int(FIRST * total + width * (at + chance.random())) for at in range(len(plan))]
+    return [_strike(names, victims, moment, arrived) for names, moment in zip(order, moments, strict=True)]
+
+
+def _strike(names: tuple[str, ...], victims: Mapping[str, Victim], moment: int, arrived: Callable[[], int]) -> Strike:
+    before = wait_for(f"{moment} records to arrive before {names} die", lambda: _at_least(arrived(), moment), 90)
+    began = time.monotonic()
+    for name in names:
+        victims[name].kill()
+    for name in names:
+        victims[name].revive()
+    # between the look and the kill more may have arrived: only what comes after this counts as progress
+    held = wait_for("the lanes to say where they are", lambda: _at_least(arrived(), before), 90)
+    wait_for(f"progress after {names} died at {held}", lambda: arrived() > held, 90)
+    return Strike(names, before, held, time.monotonic() - began)
+
+
+def _at_least(found: int, least: int) -> int | None:
+    return found if found >= least else None
+
+
+def report(seed: int, strikes: Sequence[Strike], total: int) -> str:
+    """The figures of a run; fails where a kill did not strike in the middle of it."""
+    times = sorted(strike.recovery_s for strike in strikes)
+    for strike in strikes:
+        assert 0 < strike.arrived < total, f"{strike} of {total} records"
+    middle, longest = times[len(times) // 2], times[-1]
+    lines = [f"  {'+'.join(each.victims)} at {each.arrived}: {each.recovery_s:.1f} s" for each in strikes]
+    head = f"seed {seed}: {len(strikes)} kills among {total} records; kill to progress p50 {middle:.1f} s, "
+    return "\n".join([f"{head}max {longest:.1f} s", *lines])
