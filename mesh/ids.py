@@ -43,9 +43,6 @@ class _Id(str):
             raise IllegalName(cls.kind, str(value)[:80], cls.rule)
         return super().__new__(cls, value)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self)!r})"
-
 
 class OrgId(_Id):
     """An organization: its SPIFFE trust domain, e.g. `acme.example`."""
