@@ -38,7 +38,8 @@ def demo(
         kept = keep
         shell.say(f"\n{story.hints(directory, kept=keep)}")
         if keep:
-            shell.say(f"  kill {' '.join(str(pid) for _, pid in shell.pids())}; rm -r {directory}")
+            shell.say(f"  kill {' '.join(str(pid) for _, pid in shell.pids())}")
+            shell.say(f"  rm -r {directory}")
         shell.say(ending.closing)
     except KeyboardInterrupt:
         output.note("interrupted: ending both gateways")

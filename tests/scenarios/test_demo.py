@@ -88,10 +88,11 @@ def test_a_kept_demo_says_what_to_type_next_and_how_to_end_it(scratch: Path) -> 
         check=True,
     )
     assert "running" in status.stdout
-    end = next(line for line in out.splitlines() if line.startswith("  kill "))
-    subprocess.run(end, shell=True, check=True, timeout=60)
+    kill, remove = (next(line for line in out.splitlines() if line.startswith(f"  {word} ")) for word in ("kill", "rm"))
+    subprocess.run(kill, shell=True, check=True, timeout=60)
     wait_until_gone(scratch)
-    shutil.rmtree(directory, ignore_errors=True)
+    subprocess.run(remove, shell=True, check=True, timeout=60)
+    assert list(scratch.iterdir()) == []
 
 
 def running_in(directory: Path) -> list[int]:
