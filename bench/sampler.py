@@ -9,7 +9,6 @@ it.
 
 from __future__ import annotations
 
-import atexit
 import signal
 import sys
 import time
@@ -64,11 +63,14 @@ def main() -> None:
     signal.signal(signal.SIGPROF, sampler.sample)
     signal.siginterrupt(signal.SIGPROF, False)
     signal.setitimer(signal.ITIMER_PROF, INTERVAL_S, INTERVAL_S)
-    atexit.register(lambda: output.write_text(sampler.report()))
-
     from gateway.cli.main import main as mesh
 
-    mesh()
+    try:
+        mesh()
+    finally:
+        # a signal that comes once the interpreter is gone would end the process before its output is written
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        output.write_text(sampler.report())
 
 
 if __name__ == "__main__":
