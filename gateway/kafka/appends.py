@@ -72,12 +72,14 @@ class LeaderAppends:
         self._collecting = False
         if self.connection.closed:
             self._end("the connection is closed")
+        elif not self.connection.usable and not self._under_way:
+            self._end("its session ended")
         while self._may_send and (sent := self._gather()):
             self._send(sent)
 
     @property
     def _may_send(self) -> bool:
-        return not self.over and len(self._under_way) < MAX_REQUESTS and self.connection.writable
+        return self.connection.usable and self.connection.writable and len(self._under_way) < MAX_REQUESTS
 
     def _gather(self) -> list[tuple[AppendQueue, Append]]:
         sent: list[tuple[AppendQueue, Append]] = []

@@ -27,11 +27,12 @@ from gateway.kafka.errors import LeaderMoved
 from gateway.kafka.messages import call
 from gateway.kafka.metadata import Brokers, Leader, TopicMetadata, brokers_of, topic_of
 from mesh.cluster_errors import ClusterUnreachable, PartitionAbsent
-from mesh.errors import NetworkError
 from mesh.ids import Partition
 
 Response = TypeVar("Response", bound=ResponsePayload)
 ANY_BROKER = -1
+REFUSED_S = 0.1
+"""How long a broker that could not be reached is left alone: a thousand lanes shall not each knock."""
 FRESH_S = 0.02
 """Shorter than the first pause before a new try, so that whoever tries again does get a new answer."""
 
@@ -59,6 +60,7 @@ class Client:
         self._topics: dict[str, TopicMetadata] = {}
         self._connections: dict[tuple[int, Purpose], Connection] = {}
         self._opening: dict[tuple[int, Purpose], asyncio.Lock] = {}
+        self._refused: dict[Address, tuple[float, str]] = {}
         self._asking: dict[str, asyncio.Lock] = {}
         self._asked_at: dict[str, float] = {}
 
@@ -104,16 +106,29 @@ class Client:
         if self.closed:
             raise self.gone()
         key = (node, purpose)
-        if (found := self._connections.get(key)) and not found.closed:
+        if (found := self._connections.get(key)) and found.usable:
             return found
         async with self._opening.setdefault(key, asyncio.Lock()):
-            if (found := self._connections.get(key)) and not found.closed:
+            if (found := self._connections.get(key)) and found.usable:
                 return found
             address = self._brokers.addresses.get(node)
             if address is None:
                 raise ClusterUnreachable(self.cluster_id, f"broker {node} is gone")
-            self._connections[key] = made = await dial(self.config, address, self._tls)
-            return made
+            return await self._open(key, address)
+
+    async def _open(self, key: tuple[int, Purpose], address: Address) -> Connection:
+        refused_at, why = self._refused.get(address, (0.0, ""))
+        if self._now() - refused_at < REFUSED_S:
+            raise ClusterUnreachable(str(address), why)
+        try:
+            made = await dial(self.config, address, self._tls)
+        except ClusterUnreachable as error:
+            self._refused[address] = (self._now(), error.why)
+            raise
+        if (old := self._connections.get(key)) and not old.waiting:
+            old.abort("its session ended")
+        self._connections[key] = made
+        return made
 
     def gone(self) -> ClusterUnreachable:
         """What everybody gets after `close`."""
@@ -122,32 +137,23 @@ class Client:
     async def _any_connection(self) -> Connection:
         if self.closed:
             raise self.gone()
-        for (_, purpose), connection in self._connections.items():
-            if purpose is Purpose.CONTROL and not connection.closed:
-                return connection
+        async with self._opening.setdefault((ANY_BROKER, Purpose.CONTROL), asyncio.Lock()):
+            for (_, purpose), connection in self._connections.items():
+                if purpose is Purpose.CONTROL and connection.usable:
+                    return connection
+            return await self._find_broker()
+
+    async def _find_broker(self) -> Connection:
+        known = {address: node for node, address in self._brokers.addresses.items()}
+        # a bootstrap broker gets a number that no broker has: metadata says later which one it is
+        spare = {address: -2 - at for at, address in enumerate(self.config.addresses) if address not in known}
         failures: list[str] = []
-        for node, address in [*self._brokers.addresses.items()]:
+        for address, node in {**known, **spare}.items():
             try:
-                return await self.connection(node, Purpose.CONTROL)
-            except NetworkError as error:
-                failures.append(f"{address}: {error.data.get('why')}")
-        return await self._bootstrap(failures)
-
-    async def _bootstrap(self, failures: list[str]) -> Connection:
-        for address in self.config.addresses:
-            try:
-                connection = await dial(self.config, address, self._tls)
-            except NetworkError as error:
-                failures.append(f"{address}: {error.data.get('why')}")
-                continue
-            self._keep(address, connection)
-            return connection
-        raise ClusterUnreachable(",".join(self.config.bootstrap), "; ".join(dict.fromkeys(failures)))
-
-    def _keep(self, address: Address, connection: Connection) -> None:
-        # under a number that no broker has: metadata says later which one it is
-        key = (-2 - self.config.addresses.index(address), Purpose.CONTROL)
-        self._connections[key] = connection
+                return await self._open((node, Purpose.CONTROL), address)
+            except ClusterUnreachable as error:
+                failures.append(f"{address}: {error.why}")
+        raise ClusterUnreachable(",".join(self.config.bootstrap), "; ".join(failures))
 
     # metadata
 

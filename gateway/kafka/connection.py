@@ -53,6 +53,8 @@ class Connection(asyncio.BufferedProtocol):
         self._filled = 0
         self.writable = True
         """Whether the transport takes more without piling up; it takes any amount all the same."""
+        self.expires_at: float | None = None
+        """By the event loop's clock: when the broker wants the credentials anew. Nobody should begin anything then."""
         self.on_writable: Callable[[], None] = _nothing
         """Called when `writable` becomes true again."""
 
@@ -63,6 +65,17 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def closed(self) -> bool:
         return self._failure is not None
+
+    @property
+    def usable(self) -> bool:
+        """Open, and its session not about to end."""
+        expired = self.expires_at is not None and asyncio.get_running_loop().time() > self.expires_at
+        return not self.closed and not expired
+
+    @property
+    def waiting(self) -> int:
+        """How many requests have no answer yet."""
+        return len(self._waiting)
 
     def send(self, api: Api, parts: Sequence[Buffer]) -> asyncio.Future[memoryview]:
         """Write one request, in the order of the calls; the future holds the response after its correlation id.

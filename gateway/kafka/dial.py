@@ -28,6 +28,9 @@ from mesh.cluster_errors import ClusterUnreachable
 NEEDED = {"Fetch": FETCH, "Produce": PRODUCE, "Metadata": Api(3, 12), "DescribeProducers": Api(61, 0)}
 """The rest came before these: a broker that speaks them speaks everything that we ask."""
 
+SESSION_PART = 0.8
+"""How much of a session is used before its connection is replaced: requests under way need the rest."""
+
 
 class Authenticator(Protocol):
     async def step(self, payload: bytes | None) -> tuple[bytes, bool] | None: ...
@@ -113,6 +116,8 @@ async def _authenticate(connection: Connection, config: KafkaConfig) -> None:
             if answer.error_code != 0:
                 raise AuthenticationFailed(connection.address, answer.error_message or "no reason given")
             token = answer.auth_bytes
+            if lifetime_s := answer.session_lifetime.total_seconds():
+                connection.expires_at = asyncio.get_running_loop().time() + lifetime_s * SESSION_PART
     except (ValueError, KeyError, AssertionError) as error:
         raise AuthenticationFailed(connection.address, f"the broker could not prove itself: {error}") from error
 

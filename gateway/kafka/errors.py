@@ -63,6 +63,16 @@ class TopicRefused(CallerError):
 
 
 @dataclass(eq=False)
+class StateNotCompacted(OperatorError):
+    topic: str
+    policy: str
+
+    code: ClassVar[str] = "state-not-compacted"
+    sentence: ClassVar[str] = "topic {topic} has cleanup.policy {policy}: the gateway's state would be lost in time"
+    hint: ClassVar[str] = "set cleanup.policy=compact on {topic}"
+
+
+@dataclass(eq=False)
 class LeaderMoved(NetworkError):
     """Definite: the broker asked did nothing."""
 

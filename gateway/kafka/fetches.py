@@ -4,10 +4,11 @@ Kafka answers a connection's requests in order and holds a fetch back until ther
 would hold up everybody behind it. Hence two kinds of requests, each with connections of its own:
 
 - *hot*, two at a time, waiting a few milliseconds: take every ask at once;
-- *cold*, three at a time, waiting as long as its asks allow, at most `COLD_WAIT_S`: takes what a hot request answered
-  empty; until one is free, such asks go round with the hot ones. An ask that has less than `EARLY_S` left is answered empty then, so that deadlines apart from each other do not
-  make many short polls.
+- *cold*, three at a time, waiting as long as their asks allow, at most `COLD_WAIT_S`: take what a hot request answered
+  empty; until one is free, such asks go round with the hot ones.
 
+An ask that has less than `EARLY_S` left when an answer comes is answered empty with it, so that deadlines apart from
+each other do not make many short polls.
 A busy lane therefore never waits behind idle ones longer than `HOT_WAIT_S`, a new record of an idle lane is answered
 when it arrives, and a thousand idle lanes cost one request in half a second. Asks are collected until the event loop
 has run whoever is ready; what one answer had no room for goes first in the next.
@@ -57,7 +58,8 @@ class LeaderFetches:
     _collecting: bool = False
 
     def __repr__(self) -> str:
-        return f"LeaderFetches(broker {self.node}, {len(self._asks)} waiting, {len(COLD + HOT) - len(self._free)} under way)"
+        under_way = len(COLD + HOT) - len(self._free)
+        return f"LeaderFetches(broker {self.node}, {len(self._asks)} waiting, {under_way} under way)"
 
     def ask(self, part: FetchPart, wait_s: float) -> asyncio.Future[FetchedPart]:
         """Committed data, or an empty part after `wait_s`. The answer raises what `Client.connection` raises."""

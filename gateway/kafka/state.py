@@ -14,11 +14,12 @@ from zlib import crc32
 
 from gateway.kafka.client import Client
 from gateway.kafka.destination import KafkaDestination
+from gateway.kafka.errors import StateNotCompacted
 from gateway.kafka.offsets import log_range
 from gateway.kafka.patience import patiently
 from gateway.kafka.scan import scan
 from gateway.kafka.state_writer import PartitionWriter
-from gateway.kafka.topics import create_topic
+from gateway.kafka.topics import create_topic, topic_configs
 from mesh.batch.header import HEADER_BYTES
 from mesh.batch.records import records_of
 from mesh.cluster_errors import ClusterUnreachable, TopicAbsent, TopicExists
@@ -62,7 +63,7 @@ class KafkaStore:
 
 
 async def open_store(client: Client, topic: str, partitions: int) -> KafkaStore:
-    """The store on `topic`, created where it is absent, and all its entries."""
+    """The store on `topic`, created where it is absent, and all its entries. Raises StateNotCompacted."""
     found = await _partitions(client, topic, partitions)
     entries: dict[str, bytes] = {}
     for partition in found:
@@ -81,6 +82,9 @@ async def _partitions(client: Client, topic: str, partitions: int) -> list[Parti
         with suppress(TopicExists):  # another gateway may be quicker
             await create_topic(client, topic, partitions, CONFIG)
     found = await client.topic(topic, fresh=True)
+    policy, _ = (await topic_configs(client, [topic]))[topic]["cleanup.policy"]
+    if policy != "compact":
+        raise StateNotCompacted(topic, policy)
     return [Partition(topic, number) for number in range(len(found.leaders))]
 
 

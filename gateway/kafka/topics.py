@@ -49,12 +49,12 @@ class KafkaTopics:
         found = await self._client.topic(name, fresh=True)
         if found.internal:
             raise TopicAbsent(name)
-        configs = await self._configs([name])
+        configs = await topic_configs(self._client, [name])
         return _topic(found, configs[name])
 
     async def list(self) -> list[Topic]:
         found = [each for each in await self._client.all_topics() if not each.internal and _is_visible(each.name)]
-        configs = await self._configs([each.name for each in found])
+        configs = await topic_configs(self._client, [each.name for each in found])
         known = [each for each in found if each.name in configs]  # the others were deleted meanwhile
         return sorted((_topic(each, configs[each.name]) for each in known), key=lambda topic: topic.name)
 
@@ -77,24 +77,29 @@ class KafkaTopics:
 
         await patiently(self._client, Partition(name, 0), ask, self._client.config.request_timeout_s)
 
-    async def _configs(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
-        resources = tuple(
-            DescribeConfigsResource(resource_type=TOPIC_RESOURCE, resource_name=name, configuration_keys=None)
-            for name in names
-        )
-        if not resources:
-            return {}
-        answer = await self._client.call(DescribeConfigsRequest(resources=resources), DescribeConfigsResponse)
-        configs: dict[str, dict[str, str]] = {}
-        for result in answer.results:
-            name, code = result.resource_name, int(result.error_code)
-            if code == Code.UNKNOWN_TOPIC_OR_PARTITION and len(resources) > 1:
-                continue
-            if code != Code.NONE:
-                raise request_error("describe the configuration of", name, code, result.error_message)
-            entries = (each for each in result.configs if each.config_source == SET_ON_THE_TOPIC)
-            configs[name] = {each.name: each.value for each in entries if each.value is not None}
-        return configs
+
+async def topic_configs(client: Client, names: Iterable[str]) -> dict[str, dict[str, tuple[str, bool]]]:
+    """Of each topic that there is, each setting's value, and whether it is set on the topic itself."""
+    resources = tuple(
+        DescribeConfigsResource(resource_type=TOPIC_RESOURCE, resource_name=name, configuration_keys=None)
+        for name in names
+    )
+    if not resources:
+        return {}
+    answer = await client.call(DescribeConfigsRequest(resources=resources), DescribeConfigsResponse)
+    configs: dict[str, dict[str, tuple[str, bool]]] = {}
+    for result in answer.results:
+        name, code = result.resource_name, int(result.error_code)
+        if code == Code.UNKNOWN_TOPIC_OR_PARTITION and len(resources) > 1:
+            continue
+        if code != Code.NONE:
+            raise request_error("describe the configuration of", name, code, result.error_message)
+        configs[name] = {
+            each.name: (each.value, each.config_source == SET_ON_THE_TOPIC)
+            for each in result.configs
+            if each.value is not None
+        }
+    return configs
 
 
 async def create_topic(client: Client, name: str, partitions: int, config: Mapping[str, str]) -> None:
@@ -143,8 +148,9 @@ def _is_visible(name: str) -> bool:
     return True
 
 
-def _topic(found: TopicMetadata, config: Mapping[str, str]) -> Topic:
-    return Topic(found.name, found.topic_id, len(found.leaders), config)
+def _topic(found: TopicMetadata, config: Mapping[str, tuple[str, bool]]) -> Topic:
+    own = {key: value for key, (value, is_own) in config.items() if is_own}
+    return Topic(found.name, found.topic_id, len(found.leaders), own)
 
 
 def _timeout(client: Client) -> i32Timedelta:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,7 +37,8 @@ def authority(directory: Path) -> Authority:
 @pytest.fixture(scope="module")
 def broker(authority: Authority) -> Iterator[Broker]:
     tls = TlsFiles(authority.identity("broker"), authority.ca_file, client_auth=True)
-    with Broker.start(BrokerConfig(tls=tls, users={USER: PASSWORD})) as broker:
+    sessions = {"connections.max.reauth.ms": "1500"}
+    with Broker.start(BrokerConfig(tls=tls, users={USER: PASSWORD}, properties=sessions)) as broker:
         yield broker
 
 
@@ -57,6 +60,28 @@ async def test_a_known_user_is_let_in(broker: Broker, mechanism: Mechanism) -> N
             password=Secret(PASSWORD),
         )
     )
+
+
+async def test_connections_are_replaced_before_their_session_ends(broker: Broker) -> None:
+    config = KafkaConfig(
+        bootstrap=(broker.sasl_address,),
+        security_protocol=SecurityProtocol.SASL_PLAINTEXT,
+        sasl_mechanism=Mechanism.PLAIN,
+        username=USER,
+        password=Secret(PASSWORD),
+    )
+    async with open_kafka(config) as cluster:
+        topic = await cluster.topics.create("sessions", 1, {"retention.ms": "-1"})
+        partition, producer, sequence = Partition(topic.name, 0), await cluster.destination.producer(), 0
+        ends_at = time.monotonic() + 4
+        while time.monotonic() < ends_at:
+            appends = [
+                cluster.destination.append(partition, stamped(producer, sequence + ahead, [b"x"])) for ahead in range(5)
+            ]
+            assert await asyncio.gather(*appends) == list(range(sequence, sequence + 5))
+            fetched = await cluster.source.fetch(partition, sequence, None, 1 << 20, 1)
+            assert len(fetched.data) > 0
+            sequence += 5
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)

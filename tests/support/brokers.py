@@ -13,6 +13,7 @@ die, `atexit` kills its process group, and a stopped broker takes its directory 
 from __future__ import annotations
 
 import atexit
+import ctypes
 import functools
 import os
 import shutil
@@ -20,6 +21,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -350,22 +352,37 @@ async def delete_records(partition: Partition, offset: int) -> None:
 def java_command(
     main: str, arguments: Sequence[str], jvm: Sequence[str] = (), heap_mb: int = 512, log_level: str = "warn"
 ) -> list[str]:
-    """The command line of a Kafka program, e.g. `org.apache.kafka.connect.mirror.MirrorMaker`; dies with its parent."""
-    leash = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+    """The command line of a Kafka program, e.g. `org.apache.kafka.connect.mirror.MirrorMaker`."""
     level = f"-Dorg.slf4j.simpleLogger.defaultLogLevel={log_level}"
-    return [*leash, "java", f"-Xmx{heap_mb}m", *jvm, level, "-cp", classpath(), main, *arguments]
+    return ["java", f"-Xmx{heap_mb}m", *jvm, level, "-cp", classpath(), main, *arguments]
 
 
 _PARENT = ThreadPoolExecutor(1, "parent of brokers")
+_LIBC = ctypes.CDLL(None)
+_SET_PARENT_DEATH_SIGNAL = 1
 
 
 def start_process(command: Sequence[str], output: int) -> subprocess.Popen[bytes]:
-    """Start a child in a process group of its own. From a thread that stays: a leash is tied to the thread."""
+    """Start a child in a process group of its own that the kernel kills when we die.
+
+    The leash is tied to the thread that starts it, hence one that stays; and it is put on before the child runs
+    anything, so that there is no moment without it.
+    """
 
     def start() -> subprocess.Popen[bytes]:
-        return subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+        return subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            preexec_fn=_leash if sys.platform == "linux" else None,  # noqa: PLW1509: one system call, no lock
+        )
 
     return _PARENT.submit(start).result()
+
+
+def _leash() -> None:
+    _LIBC.prctl(_SET_PARENT_DEATH_SIGNAL, int(signal.SIGKILL), 0, 0, 0)
 
 
 def free_ports(count: int) -> list[int]:
