@@ -375,7 +375,7 @@ def start_process(command: Sequence[str], output: int) -> subprocess.Popen[bytes
             stdout=output,
             stderr=output,
             start_new_session=True,
-            preexec_fn=_leash if sys.platform == "linux" else None,  # noqa: PLW1509: one system call, no lock
+            preexec_fn=_leash if sys.platform == "linux" else None,  # noqa: PLW1509 - one system call, no lock
         )
 
     return _PARENT.submit(start).result()
