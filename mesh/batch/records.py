@@ -93,7 +93,10 @@ def _walk(header: BatchHeader, data: bytes, dense: bool) -> Iterator[_Place]:
             size = data[pos]
             pos += 1
             if size > 127:
-                size, pos = _longer(data, pos, size, index)
+                if (byte := data[pos]) < 128:
+                    size, pos = size & 127 | byte << 7, pos + 1
+                else:
+                    size, pos = _longer(data, pos, size, index)
             end = pos + (size >> 1)
             if size & 1 or data[pos]:
                 _refuse_start(data, pos, size, index)
@@ -105,27 +108,36 @@ def _walk(header: BatchHeader, data: bytes, dense: bool) -> Iterator[_Place]:
             number = data[pos]
             pos += 1
             if number > 127:
-                number, pos = _longer(data, pos, number, index)
+                if (byte := data[pos]) < 128:
+                    number, pos = number & 127 | byte << 7, pos + 1
+                else:
+                    number, pos = _longer(data, pos, number, index)
             previous, delta = delta, number >> 1
             if number & 1 or (delta != index if dense else not previous < delta <= last):
                 raise BatchPoison(index, pos, f"the offset delta {_zigzag(number)} is out of order")
             number = data[pos]
             key_at = pos + 1
             if number > 127:
-                number, key_at = _longer(data, key_at, number, index)
+                if (byte := data[key_at]) < 128:
+                    number, key_at = number & 127 | byte << 7, key_at + 1
+                else:
+                    number, key_at = _longer(data, key_at, number, index)
             key_size = number >> 1
             if number & 1:
-                key_size = _null(number, pos, index)
+                key_size = -1 if number == 1 else _null(number, pos, index)
                 pos = key_at
             else:
                 pos = key_at + key_size
             number = data[pos]
             value_at = pos + 1
             if number > 127:
-                number, value_at = _longer(data, value_at, number, index)
+                if (byte := data[value_at]) < 128:
+                    number, value_at = number & 127 | byte << 7, value_at + 1
+                else:
+                    number, value_at = _longer(data, value_at, number, index)
             value_size = number >> 1
             if number & 1:
-                value_size = _null(number, pos, index)
+                value_size = -1 if number == 1 else _null(number, pos, index)
                 pos = value_at
             else:
                 pos = value_at + value_size
