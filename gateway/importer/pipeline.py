@@ -34,6 +34,10 @@ from mesh.segment import Segment
 
 Entries = Mapping[str, bytes | None]
 
+TELL_BYTES = 1 << 20
+"""While more is under way, the provider is told after this much: a message for each batch costs both sides more than
+the batch does. What is settled last is told at once, so no window, however small, stays closed."""
+
 
 @dataclass(frozen=True, slots=True)
 class PipelineSettings:
@@ -91,6 +95,7 @@ class Pipeline:
         self._room = asyncio.Event()
         self._since_checkpoint = 0
         self._checkpoint_s = _now_s()
+        self._owed_bytes = 0
         self._planned_bytes = 0
         self.settled = Settled(progress.position, progress.destination_offset, progress.ordinal)
 
@@ -204,9 +209,16 @@ class Pipeline:
         self._steps.popleft()
         self._room.set()
         self.settled = step.end
-        self._lane.acknowledge(step.end.source_offset)
-        if step.credit_bytes:
-            self._lane.credit(step.credit_bytes)
+        self._owed_bytes += step.credit_bytes
+        if not self._steps or self._owed_bytes >= TELL_BYTES:
+            self._tell()
+
+    def _tell(self) -> None:
+        """Acknowledge what is settled and give its credit back."""
+        owed_bytes, self._owed_bytes = self._owed_bytes, 0
+        self._lane.acknowledge(self.settled.source_offset)
+        if owed_bytes:
+            self._lane.credit(owed_bytes)
 
     def _answer(self, append: asyncio.Future[int]) -> int:
         try:
