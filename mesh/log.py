@@ -43,7 +43,9 @@ class Topic:
     topic_id: TopicId
     partitions: int
     config: Mapping[str, str] = field(default_factory=dict)
-    """What is set on the topic itself, by Kafka's names: `retention.ms`, `retention.bytes`, `max.message.bytes` …"""
+    """What is set on the topic itself, by Kafka's names: `retention.bytes`, `max.message.bytes` …
+
+    `retention.ms` is also there where the cluster has a default for it; without, records are kept for ever."""
 
 
 class OwnBatch(NamedTuple):

@@ -28,6 +28,8 @@ from mesh.log import Topic
 TOPIC_RESOURCE = i8(2)
 SET_ON_THE_TOPIC = 1
 """The config source DYNAMIC_TOPIC_CONFIG; the others are the broker's defaults."""
+RETENTION = "retention.ms"
+"""Stated for every topic, as whoever copies one has to know how long records are kept; the port's default is for ever."""
 CLUSTER_DEFAULT = i16(-1)
 REFUSALS = frozenset({37, 38, 40, 42, 44})
 """Invalid partitions, replication factor, config or request; policy violation: the caller can do better."""
@@ -149,7 +151,7 @@ def _is_visible(name: str) -> bool:
 
 
 def _topic(found: TopicMetadata, config: Mapping[str, tuple[str, bool]]) -> Topic:
-    own = {key: value for key, (value, is_own) in config.items() if is_own}
+    own = {key: value for key, (value, is_own) in config.items() if is_own or key == RETENTION}
     return Topic(found.name, found.topic_id, len(found.leaders), own)
 
 

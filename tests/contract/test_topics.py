@@ -17,6 +17,12 @@ async def test_a_created_topic_is_described_as_it_was_asked_for(cluster: Cluster
     assert described.config["retention.ms"] == "3600000"
 
 
+async def test_a_topic_says_how_long_it_keeps_records_unless_for_ever(cluster: Cluster, name: str) -> None:
+    topic = await cluster.topics.create(name, 1, {})
+    assert (topic.config.get("retention.ms") is not None) == (cluster.kind == "kafka")
+    assert await cluster.topics.describe(name) == topic
+
+
 async def test_a_new_topic_can_be_used_at_once(cluster: Cluster, name: str) -> None:
     await cluster.topics.create(name, 2, {})
     assert await cluster.source.range(Partition(name, 1)) == (0, 0, 0)

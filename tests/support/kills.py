@@ -48,10 +48,12 @@ def strike_all(
     order = chance.sample(plan, len(plan))
     width = (LAST - FIRST) * total / len(plan)
     moments = [int(FIRST * total + width * (at + chance.random())) for at in range(len(plan))]
-    return [_strike(names, victims, moment, arrived) for names, moment in zip(order, moments, strict=True)]
+    return [_strike(names, victims, moment, arrived, total) for names, moment in zip(order, moments, strict=True)]
 
 
-def _strike(names: tuple[str, ...], victims: Mapping[str, Victim], moment: int, arrived: Callable[[], int]) -> Strike:
+def _strike(
+    names: tuple[str, ...], victims: Mapping[str, Victim], moment: int, arrived: Callable[[], int], total: int
+) -> Strike:
     before = wait_for(f"{moment} records to arrive before {names} die", lambda: _at_least(arrived(), moment), 90)
     began = time.monotonic()
     for name in names:
@@ -60,7 +62,7 @@ def _strike(names: tuple[str, ...], victims: Mapping[str, Victim], moment: int, 
         victims[name].revive()
     # between the look and the kill more may have arrived: only what comes after this counts as progress
     held = wait_for("the lanes to say where they are", lambda: _at_least(arrived(), before), 90)
-    wait_for(f"progress after {names} died at {held}", lambda: arrived() > held, 90)
+    wait_for(f"progress after {names} died at {held}", lambda: arrived() > held or held == total, 90)
     return Strike(names, before, held, time.monotonic() - began)
 
 

@@ -1,0 +1,118 @@
+"""Two gateways mirror a million records between two Kafka brokers while all four processes are killed again and again.
+
+One of the topics is history: its records are older than a broker remembers a producer, so what a broker knew of the
+lane is gone after its restart, and only the log can say where the lane goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.brokers import Broker, BrokerConfig
+from tests.support.kills import Victim, new_seed, report, strike_all
+from tests.support.organization import Organization, stop_all, wait_for
+from tests.support.stock import Digests, Load, create_topics, produce, read_with_aiokafka, read_with_confluent
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(420)]
+
+NOW_MS = int(time.time() * 1000)
+YEARS_AGO_MS = NOW_MS - 5 * 365 * 86_400_000
+SIZES = ((100, 70), (1_000, 28), (10_000, 2))
+LOADS = (
+    Load("plain", 2, "none", 300_000, SIZES, NOW_MS - 3_600_000),
+    Load("quick", 3, "lz4", 400_000, SIZES, NOW_MS - 3_600_000),
+    Load("history", 2, "zstd", 300_000, SIZES, YEARS_AGO_MS),
+)
+TOTAL = sum(load.records for load in LOADS)
+PLAN = 2 * [("acme",), ("globex",), ("acme's broker",), ("globex's broker",)] + [("acme", "globex")]
+
+
+@pytest.fixture
+def brokers() -> Iterator[tuple[Broker, Broker]]:
+    """Two at once: each takes seconds to start."""
+    made = [Broker(BrokerConfig()) for _ in range(2)]
+    try:
+        for broker in made:
+            broker.format()
+            broker.launch()
+        for broker in made:
+            broker.wait_ready()
+        yield made[0], made[1]
+    finally:
+        for broker in made:
+            broker.stop()
+
+
+class Restartable:
+    """A broker that comes back where it was."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def kill(self) -> None:
+        self._broker.kill()
+
+    def revive(self) -> None:
+        self._broker.restart()
+
+
+def test_a_million_records_survive_kills_of_gateways_and_brokers(
+    brokers: tuple[Broker, Broker], tmp_path: Path
+) -> None:
+    seed = new_seed()
+    print(f"SCENARIO_SEED={seed}")
+    theirs, ours = brokers
+
+    # 1. a stock client writes a million records to acme's cluster: three sizes, three codecs
+    create_topics(theirs.address, LOADS)
+    written: Digests = {}
+    for load in LOADS:
+        written |= produce(theirs.address, load, seed)
+    counts = {key: len(digests) for key, digests in written.items()}
+    assert sum(counts.values()) == TOTAL
+
+    # 2. acme shares the topics with globex, which subscribes
+    acme = Organization.init(tmp_path / "acme", "acme.example", "--kafka", theirs.address)
+    globex = Organization.init(tmp_path / "globex", "globex.example", "--kafka", ours.address)
+    globex.settings = ("limits.lane_credit_bytes=262144",)  # slower, so that the kills find it at work
+    with stop_all(acme, globex):
+        acme.start()
+        globex.start()
+        acme.pair(globex)
+        acme.share("everything", globex, *(load.topic for load in LOADS))
+        mappings = [word for load in LOADS for word in ("--topic", f"{load.topic}={load.topic}")]
+        globex.mesh("subscribe", "acme.example/everything", *mappings)
+
+        # 3. both gateways and both brokers are killed at random moments
+        victims: dict[str, Victim] = {
+            "acme": acme,
+            "globex": globex,
+            "acme's broker": Restartable(theirs),
+            "globex's broker": Restartable(ours),
+        }
+        strikes = strike_all(seed, victims, PLAN, lambda: arrived(globex), TOTAL)
+        print(report(seed, strikes, TOTAL))
+
+        # 4. everything arrives all the same; no lane needed a person
+        wait_for("every record to arrive", lambda: arrived(globex) == TOTAL, 90)
+
+        # 5. two stock clients find every record as it was written: partition, order, offset, and no other
+        assert read_with_confluent(ours.address, counts) == written
+        assert read_with_aiokafka(ours.address, counts) == written
+
+        # 6. the gateway's own comparison says so too
+        closing = globex.mesh("verify", "everything").out.splitlines()[-1]
+        assert closing == (
+            f"verified: {TOTAL} records, 0 lost, 0 duplicated, 0 reordered, 0 altered, 0 wrong translations"
+        )
+
+
+def arrived(globex: Organization) -> int:
+    lanes = globex.lanes()
+    stopped = [lane for lane in lanes if lane["state"] == "stopped"]
+    assert not stopped, stopped
+    return sum(int(lane["records"]) for lane in lanes)
