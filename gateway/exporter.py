@@ -7,7 +7,7 @@ the grant is asked again, so that nothing leaves after it ended. What leaves, an
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -99,37 +99,28 @@ async def export_lane(
     first = await _first_offset(cluster, partition, opening.start, log_range)
     lane.open(topic.topic_id, first, log_range)
     expected_id = TopicId(opening.topic_id) if opening.topic_id else topic.topic_id
-    async for fetched, segment in _segments(cluster, lane, partition, expected_id, first, settings):
+    position, ordinal = first, 0
+    while True:
+        budget = min(await lane.credit(), settings.fetch_bytes)
+        fetched = await _fetch(cluster, partition, position, expected_id, budget, settings.wait_s)
         authorize()
         lane.status(fetched.range)
+        segment = cut(fetched, position, ordinal, settings.fetch_bytes, settings.limits)
         if segment is not None:
             _check_sizes(partition, segment, opening.max_batch_bytes)
             await lane.send(segment)
+            position, ordinal = segment.next_source_offset, ordinal + segment.record_count
             if meter is not None:
                 meter.moved(segment.record_count, segment.size_bytes)
 
 
-async def _segments(
-    cluster: Cluster,
-    lane: ExportLane,
-    partition: Partition,
-    topic_id: TopicId,
-    position: int,
-    settings: ExportSettings,
-) -> AsyncIterator[tuple[Fetched, Segment | None]]:
-    """What the log holds from `position` on, a fetch at a time, as far as credit allows."""
-    ordinal = 0
-    while True:
-        budget = min(await lane.credit(), settings.fetch_bytes)
-        try:
-            fetched = await cluster.source.fetch(partition, position, topic_id, budget, settings.wait_s)
-        except OffsetOutOfRange as error:
-            raise _out_of_range(partition, position, error) from error
-        segment = cut(fetched, position, ordinal, settings.fetch_bytes, settings.limits)
-        if segment is not None:
-            position = segment.next_source_offset
-            ordinal += segment.record_count
-        yield fetched, segment
+async def _fetch(
+    cluster: Cluster, partition: Partition, position: int, topic_id: TopicId, max_bytes: int, wait_s: float
+) -> Fetched:
+    try:
+        return await cluster.source.fetch(partition, position, topic_id, max_bytes, wait_s)
+    except OffsetOutOfRange as error:
+        raise _out_of_range(partition, position, error) from error
 
 
 def _partition(topic: Topic, number: int) -> Partition:

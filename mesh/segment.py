@@ -14,6 +14,9 @@ from mesh.batch.stamp import Buffer
 from mesh.errors import PeerError
 from mesh.spans import Span, record_count
 
+# What a segment weighs beside its batches: bounds of the protobuf framing, so that gaps alone are not free.
+SEGMENT_BYTES, SPAN_BYTES, BATCH_BYTES = 64, 16, 8
+
 
 @dataclass(eq=False)
 class SegmentOutOfLine(PeerError):
@@ -41,6 +44,12 @@ class Segment:
     @property
     def size_bytes(self) -> int:
         return sum(len(batch) for batch in self.batches)
+
+    @property
+    def weight_bytes(self) -> int:
+        """What it takes of credit and buffers: at least its bytes on the wire, and never nothing."""
+        framing = SEGMENT_BYTES + SPAN_BYTES * len(self.spans) + BATCH_BYTES * len(self.batches)
+        return framing + self.size_bytes
 
     @property
     def record_count(self) -> int:

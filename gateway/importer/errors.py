@@ -27,6 +27,18 @@ class ForeignWrite(OperatorError):
 
 
 @dataclass(eq=False)
+class LaneBroken(OperatorError):
+    """A mistake of ours in one lane: it stops there, and the other lanes go on."""
+
+    lane: str
+    what: str
+
+    code: ClassVar[str] = "lane-internal-error"
+    sentence: ClassVar[str] = "lane {lane} stopped by an internal error: {what}"
+    hint: ClassVar[str] = "report it with the traceback in the gateway's log; resuming the subscription is safe"
+
+
+@dataclass(eq=False)
 class SourceRecreated(OperatorError):
     topic: str
     expected_id: str

@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Protocol
 
-from gateway.importer.errors import ForeignWrite, LaneMisplaced, SourceRecreated
+import structlog
+
+from gateway.importer.errors import ForeignWrite, LaneBroken, LaneMisplaced, SourceRecreated
 from gateway.importer.pipeline import Pipeline, PipelineSettings
 from gateway.importer.recovery import begin_lane, resume_lane
 from gateway.link.lanes import ImportLane
@@ -28,6 +30,11 @@ from mesh.link.frames import LaneOpen
 from mesh.offsets.view import OffsetView
 from mesh.ports import Cluster
 from mesh.shares import OnForeignWrite, StartAt, Subscription
+
+log = structlog.get_logger()
+
+# A lane that has reached the end of its source counts as running until it is this far behind again.
+CATCHING_UP_LAG_S = 60.0
 
 
 class LaneOpener(Protocol):
@@ -73,7 +80,10 @@ class LaneRunner:
         self._lane = lane
         self._partition = Partition(destination, lane.partition)
         self._settings = settings
-        self._accept_foreign = accept_foreign or subscription.on_foreign_write is OnForeignWrite.REPORT
+        self._reports_foreign = subscription.on_foreign_write is OnForeignWrite.REPORT
+        self._accept_foreign = accept_foreign
+        self._accepted_to = 0
+        self._foreign_seen: tuple[int, ...] = ()
         self._now_ms = now_ms
         self._meter = meter
         self._backoff = Backoff(settings.retry_initial_s, settings.retry_max_s, random)
@@ -93,17 +103,27 @@ class LaneRunner:
         while True:
             try:
                 await self._once()
-            except ForeignWrite as error:
-                self._foreign_writes += 1
-                if not self._accept_foreign:
-                    self._stop(error)
-                    return
             except MeshError as error:
-                if not _may_pass(error):
+                if not self._may_pass(error):
+                    if isinstance(error, ForeignWrite):
+                        self._foreign_writes = max(1, self._foreign_writes)
                     self._stop(error)
                     return
                 self._state, self._error = LaneState.WAITING, error
                 await asyncio.sleep(self._backoff.next_s())
+            except Exception as error:  # a mistake of ours in one lane must not end the others
+                log.exception("lane failed", lane=str(self._lane))
+                self._stop(LaneBroken(str(self._lane), type(error).__name__))
+                return
+
+    def _may_pass(self, error: MeshError) -> bool:
+        """Whether trying again may help: what the error says, or what the provider said of the lane it ended."""
+        if isinstance(error, ForeignWrite):
+            return self._reports_foreign
+        if isinstance(error, LaneEnded):
+            # A grant may be given again at any time, and the subscriber is not told when.
+            return error.may_retry or error.ended_code == "not-available"
+        return error.retriable
 
     def _stop(self, error: MeshError) -> None:
         self._state, self._error = LaneState.STOPPED, error
@@ -121,6 +141,7 @@ class LaneRunner:
                 progress = await begin_lane(
                     self._cluster, self._lane, self._partition, topic_id, opened.first_source_offset
                 )
+                self._accept_foreign = False
             else:
                 progress = resumed[0]
                 self._check(progress, resumed[1], topic_id, opened.first_source_offset)
@@ -154,11 +175,22 @@ class LaneRunner:
             raise SourceRecreated(self._lane.topic, progress.topic_id, topic_id)
         if first_source_offset != progress.position:
             raise LaneMisplaced(str(self._lane), progress.position, first_source_offset)
-        if resume.foreign_count:
-            self._foreign_writes += 1
-            if not self._accept_foreign:
-                expected = progress.destination_offset - resume.foreign_count
-                raise ForeignWrite(*self._partition, expected, progress.destination_offset)
+        self._check_foreign(resume)
+
+    def _check_foreign(self, resume: Resume) -> None:
+        """What others wrote since the checkpoint: counted once, however often recovery finds it.
+
+        The operator's word covers what is there at the first recovery after it, and nothing later.
+        """
+        if self._accept_foreign:
+            self._accepted_to, self._accept_foreign = resume.log_end, False
+        new = [hole for hole in resume.foreign if hole[1] > max(self._foreign_seen, default=0)]
+        self._foreign_writes += len(new)
+        self._foreign_seen = (*self._foreign_seen, *(end for _, end in new))[-1:]
+        if not self._reports_foreign:
+            for first, end in resume.foreign:
+                if end > self._accepted_to:
+                    raise ForeignWrite(*self._partition, first, end)
 
     # --- asked from outside
 
@@ -186,30 +218,24 @@ class LaneRunner:
         settled = pipeline.settled
         known = self._link_lane.status if self._link_lane is not None else None
         lag_records = None if known is None else max(0, known.last_stable - settled.source_offset)
-        if self._state is LaneState.CATCHING_UP and lag_records == 0:
-            self._state = LaneState.RUNNING
+        lag_s = _lag_s(lag_records, settled.source_timestamp_ms, self._now_ms())
+        state = self._state
+        if state is LaneState.CATCHING_UP and pipeline.has_caught_up and (lag_s or 0) < CATCHING_UP_LAG_S:
+            state = LaneState.RUNNING
         return replace(
             base,
-            state=self._state,
+            state=state,
             source_position=settled.source_offset,
             source_end=known.last_stable if known else -1,
             source_log_end=known.log_end if known else -1,
             destination_end=settled.destination_offset,
             source_timestamp_ms=settled.source_timestamp_ms,
             lag_records=lag_records,
-            lag_s=_lag_s(lag_records, settled.source_timestamp_ms, self._now_ms()),
+            lag_s=lag_s,
             records=settled.ordinal,
             size_bytes=self._size_bytes + settled.size_bytes,
             gaps=progress.position - progress.map.start - progress.map.records,
         )
-
-
-def _may_pass(error: MeshError) -> bool:
-    """Whether trying again may help: what the error says, or what the provider said of the lane it ended."""
-    if isinstance(error, LaneEnded):
-        # A grant may be given again at any time, and the subscriber is not told when.
-        return error.may_retry or error.ended_code == "not-available"
-    return error.retriable
 
 
 def _explain(error: MeshError | None) -> tuple[str, str, str]:

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import structlog
 
+from gateway.importer.errors import LaneBroken
 from gateway.importer.lane import LaneRunner, LaneSettings, PeerLinks
 from gateway.meters import LaneMeter
 from gateway.registry import Registry
@@ -131,7 +132,10 @@ class ImportManager:
                 return _lanes(subscription, catalog)
             except MeshError as error:
                 running.waiting = error
-                await asyncio.sleep(backoff.next_s())
+            except Exception as error:  # a mistake of ours for one subscription must not end the others
+                log.exception("subscription failed", subscription=str(subscription.name))
+                running.waiting = LaneBroken(str(subscription.name), type(error).__name__)
+            await asyncio.sleep(backoff.next_s())
 
     # --- asked from outside
 

@@ -6,17 +6,22 @@ awaits their answers in order and acknowledges. Positions are moved when an appe
 So what the feeder plans is thrown away whole, never mended.
 
   P1  nothing is acknowledged before it and everything before it is durable, breaks of the map included;
-  P2  after the pipeline has ended, no append of it is under way: recovery may ask the log.
+  P2  after the pipeline has ended, nothing of it is under way, however it ended: recovery may ask the log;
+  P3  state is stored in the order of the lane: what a put of its own stores is durable before a later append is sent;
+  P4  the first append of a run goes alone: a log that has forgotten the producer takes any sequence as the first.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import structlog
+
+from gateway.failing import ended_by
 from gateway.importer.errors import ForeignWrite
 from gateway.importer.replay import Replay
 from gateway.link.lanes import ImportLane
@@ -25,12 +30,16 @@ from mesh.batch.header import BatchHeader
 from mesh.batch.limits import Limits
 from mesh.batch.stamp import restamp, sequence_of
 from mesh.batch.validate import RecordChecker, validate
+from mesh.cluster_errors import AppendUnknown
 from mesh.errors import MeshError
 from mesh.ids import Partition
+from mesh.lanes.checkpoint import Checkpoint
 from mesh.lanes.placement import Placement
 from mesh.lanes.progress import LaneProgress
 from mesh.ports import Cluster, StateOf
 from mesh.segment import Segment
+
+log = structlog.get_logger()
 
 Entries = Mapping[str, bytes | None]
 
@@ -66,6 +75,9 @@ class _Step:
 
     append: asyncio.Future[int] | None
     entries: Entries
+    """To be put on its own; an append has taken its entries along."""
+    checkpoint: Checkpoint | None
+    """What is durable when the step is settled, None where it stores nothing."""
     base_offset: int
     end: Settled
     credit_bytes: int
@@ -97,6 +109,10 @@ class Pipeline:
         self._checkpoint_s = _now_s()
         self._owed_bytes = 0
         self._planned_bytes = 0
+        self._planned_breaks = progress.map.end_break - progress.breaks_to_store
+        self._is_proven = False
+        self._putting: asyncio.Future[None] | None = None
+        self.has_caught_up = lane.status is not None and progress.position >= lane.status.last_stable
         self.settled = Settled(progress.position, progress.destination_offset, progress.ordinal)
 
     async def run(self) -> None:
@@ -104,9 +120,9 @@ class Pipeline:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._feed())
-                group.create_task(self._settle())
-        except* MeshError as errors:
-            raise errors.exceptions[0] from None
+                await self._settle()  # in the body: see `ended_by`
+        except BaseExceptionGroup as errors:
+            raise ended_by(errors) from None
         finally:
             await self._quiesce()
 
@@ -118,34 +134,49 @@ class Pipeline:
             batches = [memoryview(batch) for batch in segment.batches]
             headers = [validate(batch, self._settings.limits, self._settings.check_records) for batch in batches]
             placements = self._progress.accept(segment, [header.records_count for header in headers])
+            owed_bytes = segment.weight_bytes - segment.size_bytes
             for placement in placements:
                 if placement.batch is None:
-                    await self._put(placement, segment)
+                    await self._put(placement, segment, owed_bytes)
                 else:
-                    await self._append(placement, headers[placement.batch], batches[placement.batch], segment)
+                    batch, header = batches[placement.batch], headers[placement.batch]
+                    await self._append(placement, header, batch, segment, len(batch) + owed_bytes)
+                owed_bytes = 0
 
-    async def _append(self, placement: Placement, header: BatchHeader, batch: memoryview, segment: Segment) -> None:
-        size_bytes = len(batch)
+    async def _append(
+        self, placement: Placement, header: BatchHeader, batch: memoryview, segment: Segment, credit_bytes: int
+    ) -> None:
         if placement.present:
             rest = await self._replay.compare(placement, header, batch)
             if rest is None:
-                await self._put(placement, segment, size_bytes)
+                await self._put(placement, segment, credit_bytes)
                 return
             batch = memoryview(rest)
         progress = self._progress
         stamped = restamp(batch, progress.producer, sequence_of(placement.first_ordinal + placement.skip))
         base_offset = progress.expected(placement)
         progress.placed(placement, base_offset)
-        entries = self._entries(size_bytes)
+        size_bytes = len(batch)
+        checkpoint, entries = self._state(size_bytes, free=self._cluster.destination.joins_state)
         append = self._cluster.destination.append(self._partition, stamped, _state_of(base_offset, entries))
         assert asyncio.isfuture(append)
-        await self._add(_Step(append, {}, base_offset, self._end(segment, size_bytes), size_bytes))
+        await self._add(_Step(append, {}, checkpoint, base_offset, self._end(segment, size_bytes), credit_bytes))
+        if not self._is_proven:
+            await self._all_settled()
+            self._is_proven = True
 
-    async def _put(self, placement: Placement, segment: Segment, credit_bytes: int = 0) -> None:
+    async def _put(self, placement: Placement, segment: Segment, credit_bytes: int) -> None:
         """A placement that appends nothing: gaps alone, or records that were there."""
         self._progress.placed(placement)
-        entries = self._entries(credit_bytes)
-        await self._add(_Step(None, entries, -1, self._end(segment, 0), credit_bytes))
+        checkpoint, entries = self._state(credit_bytes, free=False)
+        await self._add(_Step(None, entries, checkpoint, -1, self._end(segment, 0), credit_bytes))
+        if entries:
+            await self._all_settled()
+
+    async def _all_settled(self) -> None:
+        while self._steps:
+            self._room.clear()
+            await self._room.wait()
 
     async def _add(self, step: _Step) -> None:
         self._steps.append(step)
@@ -154,22 +185,27 @@ class Pipeline:
             self._room.clear()
             await self._room.wait()
 
-    def _entries(self, size_bytes: int) -> Entries:
+    def _state(self, size_bytes: int, *, free: bool) -> tuple[Checkpoint | None, Entries]:
         """What must be durable with the placement just planned: a break always, a mere advance now and then."""
         self._since_checkpoint += size_bytes
-        free = self._cluster.destination.joins_state
-        return self._checkpoint() if free or self._progress.breaks_to_store or self._is_due() else {}
+        if free or self._progress.map.end_break > self._planned_breaks or self._is_due():
+            return self._checkpoint()
+        return None, {}
 
     def _is_due(self) -> bool:
         elapsed_s = _now_s() - self._checkpoint_s
         return self._since_checkpoint >= self._settings.checkpoint_bytes or elapsed_s >= self._settings.checkpoint_s
 
-    def _checkpoint(self) -> Entries:
-        """The entries for the lane as planned; to be durable after everything planned before them."""
+    def _checkpoint(self) -> tuple[Checkpoint, Entries]:
+        """The lane as planned; to be durable after everything planned before it.
+
+        The entries hold all that is new since the last checkpoint *known* to be durable: those that were planned since
+        may yet fail, and then these must be complete without them.
+        """
         checkpoint, entries = self._progress.to_store()
-        self._progress.stored(checkpoint)
+        self._planned_breaks = checkpoint.stored_breaks
         self._since_checkpoint, self._checkpoint_s = 0, _now_s()
-        return entries
+        return checkpoint, entries
 
     def _end(self, segment: Segment, size_bytes: int) -> Settled:
         progress = self._progress
@@ -193,7 +229,12 @@ class Pipeline:
                 await self._added.wait()
         except TimeoutError:
             if not self._steps:  # otherwise the plan is ahead of what is durable
-                await self._cluster.lanes.put(self._checkpoint())
+                await self._keep_position()
+
+    async def _keep_position(self) -> None:
+        checkpoint, entries = self._checkpoint()
+        await self._store(entries)
+        self._progress.stored(checkpoint)
 
     async def _settle_first(self) -> None:
         """Await the oldest step and acknowledge it. It stays in the queue until then, whatever interrupts us."""
@@ -205,10 +246,14 @@ class Pipeline:
                 raise ForeignWrite(*self._partition, step.base_offset, offset)
             self._meter.moved(step.end.ordinal - self.settled.ordinal, step.credit_bytes)
         elif step.entries:
-            await self._cluster.lanes.put(step.entries)
+            await self._store(step.entries)
+        if step.checkpoint is not None:
+            self._progress.stored(step.checkpoint)
         self._steps.popleft()
         self._room.set()
         self.settled = step.end
+        known = self._lane.status
+        self.has_caught_up |= known is not None and self.settled.source_offset >= known.last_stable
         self._owed_bytes += step.credit_bytes
         if not self._steps or self._owed_bytes >= TELL_BYTES:
             self._tell()
@@ -220,7 +265,15 @@ class Pipeline:
         if owed_bytes:
             self._lane.credit(owed_bytes)
 
+    async def _store(self, entries: Entries) -> None:
+        """A put that a cancellation leaves alone: what recovery loads must not be replaced later (P2)."""
+        self._putting = asyncio.ensure_future(self._cluster.lanes.put(entries))
+        await asyncio.wait([self._putting])
+        self._putting.result()
+
     def _answer(self, append: asyncio.Future[int]) -> int:
+        if append.cancelled():  # a cancellation of ours would not come this way
+            raise AppendUnknown(*self._partition, "the cluster gave it up")
         try:
             return append.result()
         except MeshError as error:
@@ -228,18 +281,41 @@ class Pipeline:
             raise
 
     async def _quiesce(self) -> None:
-        """Let the appends under way be answered (P2; each has its cluster's deadline), then keep what they reached.
+        """Let what is under way be answered (P2; each has its cluster's deadline), then keep what it reached.
 
         What fails here is not lost: the next run asks the log.
         """
-        appends = [step.append for step in self._steps if step.append is not None]
-        if appends:
-            await asyncio.wait(appends)
-        with suppress(MeshError):
+        await _answered([step.append for step in self._steps if step.append is not None])
+        await _answered([self._putting] if self._putting is not None else [])
+        try:
             while self._steps:
                 await self._settle_first()
-            if self._since_checkpoint:
-                await self._cluster.lanes.put(self._checkpoint())
+            if self._since_checkpoint and self._plan_is_settled:
+                await self._keep_position()
+        except MeshError as error:
+            log.debug("lane ended with unknown outcomes", lane=str(self._progress.lane), code=error.code)
+        finally:
+            await _answered([self._putting] if self._putting is not None else [])
+
+    @property
+    def _plan_is_settled(self) -> bool:
+        """Whether the plan holds nothing that never became a step."""
+        return (self._progress.position, self._progress.ordinal) == (self.settled.source_offset, self.settled.ordinal)
+
+
+async def _answered(futures: Sequence[asyncio.Future[Any]]) -> None:
+    """Wait until each has its answer, whatever it is; a cancellation waits, too."""
+    cancelled: asyncio.CancelledError | None = None
+    while pending := [future for future in futures if not future.done()]:
+        try:
+            await asyncio.wait(pending)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    for future in futures:
+        if not future.cancelled():
+            future.exception()  # seen: not every one of them is anybody's answer
+    if cancelled is not None:
+        raise cancelled
 
 
 def _now_s() -> float:

@@ -6,7 +6,7 @@ that lies at its place, or the lane freezes: then log and map are of different s
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 
 from mesh.batch.encode import encode
 from mesh.batch.header import HEADER_BYTES, BatchHeader, split
@@ -15,6 +15,7 @@ from mesh.batch.records import Record, records_of
 from mesh.ids import LaneId, Partition
 from mesh.lanes.placement import Placement
 from mesh.lanes.recovery import FreezeReason, LaneFrozen
+from mesh.log import Fetched
 from mesh.ports import Source
 
 FETCH_BYTES = 1 << 20
@@ -29,8 +30,8 @@ class Replay:
         self._source = source
         self._partition = partition
         self._limits = limits
-        self._reader: AsyncIterator[tuple[int, Record]] | None = None
-        self._next = -1
+        self._page: Iterator[tuple[int, Record]] = iter(())
+        self._next = 0
 
     async def compare(self, placement: Placement, header: BatchHeader, batch: memoryview) -> bytes | None:
         """Check the records of `batch` that are in the log; answer the others as a batch, None where there are none.
@@ -47,28 +48,26 @@ class Replay:
         return encode(records[index:], codec=header.codec) if index < len(records) else None
 
     async def _record_at(self, offset: int) -> Record:
-        if self._reader is None or offset < self._next:
-            self._reader = self._read(offset)
-        async for found, record in self._reader:
-            self._next = found + 1
-            if found == offset:
-                return record
-            if found > offset:
-                break
-        raise LaneFrozen(str(self._lane), FreezeReason.DIFFERENT, f"{self._partition} holds no record at {offset}")
-
-    async def _read(self, offset: int) -> AsyncIterator[tuple[int, Record]]:
-        while True:
+        found = self._find(offset) if offset >= self._next else None
+        if found is None:
             fetched = await self._source.fetch(self._partition, offset, None, FETCH_BYTES, WAIT_S)
-            before = offset
-            for header, batch in split(fetched.data):
-                for record in records_of(header, batch[HEADER_BYTES:], self._limits):
-                    found = header.base_offset + record.offset_delta
-                    if found >= before:
-                        yield found, record
-                offset = header.next_offset
-            if offset == before:
-                return
+            self._page = self._records(fetched)
+            found = self._find(offset)
+        if found is None:
+            raise LaneFrozen(str(self._lane), FreezeReason.DIFFERENT, f"{self._partition} holds no record at {offset}")
+        return found
+
+    def _find(self, offset: int) -> Record | None:
+        for at, record in self._page:
+            self._next = at + 1
+            if at >= offset:
+                return record if at == offset else None
+        return None
+
+    def _records(self, fetched: Fetched) -> Iterator[tuple[int, Record]]:
+        for header, batch in split(fetched.data):
+            for record in records_of(header, batch[HEADER_BYTES:], self._limits):
+                yield header.base_offset + record.offset_delta, record
 
     def _frozen(self, ordinal: int, offset: int) -> LaneFrozen:
         return LaneFrozen(

@@ -13,6 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
+import structlog
+
+from gateway.failing import ended_by
 from gateway.link.lanes import ExportLane, ImportLane
 from gateway.meters import LinkMeter, Tally
 from mesh.errors import MeshError, NetworkError, PeerError
@@ -39,6 +42,8 @@ from mesh.link.outgoing import DataQueue, coalesce
 from mesh.link.table import LaneState, LinkState
 from mesh.segment import Segment
 from mesh.wire.codec import decode_frame, encode_frame, hello_part
+
+log = structlog.get_logger()
 
 
 class FrameStream(Protocol):
@@ -135,6 +140,8 @@ class Session:
         """Send a request and wait for its reply. Raises LinkLost."""
         if not self.is_open:
             raise self.failure or LinkLost("it is closing")
+        if not self._link.may_ask:
+            raise LinkLost("too many requests to the peer are unanswered")
         request_id = self._link.ask(body)
         future = self._replies[request_id] = asyncio.get_running_loop().create_future()
         self._wake.set()
@@ -166,6 +173,8 @@ class Session:
         for lane, task in list(self._exports.values()):
             lane.end(code, detail, retriable=True)
             task.cancel()
+        for imported in self._imports.values():
+            imported.fail(LinkDrained("this gateway goes away"))
         self._draining = True
         self._wake.set()
 
@@ -204,14 +213,21 @@ class Session:
             async with asyncio.TaskGroup() as group:
                 self._group = group
                 self._link.greet()
-                for part in (self._read, self._write, self._tick, self._watch):
+                for part in (self._read, self._write, self._tick):
                     group.create_task(part())
-        except* MeshError as errors:
-            self.failure = _first(errors)
+                await self._watch()  # in the body: see `ended_by`
+        except BaseExceptionGroup as errors:
+            self.failure = self._judged(ended_by(errors))
         finally:
-            self._close(self.failure or LinkLost("this gateway closed it"))
+            self._close(self.failure or LinkLost("the connection was closed"))
         if self.failure is not None and not isinstance(self.failure, LinkDrained):
             raise self.failure
+
+    def _judged(self, error: MeshError) -> MeshError:
+        """Where a side has said go-away, it does not matter which task sees the connection end first."""
+        if self._leaving and isinstance(error, NetworkError) and not self._aborted.is_set():
+            return LinkDrained("both sides are done")
+        return error
 
     async def _watch(self) -> None:
         await self._aborted.wait()
@@ -236,11 +252,13 @@ class Session:
     async def _write(self) -> None:
         while True:
             while self._link.outgoing or self._data:
-                frames, self._link.outgoing = coalesce(self._link.outgoing), []
-                for frame in frames:
-                    await self._send(frame)
+                # Data only when nothing else waits: a lane may have opened, and sent, while we wrote.
+                while self._link.outgoing:
+                    frames, self._link.outgoing = coalesce(self._link.outgoing), []
+                    for frame in frames:
+                        await self._send(frame)
                 if self._data:
-                    data = self._data.take(self._limits.frame_bytes)
+                    data = self._data.take(min(self._limits.frame_bytes, self._link.max_data_bytes))
                     self._room.set()
                     await self._send(data)
             if self._draining and not self._exports:
@@ -318,17 +336,24 @@ class Session:
         lane = self._link.lanes[opening.lane]
         export = ExportLane(self, lane)
         assert self._group is not None
-        self._exports[lane.number] = (export, self._group.create_task(self._run_export(lane, export)))
+        task = self._group.create_task(self._run_export(export))
+        self._exports[lane.number] = (export, task)
+        # Not in the task itself: one that is cancelled before its first step never runs.
+        task.add_done_callback(lambda _: self._exported(lane.number))
 
-    async def _run_export(self, lane: Lane, export: ExportLane) -> None:
+    def _exported(self, number: int) -> None:
+        self._exports.pop(number, None)
+        self._wake.set()
+
+    async def _run_export(self, export: ExportLane) -> None:
         try:
             await self._export(self, export)
             export.end("done", "", retriable=False)
         except MeshError as error:
             export.end(error.code, str(error), retriable=error.retriable)
-        finally:
-            self._exports.pop(lane.number, None)
-            self._wake.set()
+        except Exception:  # a mistake of ours in one lane must not take the other lanes with it
+            log.exception("lane failed", share=export.opening.share, topic=export.opening.topic)
+            export.end("internal-error", "the provider cannot serve this lane", retriable=False)
 
     async def _reply(self, request: Request) -> None:
         body = await self._answer(self, request.body)
@@ -360,16 +385,3 @@ class Session:
             if not future.done():
                 future.set_exception(LinkLost(str(error)))
         self.ready.set()
-
-
-def _first(errors: BaseExceptionGroup[MeshError]) -> MeshError:
-    """The error that says most: a peer's mistake before a lost connection, which often follows from it."""
-    found: list[MeshError] = []
-    todo: list[BaseException] = [errors]
-    while todo:
-        error = todo.pop(0)
-        if isinstance(error, BaseExceptionGroup):
-            todo += error.exceptions
-        elif isinstance(error, MeshError):
-            found.append(error)
-    return min(found, key=lambda error: isinstance(error, NetworkError))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
-from gateway.peers.public import public
+from gateway.peers.public import ProviderFailed, public
 from gateway.registry import Registry
 from gateway.verify.digests import digest_page
 from mesh.cluster_errors import TopicAbsent
@@ -21,8 +21,13 @@ log = structlog.get_logger()
 
 # A page of digests is 16 bytes a record and about 2 an offset: well below the smallest frame limit.
 MAX_DIGESTS = 20_000
-# What a copy should share with its source; the rest is the subscriber's own business.
-COPIED_SETTINGS = ("cleanup.policy", "compression.type", "max.message.bytes", "message.timestamp.type")
+# What a copy should share with its source; the rest is the subscriber's own business. Retention is among it: mirrored
+# records keep their old timestamps, so a cluster's default would take a copy of history away as soon as it is made.
+COPIED_SETTINGS = (
+    "cleanup.policy", "compression.type", "max.message.bytes", "message.timestamp.type", "retention.ms",
+    "retention.bytes",
+)  # fmt: skip
+KEPT_FOR_EVER = {"retention.ms": "-1"}
 
 
 class Answers:
@@ -44,6 +49,10 @@ class Answers:
             log.warning("request refused", peer=str(peer), code=error.code, reason=str(error))
             told = public(error, getattr(body, "share", ""))
             return link_pb2.Refusal(code=told.code, detail=str(told), retriable=told.retriable)
+        except Exception:  # a mistake of ours in one answer must not end the link
+            log.exception("request failed", peer=str(peer))
+            told = ProviderFailed()
+            return link_pb2.Refusal(code=told.code, detail=str(told), retriable=told.retriable)
 
     async def catalog(self, peer: OrgId) -> catalog_pb2.CatalogReply:
         """The shares granted to `peer` now."""
@@ -61,7 +70,7 @@ class Answers:
                 topic = await self._cluster.topics.describe(name)
             except TopicAbsent:  # deleted since it was shared: there is nothing to read of it
                 continue
-            config = {key: topic.config[key] for key in COPIED_SETTINGS if key in topic.config}
+            config = KEPT_FOR_EVER | {key: topic.config[key] for key in COPIED_SETTINGS if key in topic.config}
             described.topics.append(
                 catalog_pb2.CatalogTopic(name=name, partitions=topic.partitions, topic_id=topic.topic_id, config=config)
             )

@@ -18,6 +18,7 @@ from secrets import token_bytes
 import structlog
 
 from gateway.exporter import ExportSettings, export_lane
+from gateway.failing import ended_by
 from gateway.link.lanes import ExportLane
 from gateway.link.session import FrameStream, Session, SessionLimits
 from gateway.metrics import Metrics
@@ -35,7 +36,7 @@ from gateway.rpc.listener import Context
 from gateway.rpc.streams import AcceptedStream
 from gateway.services import DigestPage, LinkStatus
 from mesh.backoff import Backoff
-from mesh.errors import MeshError
+from mesh.errors import CallerError, MeshError
 from mesh.ids import GatewayId, OrgId, ShareName, TopicName
 from mesh.link.frames import Hello
 from mesh.link.machine import Link
@@ -126,8 +127,14 @@ class Hub:
                 link.session.abort(PeerCut(org, peer.state if peer else "removed"))
                 continue
             for lane in link.session.exports():
-                if not self._registry.decide(self._request(org, lane), self._now_ms()).allowed:
+                if not self._may_read(org, lane):
                     link.session.end_export(lane, "not-available", f"share '{lane.opening.share}' is not available")
+
+    def _may_read(self, org: OrgId, lane: ExportLane) -> bool:
+        try:
+            return self._registry.decide(self._request(org, lane), self._now_ms()).allowed
+        except CallerError:  # the peer asked for a name that cannot be: its lane is about to end by that
+            return False
 
     async def drain(self) -> None:
         """Say go-away on every link and wait until all have ended. No new ones are made."""
@@ -160,6 +167,8 @@ class Hub:
             self._failures[peer.org] = error
             if str(known) != str(error):  # a peer that is down for hours is one line, not thousands
                 log.warning("link failed", peer=str(peer.org), address=address, code=error.code, reason=str(error))
+        except Exception:  # a mistake of ours on one link must not end the others
+            log.exception("link failed", peer=str(peer.org), address=address)
 
     def verify(self, context: Context) -> VerifiedLeaf:
         try:
@@ -206,8 +215,8 @@ class Hub:
                     await session.run()
                 finally:
                     announcing.cancel()
-        except* MeshError as errors:
-            raise errors.exceptions[0] from None
+        except BaseExceptionGroup as errors:
+            raise ended_by(errors) from None
         finally:
             self._table.remove(org, link)
             if session.peer is not None:

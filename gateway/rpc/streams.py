@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import grpc
@@ -9,6 +10,8 @@ import grpc
 from mesh.link.errors import LinkLost
 
 OPEN_METHOD = "/mesh.wire.v1.Link/Open"
+# What grpc.aio raises on a call that has ended meanwhile, depending on the side and the moment.
+ENDED = (grpc.aio.BaseError, asyncio.InvalidStateError)
 CATALOG_METHOD = "/mesh.wire.v1.Catalog/List"
 
 
@@ -35,13 +38,13 @@ class DialledStream:
             await self._call.write(data)
         except grpc.aio.AioRpcError as error:
             raise lost(error) from error
-        except grpc.aio.UsageError as error:  # the call has ended meanwhile
-            raise LinkLost(str(error)) from error
+        except ENDED as error:
+            raise LinkLost(str(error) or "the call has ended") from error
 
     async def finish(self) -> None:
         try:
             await self._call.done_writing()
-        except (grpc.aio.AioRpcError, grpc.aio.UsageError) as error:
+        except (grpc.aio.AioRpcError, *ENDED) as error:
             raise LinkLost(str(error)) from error
 
 
@@ -52,11 +55,17 @@ class AcceptedStream:
         self._context = context
 
     async def read(self) -> bytes | None:
-        message = await self._context.read()
+        try:
+            message = await self._context.read()
+        except ENDED as error:
+            raise LinkLost(str(error) or "the call has ended") from error
         return message if isinstance(message, bytes) else None
 
     async def write(self, data: bytes) -> None:
-        await self._context.write(data)
+        try:
+            await self._context.write(data)
+        except ENDED as error:
+            raise LinkLost(str(error) or "the call has ended") from error
 
     async def finish(self) -> None:
         raise AssertionError("an accepted stream ends with its handler")

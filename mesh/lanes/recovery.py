@@ -74,6 +74,8 @@ class Resume:
     foreign_count: int
     """Offsets after the checkpoint that others wrote."""
     log_end: int
+    foreign: tuple[tuple[int, int], ...] = ()
+    """The stretches [first, end) that others wrote, as the lane met them."""
 
 
 def decide_resume(lane: LaneId, checkpoint: Checkpoint, witnesses: Witnesses) -> Resume | LaneFrozen:
@@ -88,7 +90,9 @@ def decide_resume(lane: LaneId, checkpoint: Checkpoint, witnesses: Witnesses) ->
     )
     if found is not None:
         return LaneFrozen(str(lane), *found)
-    return Resume(ahead, _joined(placed), witnesses.last_sequence is None, witnesses.foreign_count, witnesses.range.end)
+    foreign = tuple(_foreign(checkpoint, placed, witnesses)) if witnesses.foreign_count else ()
+    forgotten = witnesses.last_sequence is None
+    return Resume(ahead, _joined(placed), forgotten, witnesses.foreign_count, witnesses.range.end, foreign)
 
 
 _Finding = tuple[FreezeReason, str]
@@ -104,6 +108,16 @@ def _placed(checkpoint: Checkpoint, own: tuple[OwnBatch, ...]) -> Iterator[Place
         if before < batch.records:
             distance = sequence_of(batch.base_sequence + before - checkpoint.ordinal)
             yield Placed(checkpoint.ordinal + distance, batch.base_offset + before, batch.records - before)
+
+
+def _foreign(checkpoint: Checkpoint, placed: tuple[Placed, ...], witnesses: Witnesses) -> Iterator[tuple[int, int]]:
+    at = max(checkpoint.destination_offset, witnesses.range.start)
+    for part in placed:
+        if part.destination_offset > at:
+            yield at, part.destination_offset
+        at = part.destination_offset + part.records
+    if witnesses.range.end > at:
+        yield at, witnesses.range.end
 
 
 def _joined(placed: tuple[Placed, ...]) -> tuple[Placed, ...]:

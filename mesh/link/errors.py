@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mesh.errors import NetworkError, PeerError
+from mesh.errors import CallerError, NetworkError, PeerError
 
 
 @dataclass(eq=False)
@@ -65,6 +65,30 @@ class CreditExceeded(PeerError):
 
     code: ClassVar[str] = "credit-exceeded"
     sentence: ClassVar[str] = "the peer sent data on lane {lane} beyond its credit"
+    hint: ClassVar[str] = "report this with both versions"
+
+
+@dataclass(eq=False)
+class SegmentTooLarge(CallerError):
+    """The peer takes no frame in which the segment would fit: its lane ends, the link goes on."""
+
+    lane: int
+    size_bytes: int
+    limit_bytes: int
+
+    code: ClassVar[str] = "segment-too-large"
+    sentence: ClassVar[str] = (
+        "a segment of {size_bytes} bytes does not fit a frame of {limit_bytes}, the importer's most"
+    )
+    hint: ClassVar[str] = "raise limits.max_batch_bytes at the importing gateway and restart it"
+
+
+@dataclass(eq=False)
+class RequestsExceeded(PeerError):
+    limit: int
+
+    code: ClassVar[str] = "requests-exceeded"
+    sentence: ClassVar[str] = "the peer has more than {limit} requests unanswered on one link"
     hint: ClassVar[str] = "report this with both versions"
 
 

@@ -56,7 +56,7 @@ class Lane:
             raise SegmentOutOfLine(str(self.number), "it is empty")
         self.position = segment.next_source_offset
         self.ordinal += segment.record_count
-        self.credit_bytes -= segment.size_bytes
+        self.credit_bytes -= segment.weight_bytes
 
     def acknowledge(self, source_offset: int) -> None:
         """Record an acknowledgement, which never goes back nor beyond what was sent."""

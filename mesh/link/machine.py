@@ -8,13 +8,21 @@ Invariants:
   L1  nothing but Hello and Proof is accepted before the peer's proof was verified;
   L2  a lane's data arrive without hole, overlap or reordering, or the link breaks;
   L3  no lane sends beyond its credit by more than one segment;
-  L4  frame numbers rise by one in each direction.
+  L4  frame numbers rise by one in each direction;
+  L5  what a peer may make us hold is bounded: open lanes, unanswered requests, frames no larger than announced.
 Both sides run the same code: only the parity of lane numbers tells dialler from acceptor.
 """
 
 from __future__ import annotations
 
-from mesh.link.errors import FrameOutOfSequence, FrameUnexpected, PeerSilent, VersionUnsupported
+from mesh.link.errors import (
+    FrameOutOfSequence,
+    FrameUnexpected,
+    PeerSilent,
+    RequestsExceeded,
+    SegmentTooLarge,
+    VersionUnsupported,
+)
 from mesh.link.frames import (
     MAJOR,
     Acknowledgement,
@@ -57,6 +65,14 @@ KIND: dict[type, str] = {
 SILENT_HEARTBEATS = 3
 # Smaller announced intervals would let a peer end the link by its own jitter; larger ones would hide a dead peer.
 HEARTBEAT_MS = (500, 60_000)
+# Unanswered questions in one direction: each costs its receiver a task.
+MAX_REQUESTS = 64
+# Lanes that one peer may have open: as many partitions as one gateway serves, and a bound on its tasks.
+MAX_LANES = 10_000
+# A peer that takes smaller frames than this cannot be given the simplest batch with certainty.
+MIN_FRAME_BYTES = 64 << 10
+# Sequence and length of a data frame, beside its segments.
+FRAME_BYTES = 32
 
 
 class Link:
@@ -72,6 +88,8 @@ class Link:
         self._next_lane = 0 if dialler else 1
         self._highest_peer_lane = -1
         self._next_request = 0
+        self._asked: set[int] = set()
+        self._answering: set[int] = set()
         self._expected_sequence = 0
         self._last_received_s = now_s
         self._last_sent_s = now_s
@@ -97,14 +115,24 @@ class Link:
         self.state = LinkState.CLOSED
 
     def ask(self, body: object) -> int:
-        """Send a request; its reply comes back from `receive` with the id answered here."""
+        """Send a request; its reply comes back from `receive` with the id answered here.
+
+        Not while `may_ask` is false: the peer would end the link.
+        """
+        assert self.may_ask
         request = Request(self._next_request, body)
-        self._next_request += 1
         self._send(request)
+        self._next_request += 1
+        self._asked.add(request.id)
         return request.id
+
+    @property
+    def may_ask(self) -> bool:
+        return len(self._asked) < MAX_REQUESTS
 
     def reply(self, request_id: int, body: object) -> None:
         self._send(Reply(request_id, body))
+        self._answering.discard(request_id)
 
     def next_lane(self) -> int:
         """The number for the next lane that we open: even for the dialler, odd for the acceptor."""
@@ -127,19 +155,30 @@ class Link:
         lane.position = opened.first_source_offset
 
     def send_segment(self, lane: Lane, segment: Segment) -> None:
-        """Account for a segment that the driver is about to send; frames of data are the driver's to fill."""
+        """Account for a segment that the driver is about to send; frames of data are the driver's to fill.
+
+        Raises SegmentTooLarge, with nothing accounted, where no frame that the peer takes could hold it.
+        """
+        if segment.weight_bytes > self.max_data_bytes:
+            raise SegmentTooLarge(lane.number, segment.weight_bytes, self.max_data_bytes)
         lane.move("> data")
         lane.advance(segment)
+
+    @property
+    def max_data_bytes(self) -> int:
+        """The weight of the segments that one frame to the peer may hold."""
+        assert self.peer_hello is not None
+        return self.peer_hello.max_frame_bytes - FRAME_BYTES
 
     def send_on(self, lane: Lane, frame: LaneStatus | Credit | Acknowledgement | LaneEnd) -> None:
         """Send a frame of an open lane; on a lane that has ended meanwhile it is dropped."""
         if lane.state is LaneState.ENDED:
             return
+        if isinstance(frame, Acknowledgement):
+            lane.acknowledge(frame.source_offset)
         self._send_on(lane, frame)
         if isinstance(frame, Credit):
             lane.credit_bytes += frame.size_bytes
-        elif isinstance(frame, Acknowledgement):
-            lane.acknowledge(frame.source_offset)
 
     # --- what we receive
 
@@ -156,7 +195,7 @@ class Link:
         if (after := LINK.get((self.state, f"< {kind}"))) is not None:
             return self._receive_link(frame, after)
         if kind in BESIDE[self.state]:
-            return True
+            return self._receive_beside(frame)
         if self.state not in {LinkState.OPEN, LinkState.DRAINING}:
             raise FrameUnexpected(kind, self.state.value)
         if isinstance(frame, Data):
@@ -190,8 +229,23 @@ class Link:
                 raise VersionUnsupported(frame.major, MAJOR)
             if len(frame.nonce) < 16:
                 raise FrameUnexpected("hello with a short nonce", self.state.value)
+            if frame.max_frame_bytes < MIN_FRAME_BYTES:
+                raise FrameUnexpected(f"hello with a frame limit of {frame.max_frame_bytes} bytes", self.state.value)
             self.peer_hello = frame
         self.state = after
+        return True
+
+    def _receive_beside(self, frame: Frame) -> bool:
+        if isinstance(frame, Request):
+            if frame.id in self._answering:
+                raise FrameUnexpected(f"request {frame.id}", "answering it")
+            if len(self._answering) >= MAX_REQUESTS:
+                raise RequestsExceeded(MAX_REQUESTS)
+            self._answering.add(frame.id)
+        elif isinstance(frame, Reply):
+            if frame.id not in self._asked:
+                raise FrameUnexpected(f"reply {frame.id}", "not waiting for it")
+            self._asked.remove(frame.id)
         return True
 
     def _receive_lane_open(self, opening: LaneOpen) -> bool:
@@ -205,10 +259,15 @@ class Link:
         lane.move("< lane_open")
         self.lanes[lane.number] = lane
         if self.state is LinkState.DRAINING:
-            self.send_on(lane, LaneEnd(lane.number, "draining", "this gateway is going away", retriable=True))
-            self.forget(lane)
-            return False
+            return self._refuse(lane, "draining", "this gateway is going away")
+        if len(self.lanes) > MAX_LANES and sum(not each.importing for each in self.lanes.values()) > MAX_LANES:
+            return self._refuse(lane, "too-many-lanes", f"this gateway serves {MAX_LANES} lanes on one link")
         return True
+
+    def _refuse(self, lane: Lane, code: str, detail: str) -> bool:
+        self.send_on(lane, LaneEnd(lane.number, code, detail, retriable=True))
+        self.forget(lane)
+        return False
 
     def _receive_lane(self, frame: LaneOpened | LaneEnd | LaneStatus | Credit | Acknowledgement, kind: str) -> bool:
         lane = self._known_lane(frame.lane, kind)

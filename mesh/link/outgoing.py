@@ -41,19 +41,19 @@ class DataQueue:
 
     def add(self, lane: int, segment: Segment) -> None:
         self._segments.append((lane, segment))
-        self.size_bytes += segment.size_bytes
+        self.size_bytes += segment.weight_bytes
 
     def take(self, frame_bytes: int) -> Data:
         """The next frame: at least one segment, then as many as fit into `frame_bytes`."""
         taken = [self._segments.popleft()]
-        size = taken[0][1].size_bytes
-        while self._segments and size + self._segments[0][1].size_bytes <= frame_bytes:
+        size = taken[0][1].weight_bytes
+        while self._segments and size + self._segments[0][1].weight_bytes <= frame_bytes:
             taken.append(self._segments.popleft())
-            size += taken[-1][1].size_bytes
+            size += taken[-1][1].weight_bytes
         self.size_bytes -= size
         return Data(tuple(taken))
 
     def drop(self, lane: int) -> None:
         """Forget what waits of a lane that has ended."""
         self._segments = deque(entry for entry in self._segments if entry[0] != lane)
-        self.size_bytes = sum(segment.size_bytes for _, segment in self._segments)
+        self.size_bytes = sum(segment.weight_bytes for _, segment in self._segments)

@@ -13,11 +13,13 @@ from google.protobuf.message import DecodeError, Message
 from mesh.link import frames as f
 from mesh.link.errors import FrameMalformed
 from mesh.shares import StartAt
-from mesh.wire.data import decode_data, encode_data
+from mesh.wire.data import decode_data, encode_data, offset
 from mesh.wire.v1 import link_pb2 as pb
 from mesh.wire.varint import fields
 
 _SEQUENCE, _HELLO, _DATA = 1, 2, 15
+_BODIES = frozenset(field.number for field in pb.Frame.DESCRIPTOR.oneofs_by_name["body"].fields)
+_OFFSETS = frozenset({"first_source_offset", "source_offset", "log_start", "log_end", "last_stable", "size_bytes"})
 
 
 def encode_frame(sequence: int, frame: f.Frame) -> bytes:
@@ -32,12 +34,15 @@ def encode_frame(sequence: int, frame: f.Frame) -> bytes:
 def decode_frame(data: bytes) -> tuple[int, f.Frame]:
     """The sequence number and the frame in `data`."""
     view = memoryview(data)
-    sequence, body = 0, None
+    sequence, body, bodies = 0, None, 0
     for number, value in fields(view):
         if number == _SEQUENCE and isinstance(value, int):
             sequence = value
         elif number == _DATA and not isinstance(value, int):
             body = value
+        bodies += number in _BODIES
+    if bodies > 1:  # protobuf would merge them, or take the last: nobody sends that in good faith
+        raise FrameMalformed("it has more than one body")
     if body is not None:
         return sequence, decode_data(body)
     try:
@@ -76,7 +81,12 @@ def _plain(name: str) -> Callable[[pb.Frame, Any], None]:
 
 def _same(kind: type) -> Callable[[Any], Any]:
     """Decoder for the same frames."""
-    return lambda body: kind(**{field.name: getattr(body, field.name) for field in body.DESCRIPTOR.fields})
+    return lambda body: kind(**{field.name: _value(body, field.name) for field in body.DESCRIPTOR.fields})
+
+
+def _value(body: Any, name: str) -> Any:
+    value = getattr(body, name)
+    return offset(value) if name in _OFFSETS else value
 
 
 def _encode_hello(message: pb.Frame, frame: f.Hello) -> None:
@@ -139,7 +149,7 @@ def _decode_lane_open(body: pb.LaneOpen) -> f.LaneOpen:
     if at in {"earliest", "latest"}:
         start = StartAt(at)
     else:
-        start = StartAt("offset" if at == "offset" else "timestamp", getattr(body.position, at))
+        start = StartAt("offset" if at == "offset" else "timestamp", offset(getattr(body.position, at)))
     plain = {field.name: getattr(body, field.name) for field in body.DESCRIPTOR.fields if field.name != "position"}
     return f.LaneOpen(start=start, **plain)
 

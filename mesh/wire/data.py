@@ -17,7 +17,10 @@ from mesh.wire.varint import encode, fields, length_prefix, packed, signed, size
 # Field numbers of proto/mesh/wire/v1/link.proto.
 _FRAME_SEQUENCE, _FRAME_DATA, _DATA_SEGMENTS = 1, 15, 1
 _LANE, _FIRST, _NEXT, _ORDINAL, _LENGTHS, _REASONS, _TIMESTAMP, _BATCHES = range(1, 9)
-_MAX_OFFSET = 1 << 56
+MAX_OFFSET = 1 << 56
+# A span costs two bytes on the wire and fifty times that in memory; an honest frame has a few thousand.
+MAX_SPANS = 1 << 20
+_MAX_LANE = 1 << 32
 
 
 def encode_data(sequence: int, data: Data) -> bytes:
@@ -52,10 +55,16 @@ def _segment_chunks(lane: int, segment: Segment) -> list[Buffer]:
 
 def decode_data(data: memoryview) -> Data:
     """The Data message in `data`; batches are views into it. Raises FrameMalformed."""
-    return Data(tuple(_segment(value) for number, value in fields(data) if number == _DATA_SEGMENTS))
+    segments = []
+    spans = 0
+    for number, value in fields(data):
+        if number == _DATA_SEGMENTS:
+            segments.append(_segment(value, MAX_SPANS - spans))
+            spans += len(segments[-1][1].spans)
+    return Data(tuple(segments))
 
 
-def _segment(value: int | memoryview) -> tuple[int, Segment]:
+def _segment(value: int | memoryview, max_spans: int) -> tuple[int, Segment]:
     if isinstance(value, int):
         raise FrameMalformed("a segment is a number")
     numbers: dict[int, int] = {}
@@ -71,11 +80,15 @@ def _segment(value: int | memoryview) -> tuple[int, Segment]:
             batches.append(part)
         elif isinstance(part, int):
             numbers[number] = part
+    if len(lengths) > max_spans:
+        raise FrameMalformed(f"it has more than {MAX_SPANS} spans")
+    if numbers.get(_LANE, 0) >= _MAX_LANE:
+        raise FrameMalformed(f"lane {numbers[_LANE]} is no 32-bit number")
     first = numbers.get(_FIRST, 0)
     segment = Segment(
-        first_source_offset=_offset(first),
-        next_source_offset=_offset(numbers.get(_NEXT, 0)),
-        first_ordinal=_offset(numbers.get(_ORDINAL, 0)),
+        first_source_offset=offset(first),
+        next_source_offset=offset(numbers.get(_NEXT, 0)),
+        first_ordinal=offset(numbers.get(_ORDINAL, 0)),
         spans=_spans(first, lengths, reasons),
         batches=tuple(batches),
         source_timestamp_ms=signed(numbers.get(_TIMESTAMP, 0)),
@@ -90,7 +103,7 @@ def _spans(first: int, lengths: list[int], reasons: list[int]) -> tuple[Span, ..
     for length, reason in zip(lengths, reasons, strict=True):
         if reason not in _REASONS_BY_NUMBER:
             raise FrameMalformed(f"gap reason {reason} is not known")
-        spans.append(Span(first, _offset(length), _REASONS_BY_NUMBER[reason]))
+        spans.append(Span(first, offset(length), _REASONS_BY_NUMBER[reason]))
         first += length
     return tuple(spans)
 
@@ -98,7 +111,8 @@ def _spans(first: int, lengths: list[int], reasons: list[int]) -> tuple[Span, ..
 _REASONS_BY_NUMBER: dict[int, GapReason | None] = {0: None, **{int(reason): reason for reason in GapReason}}
 
 
-def _offset(value: int) -> int:
-    if value >= _MAX_OFFSET:
+def offset(value: int) -> int:
+    """`value`, if a log can have such an offset (or a timestamp such milliseconds). Raises FrameMalformed."""
+    if value >= MAX_OFFSET:
         raise FrameMalformed(f"offset {value} is larger than any log")
     return value

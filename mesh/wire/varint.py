@@ -49,6 +49,8 @@ def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     while at < end:
         tag, at = decode(data, at)
         number, kind = tag >> 3, tag & 7
+        if not 0 < number < 1 << 29:
+            raise FrameMalformed(f"field number {number}")
         if kind == VARINT:
             value, at = decode(data, at)
             yield number, value
@@ -59,7 +61,7 @@ def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
             size = 8 if kind == FIXED64 else 4
         else:
             raise FrameMalformed(f"field {number} has wire type {kind}")
-        if number == 0 or size > end - at:
+        if size > end - at:
             raise FrameMalformed(f"field {number} runs past the end")
         yield number, data[at : at + size]
         at += size

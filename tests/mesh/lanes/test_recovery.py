@@ -64,11 +64,11 @@ def test_sequences_wrap() -> None:
 
 def test_foreign_records_between_leave_the_places_exact() -> None:
     found = resumed(witnesses((100, 10, 2), (105, 12, 3), end=110, last=14, foreign_count=5))
-    assert found == Resume(5, (Placed(10, 100, 2), Placed(12, 105, 3)), False, 5, 110)
+    assert found == Resume(5, (Placed(10, 100, 2), Placed(12, 105, 3)), False, 5, 110, ((102, 105), (108, 110)))
 
 
 def test_a_foreign_tail_alone_is_reported() -> None:
-    assert resumed(witnesses(end=103, last=9, foreign_count=3)) == Resume(0, (), False, 3, 103)
+    assert resumed(witnesses(end=103, last=9, foreign_count=3)) == Resume(0, (), False, 3, 103, ((100, 103),))
 
 
 @pytest.mark.parametrize(
