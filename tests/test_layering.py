@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("batch",),
     ("sequences", "offsets", "log", "segment", "shares"),
     ("lanes", "policy", "trust", "link"),
-    ("ports",),
+    ("ports", "audit"),
     ("wire",),
     ("sdk", "testing"),
 )
