@@ -14,7 +14,8 @@ import apsw
 from mesh.cluster_errors import DiskFull
 from mesh.errors import CallerError, MeshError, OperatorError
 
-_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""The disk, the user's share of it, and what one file of this process may hold: all pass when somebody makes room."""
 
 
 @dataclass(eq=False)

@@ -19,7 +19,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,17 +78,20 @@ class Organization:
 
     # --- the gateway process
 
-    def start(self, *settings: str, limits: Mapping[int, int] | None = None) -> None:
-        """Start the gateway and wait until it is ready; `settings` are KEY=VALUE of this start, `limits` its resources."""
-        self.launch(*settings, limits=limits)
+    def start(self, *settings: str) -> None:
+        """Start the gateway and wait until it is ready; `settings` are KEY=VALUE of this start."""
+        self.launch(*settings)
         self.wait_ready()
 
-    def launch(self, *settings: str, limits: Mapping[int, int] | None = None) -> None:
+    def launch(self, *settings: str) -> None:
         assert self.process is None, f"the gateway of {self.org} runs already"
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.command(*settings), stdout=subprocess.PIPE, stderr=log, preexec_fn=_limiter(limits)
-            )
+            self.process = subprocess.Popen(self.command(*settings), stdout=subprocess.PIPE, stderr=log)
+
+    def limit_files(self, most_bytes: int) -> None:
+        """No file may grow beyond, from now on: what a full disk is to the gateway. -1 takes the limit away."""
+        assert self.process is not None
+        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (most_bytes, resource.RLIM_INFINITY))
 
     def revive(self) -> None:
         """As `start`: what a supervisor does after a crash."""
@@ -207,14 +210,3 @@ def wait_for(what: str, ask: Callable[[], Found | None], timeout_s: float = 60.0
         assert time.monotonic() < deadline, f"waited {timeout_s:g} s in vain for: {what}"
         time.sleep(PAUSE_S)
     return found
-
-
-def _limiter(limits: Mapping[int, int] | None) -> Callable[[], None] | None:
-    if limits is None:
-        return None
-
-    def apply() -> None:
-        for which, most in limits.items():
-            resource.setrlimit(which, (most, resource.getrlimit(which)[1]))
-
-    return apply

@@ -1,7 +1,7 @@
 """Stock Kafka clients at both ends of a scenario: one producer, two consumers, and a digest of each record.
 
-A record's digest covers key, value, headers and timestamp; it is Python's own hash, so it holds within one process only.
-Digests stand per partition in the order of offsets, which is all that a copy must equal.
+A record's digest covers key, value, headers and timestamp; it is Python's own hash, so it holds within one process
+only. Digests stand per partition in the order of offsets, which is all that a copy must equal.
 """
 
 from __future__ import annotations
