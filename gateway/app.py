@@ -35,6 +35,8 @@ from gateway.metrics import Metrics
 from gateway.peers.hub import FRAME_OVERHEAD_BYTES, Hub, HubSettings
 from gateway.ports_file import Ports, remove_ports, write_ports
 from gateway.registry import Registry
+from gateway.revocations import NAME as REVOCATIONS
+from gateway.revocations import Revocations
 from gateway.rpc.credentials import TransportLimits
 from gateway.rpc.identity import Identity, load_identity
 from gateway.rpc.listener import Listener, listen
@@ -55,7 +57,8 @@ async def run(config: GatewayConfig) -> int:
     config.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     identity = load_identity(config.keys_dir / "gateway.pem", config.keys_dir / "gateway.key")
     async with open_cluster(config) as cluster:
-        registry = await Registry.open(cluster.control, cluster.lanes)
+        revocations = Revocations(config.state_dir / REVOCATIONS)
+        registry = await Registry.open(cluster.control, cluster.lanes, revocations)
         return await Gateway.make(config, identity, cluster, registry).run()
 
 

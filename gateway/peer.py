@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from mesh.ids import OrgId
 from mesh.shares import PeerState
 from mesh.trust.bundle import Bundle
+from mesh.trust.leaf import PeerTrust
 from mesh.trust.names import gateway_dns_name
 
 
@@ -17,6 +19,12 @@ class Peer:
     """host:port, or [v6]:port; empty where the peer only dials."""
     state: PeerState = PeerState.ACTIVE
     added_ms: int = 0
+    revoked_before_ms: int | None = None
+    """Leaves whose validity began before it are dead."""
+    denied: tuple[str, ...] = ()
+    """Key hashes of single leaves that are dead, sorted."""
+    epoch: int = 0
+    """Rises with each decision about the peer's trust: see `gateway.revocations`."""
 
     @property
     def org(self) -> OrgId:
@@ -26,3 +34,10 @@ class Peer:
     def dns_name(self) -> str:
         """The name in the certificates of its gateways."""
         return gateway_dns_name(self.org)
+
+    @property
+    def trust(self) -> PeerTrust:
+        """What a leaf of the peer is verified by."""
+        before = self.revoked_before_ms
+        limit = None if before is None else datetime.fromtimestamp(before / 1000, UTC)
+        return PeerTrust(self.state, self.bundle, limit, frozenset(self.denied), self.dns_name)

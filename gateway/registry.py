@@ -5,7 +5,8 @@ them, stored, then applied, then announced, one change at a time.
 
 A. Durable before visible: no reader and no caller sees a change that is not stored.
 B. After a put that failed or was cancelled its outcome is unknown: the next change reads the store anew first.
-C. A revoked peer stays revoked: no method makes it anything else, removes it or adds it again.
+C. A revoked peer stays revoked: no method makes it anything else, removes it or adds it again, nor does an old state
+   of the store: see `gateway.revocations`.
 D. A destination topic has one writer: no two subscriptions share one.
 """
 
@@ -35,9 +36,11 @@ from gateway.registry_errors import (
     ShareExists,
     SubscriptionAbsent,
     SubscriptionExists,
+    TooManyDenied,
     TopicRepeated,
     TopicsMissing,
 )
+from gateway.revocations import Revocations, takes_trust
 from mesh.errors import MeshError
 from mesh.ids import OrgId, ShareName, SubscriptionName, TopicName
 from mesh.policy import Decision, Request, decide
@@ -49,15 +52,18 @@ __all__ = ["Peer", "Registry"]
 _K = TypeVar("_K", bound=str)
 _V = TypeVar("_V")
 _E = TypeVar("_E", Peer, Share, Grant, Subscription)
+MAX_DENIED = 1000
+"""Of one peer: beyond it, its older leaves are better revoked all at once."""
 _KINDS = ("peer", "share", "grant", "subscription")
 
 
 class Registry:
     """Made by `open`. The mappings are read-only views of the present state; each change raises `version`."""
 
-    def __init__(self, control: StateStore, lanes: StateStore) -> None:
+    def __init__(self, control: StateStore, lanes: StateStore, revocations: Revocations | None = None) -> None:
         self._control = control
         self._lanes = lanes
+        self._revocations = revocations or Revocations()
         self._lock = asyncio.Lock()
         self._doubtful = True
         self._changed = asyncio.Event()
@@ -74,9 +80,11 @@ class Registry:
         )
 
     @classmethod
-    async def open(cls, control: StateStore, lanes: StateStore) -> Registry:
-        """The registry as stored in `control`. Raises RegistryEntryDamaged; `lanes` is where lanes keep their state."""
-        registry = cls(control, lanes)
+    async def open(cls, control: StateStore, lanes: StateStore, revocations: Revocations | None = None) -> Registry:
+        """The registry as stored in `control`, as far as `revocations` let it be believed; `lanes` is where lanes keep
+        their state. Raises RegistryEntryDamaged, RevocationsUnusable.
+        """
+        registry = cls(control, lanes, revocations)
         async with registry._changing():
             return registry
 
@@ -108,8 +116,10 @@ class Registry:
         """Raises PeerExists, PeerRevoked. Whether its bundle may be trusted is the caller's to check."""
         async with self._changing():
             known = self._peers.get(peer.org)
+            if self._revocations.is_revoked(peer.org) or (known is not None and known.state is PeerState.REVOKED):
+                raise PeerRevoked(peer.org)
             if known is not None:
-                raise PeerRevoked(peer.org) if known.state is PeerState.REVOKED else PeerExists(peer.org)
+                raise PeerExists(peer.org)
             return await self._put(peer)
 
     async def set_peer_state(self, org: str, state: PeerState) -> Peer:
@@ -127,6 +137,27 @@ class Registry:
         async with self._changing():
             peer = self._not_revoked(org)
             return await self._put(replace(peer, addresses=tuple(addresses)))
+
+    async def revoke_leaves(self, org: str, before_ms: int) -> Peer:
+        """Leaves of the peer from before a time are dead from now on; an earlier time than before changes nothing.
+
+        Raises PeerAbsent, PeerRevoked.
+        """
+        async with self._changing():
+            peer = self._not_revoked(org)
+            if peer.revoked_before_ms is not None and before_ms <= peer.revoked_before_ms:
+                return peer
+            return await self._put(replace(peer, revoked_before_ms=before_ms))
+
+    async def deny_leaf(self, org: str, key_hash: str) -> Peer:
+        """The leaf with that key is dead from now on. Raises PeerAbsent, PeerRevoked, TooManyDenied."""
+        async with self._changing():
+            peer = self._not_revoked(org)
+            if key_hash in peer.denied:
+                return peer
+            if len(peer.denied) >= MAX_DENIED:
+                raise TooManyDenied(peer.org, MAX_DENIED)
+            return await self._put(replace(peer, denied=tuple(sorted((*peer.denied, key_hash)))))
 
     async def remove_peer(self, org: str) -> None:
         """Raises PeerAbsent, PeerRevoked (it must be remembered), PeerInUse."""
@@ -270,16 +301,31 @@ class Registry:
             stored = await self._control.load(f"{kind}/")
             entries += [decode(key, stored[key]) for key in sorted(stored)]
         self._peers, self._shares, self._grants, self._subscriptions = {}, {}, {}, {}
+        entries = [self._revocations.believed(each) if isinstance(each, Peer) else each for each in entries]
+        self._revocations.record(*(each for each in entries if isinstance(each, Peer)))
         for entry in entries:
             self._apply(entry)
         self._doubtful = False
         self._announce()
 
     async def _put(self, entry: _E) -> _E:
+        if isinstance(entry, Peer):
+            return await self._put_peer(entry)
         await self._durable({key_of(entry): encode(entry)})
         self._apply(entry)
         self._announce()
         return entry
+
+    async def _put_peer(self, changed: Peer) -> Peer:
+        before = self._peers.get(changed.org)
+        peer = self._revocations.next(before, changed)
+        if takes_trust(before, peer):
+            self._revocations.record(peer)
+        await self._durable({key_of(peer): encode(peer)})
+        self._revocations.record(peer)
+        self._apply(peer)
+        self._announce()
+        return peer
 
     async def _remove(self, entry: Peer | Subscription) -> None:
         await self._durable({key_of(entry): None})

@@ -25,7 +25,7 @@ from mesh.shares import (
     SubscriptionState,
     TopicMapping,
 )
-from mesh.trust.bundle import Bundle, check_bundle
+from mesh.trust.bundle import Bundle
 
 Entry: TypeAlias = Peer | Share | Grant | Subscription
 
@@ -40,11 +40,14 @@ class _StoredPeer(_Stored):
     addresses: tuple[str, ...]
     state: PeerState
     added_ms: NonNegativeInt
+    revoked_before_ms: NonNegativeInt | None
+    denied: tuple[str, ...]
+    epoch: NonNegativeInt
 
     def value(self) -> Peer:
+        # Whether anybody is verified by the bundle is decided where it is used: a bad one must not stop the others.
         bundle = Bundle.from_document(self.bundle)
-        check_bundle(bundle)
-        return Peer(bundle, self.addresses, self.state, self.added_ms)
+        return Peer(bundle, self.addresses, self.state, self.added_ms, self.revoked_before_ms, self.denied, self.epoch)
 
 
 class _StoredShare(_Stored):
@@ -122,6 +125,9 @@ def _stored(entry: Entry) -> _Stored:
                 addresses=entry.addresses,
                 state=entry.state,
                 added_ms=entry.added_ms,
+                revoked_before_ms=entry.revoked_before_ms,
+                denied=entry.denied,
+                epoch=entry.epoch,
             )
         case Share():
             return _StoredShare(

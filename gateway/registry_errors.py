@@ -163,3 +163,13 @@ class DestinationTaken(CallerError):
     code: ClassVar[str] = "destination-taken"
     sentence: ClassVar[str] = "topic '{topic}' is the destination of subscription '{subscription}' already"
     hint: ClassVar[str] = "a destination topic has one writer: choose another topic with --topic SRC=DST"
+
+
+@dataclass(eq=False)
+class TooManyDenied(CallerError):
+    org: str
+    limit: int
+
+    code: ClassVar[str] = "too-many-denied"
+    sentence: ClassVar[str] = "the deny list of {org} holds {limit} keys already"
+    hint: ClassVar[str] = "revoke all of its older leaves at once with: mesh peer revoke-leaves {org} --before now"
