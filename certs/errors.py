@@ -79,3 +79,56 @@ class AuthorityExpired(OperatorError):
     code: ClassVar[str] = "authority-expired"
     sentence: ClassVar[str] = "the CA {subject} expired on {end} and cannot issue"
     hint: ClassVar[str] = "create a new CA and exchange bundles with every peer again"
+
+
+@dataclass(eq=False)
+class OwnTrustDamaged(OperatorError):
+    path: str
+    why: str
+
+    code: ClassVar[str] = "own-trust-damaged"
+    sentence: ClassVar[str] = "the state of our own bundle in {path} cannot be read: {why}"
+    hint: ClassVar[str] = "restore it from a copy; without it, peers would be offered an older bundle"
+
+
+@dataclass(eq=False)
+class RotationTooEarly(CallerError):
+    deadline: str
+
+    code: ClassVar[str] = "rotation-too-early"
+    sentence: ClassVar[str] = "peers may be left behind only after the deadline of the rotation, {deadline}"
+    hint: ClassVar[str] = "ask their operators to connect; see who lags with: mesh certs rotate-ca --status"
+
+
+@dataclass(eq=False)
+class NotLagging(CallerError):
+    peer: str
+
+    code: ClassVar[str] = "peer-not-lagging"
+    sentence: ClassVar[str] = "{peer} does not hold up the rotation"
+    hint: ClassVar[str] = "see who does with: mesh certs rotate-ca --status"
+
+
+@dataclass(eq=False)
+class AuthorityAbsent(CallerError):
+    path: str
+
+    code: ClassVar[str] = "authority-absent"
+    sentence: ClassVar[str] = "the CA key {path} is not on this machine"
+    hint: ClassVar[str] = "do this where the CA key is, or let your CA write new files into the keys directory"
+
+
+@dataclass(eq=False)
+class RotationUnderWay(CallerError):
+    phase: str
+
+    code: ClassVar[str] = "rotation-under-way"
+    sentence: ClassVar[str] = "a rotation of the CA is under way: {phase}"
+    hint: ClassVar[str] = "see what it waits for with: mesh certs rotate-ca --status"
+
+
+@dataclass(eq=False)
+class NoRotation(CallerError):
+    code: ClassVar[str] = "no-rotation"
+    sentence: ClassVar[str] = "no rotation of the CA is under way"
+    hint: ClassVar[str] = "begin one with: mesh certs rotate-ca --start"

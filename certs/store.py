@@ -1,7 +1,8 @@
 """The only file that writes keys.
 
 A. A file is whole or absent: written beside its place, synced, linked to its name, the directory synced.
-B. Nothing is overwritten: linking fails where the name exists, so two writers cannot both win.
+B. Nothing is overwritten by `write_…`: linking fails where the name exists, so two writers cannot both win. What
+   changes by design (`replace_…`) is replaced whole, by a rename.
 C. A key is 0600 from its first byte on. One that others could read, a link, or another user's file is not used.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -45,6 +47,48 @@ def write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
 def write_certificates(path: Path, certificates: list[Certificate]) -> None:
     """Raises FileExistsAlready, StoreFailed."""
     _write(path, to_pem(certificates).encode(), CERTIFICATE_MODE)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """A file that holds no secret. Raises StoreFailed."""
+    _replace(path, text.encode(), CERTIFICATE_MODE)
+
+
+def replace_pair(
+    certificates: Path, key: Path, chain: Sequence[Certificate], private: ec.EllipticCurvePrivateKey
+) -> None:
+    """A leaf and its key in the place of others, both or neither: what is cut short, `finish_pair` completes.
+
+    Raises StoreFailed.
+    """
+    finish_pair(certificates, key)
+    _replace(_next(key), key_pem(private), KEY_MODE)
+    _replace(_next(certificates), to_pem(chain).encode(), CERTIFICATE_MODE)
+    finish_pair(certificates, key)
+
+
+def finish_pair(certificates: Path, key: Path) -> None:
+    """Complete or undo a replacement that was cut short. Call it before the pair is read. Raises StoreFailed."""
+    try:
+        if not _next(certificates).exists():  # the key comes first, so this pair was never complete
+            _next(key).unlink(missing_ok=True)
+            return
+        if _next(key).exists():
+            os.replace(_next(key), key)
+        sync_directory(key.parent)  # the key is in its place before the trace of the replacement is gone
+        os.replace(_next(certificates), certificates)
+        sync_directory(certificates.parent)
+    except OSError as error:
+        raise StoreFailed(str(key), error.strerror or "input or output failed") from error
+
+
+def remove_key(path: Path) -> None:
+    """Raises StoreFailed. Nothing happens where there is none."""
+    try:
+        path.unlink(missing_ok=True)
+        sync_directory(path.parent)
+    except OSError as error:
+        raise StoreFailed(str(path), error.strerror or "input or output failed") from error
 
 
 def read_key(path: Path) -> ec.EllipticCurvePrivateKey:
@@ -99,6 +143,23 @@ def _write(path: Path, data: bytes, mode: int) -> None:
         raise FileExistsAlready(str(path)) from error
     except OSError as error:
         raise StoreFailed(str(path), error.strerror or "input or output failed") from error
+
+
+def _replace(path: Path, data: bytes, mode: int) -> None:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        try:
+            _write_new(temporary, data, mode)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_directory(path.parent)
+    except OSError as error:
+        raise StoreFailed(str(path), error.strerror or "input or output failed") from error
+
+
+def _next(path: Path) -> Path:
+    return path.with_name(f".{path.name}.next")
 
 
 def _write_new(path: Path, data: bytes, mode: int) -> None:

@@ -23,57 +23,58 @@ _sym_db = _symbol_database.Default()
 
 
 from mesh.wire.v1 import catalog_pb2 as mesh_dot_wire_dot_v1_dot_catalog__pb2
+from mesh.wire.v1 import trust_pb2 as mesh_dot_wire_dot_v1_dot_trust__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17mesh/wire/v1/link.proto\x12\x0cmesh.wire.v1\x1a\x1amesh/wire/v1/catalog.proto\"\xd4\x04\n\x05\x46rame\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12$\n\x05hello\x18\x02 \x01(\x0b\x32\x13.mesh.wire.v1.HelloH\x00\x12$\n\x05proof\x18\x03 \x01(\x0b\x32\x13.mesh.wire.v1.ProofH\x00\x12,\n\theartbeat\x18\x04 \x01(\x0b\x32\x17.mesh.wire.v1.HeartbeatH\x00\x12\'\n\x07go_away\x18\x05 \x01(\x0b\x32\x14.mesh.wire.v1.GoAwayH\x00\x12+\n\tlane_open\x18\x06 \x01(\x0b\x32\x16.mesh.wire.v1.LaneOpenH\x00\x12/\n\x0blane_opened\x18\x07 \x01(\x0b\x32\x18.mesh.wire.v1.LaneOpenedH\x00\x12)\n\x08lane_end\x18\x08 \x01(\x0b\x32\x15.mesh.wire.v1.LaneEndH\x00\x12/\n\x0blane_status\x18\t \x01(\x0b\x32\x18.mesh.wire.v1.LaneStatusH\x00\x12&\n\x06\x63redit\x18\n \x01(\x0b\x32\x14.mesh.wire.v1.CreditH\x00\x12\x38\n\x0f\x61\x63knowledgement\x18\x0b \x01(\x0b\x32\x1d.mesh.wire.v1.AcknowledgementH\x00\x12(\n\x07request\x18\x0c \x01(\x0b\x32\x15.mesh.wire.v1.RequestH\x00\x12$\n\x05reply\x18\r \x01(\x0b\x32\x13.mesh.wire.v1.ReplyH\x00\x12\"\n\x04\x64\x61ta\x18\x0f \x01(\x0b\x32\x12.mesh.wire.v1.DataH\x00\x42\x06\n\x04\x62ody\"\xbf\x01\n\x05Hello\x12\r\n\x05major\x18\x01 \x01(\r\x12\r\n\x05minor\x18\x02 \x01(\r\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x03(\t\x12\x14\n\x0corganization\x18\x04 \x01(\t\x12\x0f\n\x07gateway\x18\x05 \x01(\t\x12!\n\x05roles\x18\x06 \x03(\x0e\x32\x12.mesh.wire.v1.Role\x12\r\n\x05nonce\x18\x07 \x01(\x0c\x12\x17\n\x0fmax_frame_bytes\x18\x08 \x01(\x04\x12\x14\n\x0cheartbeat_ms\x18\t \x01(\r\"5\n\x05Proof\x12\x19\n\x11\x63\x65rtificate_chain\x18\x01 \x03(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\x1c\n\tHeartbeat\x12\x0f\n\x07sent_ms\x18\x01 \x01(\x04\"&\n\x06GoAway\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\"\xca\x01\n\x08LaneOpen\x12\x0c\n\x04lane\x18\x01 \x01(\r\x12\r\n\x05share\x18\x02 \x01(\t\x12\r\n\x05topic\x18\x03 \x01(\t\x12\x11\n\tpartition\x18\x04 \x01(\r\x12(\n\x08position\x18\x05 \x01(\x0b\x32\x16.mesh.wire.v1.Position\x12\x10\n\x08topic_id\x18\x06 \x01(\t\x12\x14\n\x0c\x63redit_bytes\x18\x07 \x01(\x04\x12\x17\n\x0fmax_batch_bytes\x18\x08 \x01(\x04\x12\x14\n\x0cleader_epoch\x18\t \x01(\x05\"`\n\x08Position\x12\x12\n\x08\x65\x61rliest\x18\x01 \x01(\x08H\x00\x12\x10\n\x06latest\x18\x02 \x01(\x08H\x00\x12\x10\n\x06offset\x18\x03 \x01(\x04H\x00\x12\x16\n\x0ctimestamp_ms\x18\x04 \x01(\x04H\x00\x42\x04\n\x02\x61t\"\x82\x01\n\nLaneOpened\x12\x0c\n\x04lane\x18\x01 \x01(\r\x12\x10\n\x08topic_id\x18\x02 \x01(\t\x12\x1b\n\x13\x66irst_source_offset\x18\x03 \x01(\x04\x12\x11\n\tlog_start\x18\x04 \x01(\x04\x12\x0f\n\x07log_end\x18\x05 \x01(\x04\x12\x13\n\x0blast_stable\x18\x06 \x01(\x04\"H\n\x07LaneEnd\x12\x0c\n\x04lane\x18\x01 \x01(\r\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x11\n\tretriable\x18\x04 \x01(\x08\"S\n\nLaneStatus\x12\x0c\n\x04lane\x18\x01 \x01(\r\x12\x11\n\tlog_start\x18\x02 \x01(\x04\x12\x0f\n\x07log_end\x18\x03 \x01(\x04\x12\x13\n\x0blast_stable\x18\x04 \x01(\x04\"*\n\x06\x43redit\x12\x0c\n\x04lane\x18\x01 \x01(\r\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\"6\n\x0f\x41\x63knowledgement\x12\x0c\n\x04lane\x18\x01 \x01(\r\x12\x15\n\rsource_offset\x18\x02 \x01(\x04\"/\n\x04\x44\x61ta\x12\'\n\x08segments\x18\x01 \x03(\x0b\x32\x15.mesh.wire.v1.Segment\"\xda\x01\n\x07Segment\x12\x0c\n\x04lane\x18\x01 \x01(\r\x12\x1b\n\x13\x66irst_source_offset\x18\x02 \x01(\x04\x12\x1a\n\x12next_source_offset\x18\x03 \x01(\x04\x12\x15\n\rfirst_ordinal\x18\x04 \x01(\x04\x12\x14\n\x0cspan_lengths\x18\x05 \x03(\x04\x12-\n\x0cspan_reasons\x18\x06 \x03(\x0e\x32\x17.mesh.wire.v1.GapReason\x12\x1b\n\x13source_timestamp_ms\x18\x07 \x01(\x03\x12\x0f\n\x07\x62\x61tches\x18\x08 \x03(\x0c\"~\n\x07Request\x12\n\n\x02id\x18\x01 \x01(\x04\x12/\n\x07\x63\x61talog\x18\x02 \x01(\x0b\x32\x1c.mesh.wire.v1.CatalogRequestH\x00\x12.\n\x07\x64igests\x18\x03 \x01(\x0b\x32\x1b.mesh.wire.v1.DigestRequestH\x00\x42\x06\n\x04\x62ody\"\xa2\x01\n\x05Reply\x12\n\n\x02id\x18\x01 \x01(\x04\x12-\n\x07\x63\x61talog\x18\x02 \x01(\x0b\x32\x1a.mesh.wire.v1.CatalogReplyH\x00\x12,\n\x07\x64igests\x18\x03 \x01(\x0b\x32\x19.mesh.wire.v1.DigestReplyH\x00\x12(\n\x07refusal\x18\x04 \x01(\x0b\x32\x15.mesh.wire.v1.RefusalH\x00\x42\x06\n\x04\x62ody\":\n\x07Refusal\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\x11\n\tretriable\x18\x03 \x01(\x08\"\x87\x01\n\rDigestRequest\x12\r\n\x05share\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x11\n\tpartition\x18\x03 \x01(\r\x12\x15\n\rsource_offset\x18\x04 \x01(\x04\x12\x19\n\x11\x65nd_source_offset\x18\x05 \x01(\x04\x12\x13\n\x0bmax_records\x18\x06 \x01(\r\"Q\n\x0b\x44igestReply\x12\x15\n\roffset_deltas\x18\x01 \x03(\x04\x12\x0f\n\x07\x64igests\x18\x02 \x01(\x0c\x12\x1a\n\x12next_source_offset\x18\x03 \x01(\x04*B\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x11\n\rROLE_EXPORTER\x10\x01\x12\x11\n\rROLE_IMPORTER\x10\x02*\xb1\x01\n\tGapReason\x12\x13\n\x0fGAP_REASON_NONE\x10\x00\x12\x15\n\x11GAP_REASON_MARKER\x10\x01\x12\x16\n\x12GAP_REASON_ABORTED\x10\x02\x12\x18\n\x14GAP_REASON_COMPACTED\x10\x03\x12\x17\n\x13GAP_REASON_FILTERED\x10\x04\x12\x13\n\x0fGAP_REASON_LOST\x10\x05\x12\x18\n\x14GAP_REASON_RECREATED\x10\x06\x32<\n\x04Link\x12\x34\n\x04Open\x12\x13.mesh.wire.v1.Frame\x1a\x13.mesh.wire.v1.Frame(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17mesh/wire/v1/link.proto\x12\x0cmesh.wire.v1\x1a\x1amesh/wire/v1/catalog.proto\x1a\x18mesh/wire/v1/trust.proto\"\xd4\x04\n\x05\x46rame\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12$\n\x05hello\x18\x02 \x01(\x0b\x32\x13.mesh.wire.v1.HelloH\x00\x12$\n\x05proof\x18\x03 \x01(\x0b\x32\x13.mesh.wire.v1.ProofH\x00\x12,\n\theartbeat\x18\x04 \x01(\x0b\x32\x17.mesh.wire.v1.HeartbeatH\x00\x12\'\n\x07go_away\x18\x05 \x01(\x0b\x32\x14.mesh.wire.v1.GoAwayH\x00\x12+\n\tlane_open\x18\x06 \x01(\x0b\x32\x16.mesh.wire.v1.LaneOpenH\x00\x12/\n\x0blane_opened\x18\x07 \x01(\x0b\x32\x18.mesh.wire.v1.LaneOpenedH\x00\x12)\n\x08lane_end\x18\x08 \x01(\x0b\x32\x15.mesh.wire.v1.LaneEndH\x00\x12/\n\x0blane_status\x18\t \x01(\x0b\x32\x18.mesh.wire.v1.LaneStatusH\x00\x12&\n\x06\x63redit\x18\n \x01(\x0b\x32\x14.mesh.wire.v1.CreditH\x00\x12\x38\n\x0f\x61\x63knowledgement\x18\x0b \x01(\x0b\x32\x1d.mesh.wire.v1.AcknowledgementH\x00\x12(\n\x07request\x18\x0c \x01(\x0b\x32\x15.mesh.wire.v1.RequestH\x00\x12$\n\x05reply\x18\r \x01(\x0b\x32\x13.mesh.wire.v1.ReplyH\x00\x12\"\n\x04\x64\x61ta\x18\x0f \x01(\x0b\x32\x12.mesh.wire.v1.DataH\x00\x42\x06\n\x04\x62ody\"\xbf\x01\n\x05Hello\x12\r\n\x05major\x18\x01 \x01(\r\x12\r\n\x05minor\x18\x02 \x01(\r\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x03(\t\x12\x14\n\x0corganization\x18\x04 \x01(\t\x12\x0f\n\x07gateway\x18\x05 \x01(\t\x12!\n\x05roles\x18\x06 \x03(\x0e\x32\x12.mesh.wire.v1.Role\x12\r\n\x05nonce\x18\x07 \x01(\x0c\x12\x17\n\x0fmax_frame_bytes\x18\x08 \x01(\x04\x12\x14\n\x0cheartbeat_ms\x18\t \x01(\r\"5\n\x05Proof\x12\x19\n\x11\x63\x65rtificate_chain\x18\x01 \x03(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\x1c\n\tHeartbeat\x12\x0f\n\x07sent_ms\x18\x01 \x01(\x04\"&\n\x06GoAway\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\"\xca\x01\n\x08LaneOpen\x12\x0c\n\x04lane\x18\x01 \x01(\r\x12\r\n\x05share\x18\x02 \x01(\t\x12\r\n\x05topic\x18\x03 \x01(\t\x12\x11\n\tpartition\x18\x04 \x01(\r\x12(\n\x08position\x18\x05 \x01(\x0b\x32\x16.mesh.wire.v1.Position\x12\x10\n\x08topic_id\x18\x06 \x01(\t\x12\x14\n\x0c\x63redit_bytes\x18\x07 \x01(\x04\x12\x17\n\x0fmax_batch_bytes\x18\x08 \x01(\x04\x12\x14\n\x0cleader_epoch\x18\t \x01(\x05\"`\n\x08Position\x12\x12\n\x08\x65\x61rliest\x18\x01 \x01(\x08H\x00\x12\x10\n\x06latest\x18\x02 \x01(\x08H\x00\x12\x10\n\x06offset\x18\x03 \x01(\x04H\x00\x12\x16\n\x0ctimestamp_ms\x18\x04 \x01(\x04H\x00\x42\x04\n\x02\x61t\"\x82\x01\n\nLaneOpened\x12\x0c\n\x04lane\x18\x01 \x01(\r\x12\x10\n\x08topic_id\x18\x02 \x01(\t\x12\x1b\n\x13\x66irst_source_offset\x18\x03 \x01(\x04\x12\x11\n\tlog_start\x18\x04 \x01(\x04\x12\x0f\n\x07log_end\x18\x05 \x01(\x04\x12\x13\n\x0blast_stable\x18\x06 \x01(\x04\"H\n\x07LaneEnd\x12\x0c\n\x04lane\x18\x01 \x01(\r\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x11\n\tretriable\x18\x04 \x01(\x08\"S\n\nLaneStatus\x12\x0c\n\x04lane\x18\x01 \x01(\r\x12\x11\n\tlog_start\x18\x02 \x01(\x04\x12\x0f\n\x07log_end\x18\x03 \x01(\x04\x12\x13\n\x0blast_stable\x18\x04 \x01(\x04\"*\n\x06\x43redit\x12\x0c\n\x04lane\x18\x01 \x01(\r\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\"6\n\x0f\x41\x63knowledgement\x12\x0c\n\x04lane\x18\x01 \x01(\r\x12\x15\n\rsource_offset\x18\x02 \x01(\x04\"/\n\x04\x44\x61ta\x12\'\n\x08segments\x18\x01 \x03(\x0b\x32\x15.mesh.wire.v1.Segment\"\xda\x01\n\x07Segment\x12\x0c\n\x04lane\x18\x01 \x01(\r\x12\x1b\n\x13\x66irst_source_offset\x18\x02 \x01(\x04\x12\x1a\n\x12next_source_offset\x18\x03 \x01(\x04\x12\x15\n\rfirst_ordinal\x18\x04 \x01(\x04\x12\x14\n\x0cspan_lengths\x18\x05 \x03(\x04\x12-\n\x0cspan_reasons\x18\x06 \x03(\x0e\x32\x17.mesh.wire.v1.GapReason\x12\x1b\n\x13source_timestamp_ms\x18\x07 \x01(\x03\x12\x0f\n\x07\x62\x61tches\x18\x08 \x03(\x0c\"\x91\x02\n\x07Request\x12\n\n\x02id\x18\x01 \x01(\x04\x12/\n\x07\x63\x61talog\x18\x02 \x01(\x0b\x32\x1c.mesh.wire.v1.CatalogRequestH\x00\x12.\n\x07\x64igests\x18\x03 \x01(\x0b\x32\x1b.mesh.wire.v1.DigestRequestH\x00\x12-\n\x06\x62undle\x18\x04 \x01(\x0b\x32\x1b.mesh.wire.v1.BundleRequestH\x00\x12\x33\n\rbundle_update\x18\x05 \x01(\x0b\x32\x1a.mesh.wire.v1.BundleUpdateH\x00\x12-\n\nprobe_leaf\x18\x06 \x01(\x0b\x32\x17.mesh.wire.v1.ProbeLeafH\x00\x42\x06\n\x04\x62ody\"\xcb\x02\n\x05Reply\x12\n\n\x02id\x18\x01 \x01(\x04\x12-\n\x07\x63\x61talog\x18\x02 \x01(\x0b\x32\x1a.mesh.wire.v1.CatalogReplyH\x00\x12,\n\x07\x64igests\x18\x03 \x01(\x0b\x32\x19.mesh.wire.v1.DigestReplyH\x00\x12(\n\x07refusal\x18\x04 \x01(\x0b\x32\x15.mesh.wire.v1.RefusalH\x00\x12+\n\x06\x62undle\x18\x05 \x01(\x0b\x32\x19.mesh.wire.v1.BundleReplyH\x00\x12\x45\n\x16\x62undle_acknowledgement\x18\x06 \x01(\x0b\x32#.mesh.wire.v1.BundleAcknowledgementH\x00\x12\x33\n\rprobe_verdict\x18\x07 \x01(\x0b\x32\x1a.mesh.wire.v1.ProbeVerdictH\x00\x42\x06\n\x04\x62ody\":\n\x07Refusal\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\x11\n\tretriable\x18\x03 \x01(\x08\"\x87\x01\n\rDigestRequest\x12\r\n\x05share\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x11\n\tpartition\x18\x03 \x01(\r\x12\x15\n\rsource_offset\x18\x04 \x01(\x04\x12\x19\n\x11\x65nd_source_offset\x18\x05 \x01(\x04\x12\x13\n\x0bmax_records\x18\x06 \x01(\r\"Q\n\x0b\x44igestReply\x12\x15\n\roffset_deltas\x18\x01 \x03(\x04\x12\x0f\n\x07\x64igests\x18\x02 \x01(\x0c\x12\x1a\n\x12next_source_offset\x18\x03 \x01(\x04*B\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x11\n\rROLE_EXPORTER\x10\x01\x12\x11\n\rROLE_IMPORTER\x10\x02*\xb1\x01\n\tGapReason\x12\x13\n\x0fGAP_REASON_NONE\x10\x00\x12\x15\n\x11GAP_REASON_MARKER\x10\x01\x12\x16\n\x12GAP_REASON_ABORTED\x10\x02\x12\x18\n\x14GAP_REASON_COMPACTED\x10\x03\x12\x17\n\x13GAP_REASON_FILTERED\x10\x04\x12\x13\n\x0fGAP_REASON_LOST\x10\x05\x12\x18\n\x14GAP_REASON_RECREATED\x10\x06\x32<\n\x04Link\x12\x34\n\x04Open\x12\x13.mesh.wire.v1.Frame\x1a\x13.mesh.wire.v1.Frame(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mesh.wire.v1.link_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=2526
-  _globals['_ROLE']._serialized_end=2592
-  _globals['_GAPREASON']._serialized_start=2595
-  _globals['_GAPREASON']._serialized_end=2772
-  _globals['_FRAME']._serialized_start=70
-  _globals['_FRAME']._serialized_end=666
-  _globals['_HELLO']._serialized_start=669
-  _globals['_HELLO']._serialized_end=860
-  _globals['_PROOF']._serialized_start=862
-  _globals['_PROOF']._serialized_end=915
-  _globals['_HEARTBEAT']._serialized_start=917
-  _globals['_HEARTBEAT']._serialized_end=945
-  _globals['_GOAWAY']._serialized_start=947
-  _globals['_GOAWAY']._serialized_end=985
-  _globals['_LANEOPEN']._serialized_start=988
-  _globals['_LANEOPEN']._serialized_end=1190
-  _globals['_POSITION']._serialized_start=1192
-  _globals['_POSITION']._serialized_end=1288
-  _globals['_LANEOPENED']._serialized_start=1291
-  _globals['_LANEOPENED']._serialized_end=1421
-  _globals['_LANEEND']._serialized_start=1423
-  _globals['_LANEEND']._serialized_end=1495
-  _globals['_LANESTATUS']._serialized_start=1497
-  _globals['_LANESTATUS']._serialized_end=1580
-  _globals['_CREDIT']._serialized_start=1582
-  _globals['_CREDIT']._serialized_end=1624
-  _globals['_ACKNOWLEDGEMENT']._serialized_start=1626
-  _globals['_ACKNOWLEDGEMENT']._serialized_end=1680
-  _globals['_DATA']._serialized_start=1682
-  _globals['_DATA']._serialized_end=1729
-  _globals['_SEGMENT']._serialized_start=1732
-  _globals['_SEGMENT']._serialized_end=1950
-  _globals['_REQUEST']._serialized_start=1952
-  _globals['_REQUEST']._serialized_end=2078
-  _globals['_REPLY']._serialized_start=2081
-  _globals['_REPLY']._serialized_end=2243
-  _globals['_REFUSAL']._serialized_start=2245
-  _globals['_REFUSAL']._serialized_end=2303
-  _globals['_DIGESTREQUEST']._serialized_start=2306
-  _globals['_DIGESTREQUEST']._serialized_end=2441
-  _globals['_DIGESTREPLY']._serialized_start=2443
-  _globals['_DIGESTREPLY']._serialized_end=2524
-  _globals['_LINK']._serialized_start=2774
-  _globals['_LINK']._serialized_end=2834
+  _globals['_ROLE']._serialized_start=2869
+  _globals['_ROLE']._serialized_end=2935
+  _globals['_GAPREASON']._serialized_start=2938
+  _globals['_GAPREASON']._serialized_end=3115
+  _globals['_FRAME']._serialized_start=96
+  _globals['_FRAME']._serialized_end=692
+  _globals['_HELLO']._serialized_start=695
+  _globals['_HELLO']._serialized_end=886
+  _globals['_PROOF']._serialized_start=888
+  _globals['_PROOF']._serialized_end=941
+  _globals['_HEARTBEAT']._serialized_start=943
+  _globals['_HEARTBEAT']._serialized_end=971
+  _globals['_GOAWAY']._serialized_start=973
+  _globals['_GOAWAY']._serialized_end=1011
+  _globals['_LANEOPEN']._serialized_start=1014
+  _globals['_LANEOPEN']._serialized_end=1216
+  _globals['_POSITION']._serialized_start=1218
+  _globals['_POSITION']._serialized_end=1314
+  _globals['_LANEOPENED']._serialized_start=1317
+  _globals['_LANEOPENED']._serialized_end=1447
+  _globals['_LANEEND']._serialized_start=1449
+  _globals['_LANEEND']._serialized_end=1521
+  _globals['_LANESTATUS']._serialized_start=1523
+  _globals['_LANESTATUS']._serialized_end=1606
+  _globals['_CREDIT']._serialized_start=1608
+  _globals['_CREDIT']._serialized_end=1650
+  _globals['_ACKNOWLEDGEMENT']._serialized_start=1652
+  _globals['_ACKNOWLEDGEMENT']._serialized_end=1706
+  _globals['_DATA']._serialized_start=1708
+  _globals['_DATA']._serialized_end=1755
+  _globals['_SEGMENT']._serialized_start=1758
+  _globals['_SEGMENT']._serialized_end=1976
+  _globals['_REQUEST']._serialized_start=1979
+  _globals['_REQUEST']._serialized_end=2252
+  _globals['_REPLY']._serialized_start=2255
+  _globals['_REPLY']._serialized_end=2586
+  _globals['_REFUSAL']._serialized_start=2588
+  _globals['_REFUSAL']._serialized_end=2646
+  _globals['_DIGESTREQUEST']._serialized_start=2649
+  _globals['_DIGESTREQUEST']._serialized_end=2784
+  _globals['_DIGESTREPLY']._serialized_start=2786
+  _globals['_DIGESTREPLY']._serialized_end=2867
+  _globals['_LINK']._serialized_start=3117
+  _globals['_LINK']._serialized_end=3177
 # @@protoc_insertion_point(module_scope)

@@ -13,6 +13,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from mesh.wire.v1 import catalog_pb2 as _catalog_pb2
+from mesh.wire.v1 import trust_pb2 as _trust_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -548,23 +549,35 @@ class Request(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     CATALOG_FIELD_NUMBER: _builtins.int
     DIGESTS_FIELD_NUMBER: _builtins.int
+    BUNDLE_FIELD_NUMBER: _builtins.int
+    BUNDLE_UPDATE_FIELD_NUMBER: _builtins.int
+    PROBE_LEAF_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     @_builtins.property
     def catalog(self) -> _catalog_pb2.CatalogRequest: ...
     @_builtins.property
     def digests(self) -> Global___DigestRequest: ...
+    @_builtins.property
+    def bundle(self) -> _trust_pb2.BundleRequest: ...
+    @_builtins.property
+    def bundle_update(self) -> _trust_pb2.BundleUpdate: ...
+    @_builtins.property
+    def probe_leaf(self) -> _trust_pb2.ProbeLeaf: ...
     def __init__(
         self,
         *,
         id: _builtins.int = ...,
         catalog: _catalog_pb2.CatalogRequest | None = ...,
         digests: Global___DigestRequest | None = ...,
+        bundle: _trust_pb2.BundleRequest | None = ...,
+        bundle_update: _trust_pb2.BundleUpdate | None = ...,
+        probe_leaf: _trust_pb2.ProbeLeaf | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "catalog", b"catalog", "digests", b"digests"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "bundle", b"bundle", "bundle_update", b"bundle_update", "catalog", b"catalog", "digests", b"digests", "probe_leaf", b"probe_leaf"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "catalog", b"catalog", "digests", b"digests", "id", b"id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "bundle", b"bundle", "bundle_update", b"bundle_update", "catalog", b"catalog", "digests", b"digests", "id", b"id", "probe_leaf", b"probe_leaf"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["catalog", "digests"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["catalog", "digests", "bundle", "bundle_update", "probe_leaf"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -578,6 +591,9 @@ class Reply(_message.Message):
     CATALOG_FIELD_NUMBER: _builtins.int
     DIGESTS_FIELD_NUMBER: _builtins.int
     REFUSAL_FIELD_NUMBER: _builtins.int
+    BUNDLE_FIELD_NUMBER: _builtins.int
+    BUNDLE_ACKNOWLEDGEMENT_FIELD_NUMBER: _builtins.int
+    PROBE_VERDICT_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     @_builtins.property
     def catalog(self) -> _catalog_pb2.CatalogReply: ...
@@ -585,6 +601,12 @@ class Reply(_message.Message):
     def digests(self) -> Global___DigestReply: ...
     @_builtins.property
     def refusal(self) -> Global___Refusal: ...
+    @_builtins.property
+    def bundle(self) -> _trust_pb2.BundleReply: ...
+    @_builtins.property
+    def bundle_acknowledgement(self) -> _trust_pb2.BundleAcknowledgement: ...
+    @_builtins.property
+    def probe_verdict(self) -> _trust_pb2.ProbeVerdict: ...
     def __init__(
         self,
         *,
@@ -592,12 +614,15 @@ class Reply(_message.Message):
         catalog: _catalog_pb2.CatalogReply | None = ...,
         digests: Global___DigestReply | None = ...,
         refusal: Global___Refusal | None = ...,
+        bundle: _trust_pb2.BundleReply | None = ...,
+        bundle_acknowledgement: _trust_pb2.BundleAcknowledgement | None = ...,
+        probe_verdict: _trust_pb2.ProbeVerdict | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "catalog", b"catalog", "digests", b"digests", "refusal", b"refusal"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "bundle", b"bundle", "bundle_acknowledgement", b"bundle_acknowledgement", "catalog", b"catalog", "digests", b"digests", "probe_verdict", b"probe_verdict", "refusal", b"refusal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "catalog", b"catalog", "digests", b"digests", "id", b"id", "refusal", b"refusal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "bundle", b"bundle", "bundle_acknowledgement", b"bundle_acknowledgement", "catalog", b"catalog", "digests", b"digests", "id", b"id", "probe_verdict", b"probe_verdict", "refusal", b"refusal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["catalog", "digests", "refusal"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["catalog", "digests", "refusal", "bundle", "bundle_acknowledgement", "probe_verdict"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
