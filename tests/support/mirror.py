@@ -32,6 +32,7 @@ from mesh.shares import OnForeignWrite, StartAt, Subscription, TopicMapping
 from mesh.testing.cluster import FakeCluster
 from mesh.testing.streams import Faults
 from tests.support.batches import plain_batch
+from tests.support.failing import FailingCluster
 from tests.support.sessions import Export, Pair, Side, joined
 from tests.support.source_log import SourceLog
 
@@ -62,6 +63,8 @@ class Mirror:
     checkpoint_bytes: int = 64 << 20
     is_granted: bool = True
     export: Export | None = None
+    fake: FakeCluster | None = None
+    """The fake behind `destination`, where it is one that fails."""
     accept_foreign: bool = False
     log: SourceLog | None = None
     """What the source holds, where it has aborted transactions."""
@@ -133,20 +136,29 @@ class Mirror:
             status = self.runner.status()
             if condition(status):
                 return status
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)
         raise AssertionError(f"it did not come: {self.runner.status()}")
 
     async def until_copied(self) -> LaneStatus:
-        end = (await self.source.ports.source.range(FROM)).last_stable
+        end = self.source.log(FROM).range.last_stable
         return await self.until(lambda status: status.source_position == end and status.state is not LaneState.WAITING)
 
     async def until_stopped(self) -> LaneStatus:
         return await self.until(lambda status: status.state is LaneState.STOPPED)
 
+    def grow(self, log: SourceLog, records: int = 2) -> None:
+        """One more batch at the source."""
+        log.append(list(range(records)), records)
+        self.source.put_raw(FROM, log.batches[-1].data)
+        self.source.set_last_stable(FROM, None)
+
     # --- judging
 
     async def check(self, log: SourceLog, foreign: frozenset[int] = frozenset()) -> None:
         """Both logs hold the same visible records, the map answers for each offset, and what is stored agrees."""
+        for cluster in (self.source, self.fake):
+            if isinstance(cluster, FailingCluster):
+                cluster.fail_no_more()
         copied = await records_of_partition(self.destination, TO)
         own = [(offset, record) for offset, record in copied if offset not in foreign]
         end = readable_end(log)
