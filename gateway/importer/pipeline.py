@@ -43,7 +43,7 @@ log = structlog.get_logger()
 
 Entries = Mapping[str, bytes | None]
 
-TELL_BYTES = 1 << 20
+TELL_BYTES = 2 << 20
 """While more is under way, the provider is told after this much: a message for each batch costs both sides more than
 the batch does. What is settled last is told at once, so no window, however small, stays closed."""
 
