@@ -18,12 +18,14 @@ from gateway.topics.append import AppendOptions, AppendReport, append_lines
 from gateway.topics.errors import QueryRefused, TopicMirrored
 from gateway.topics.read import ReadQuery, read_topic
 from mesh.batch.header import Codec
+from mesh.cluster_errors import PartitionAbsent
 from mesh.ids import Partition, TopicName
 from mesh.log import Topic
 from mesh.ports import Cluster
 from mesh.shares import StartAt
 
 MAX_PARTITIONS = 10_000
+MAX_WHOLE = 1 << 62
 
 
 def routes(services: Services) -> list[web.RouteDef]:
@@ -135,8 +137,11 @@ def append_options(request: web.Request, topic: Topic) -> AppendOptions:
     codecs = {str(codec): codec for codec in Codec}
     if name not in codecs:
         raise QueryRefused("codec", name[:80], f"it is one of {', '.join(codecs)}")
+    partition = whole(request, "partition")
+    if partition is not None and partition >= topic.partitions:
+        raise PartitionAbsent(topic.name, partition, topic.partitions)
     return AppendOptions(
-        partition=whole(request, "partition", topic.partitions),
+        partition=partition,
         only_keys=flag(request, "key_partitioner"),
         codec=codecs[name],
     )
@@ -151,13 +156,13 @@ def read_query(request: web.Request) -> ReadQuery:
     )
 
 
-def whole(request: web.Request, name: str, end: int = 1 << 62) -> int | None:
-    """A whole number of the query below `end`, None where it is not given."""
+def whole(request: web.Request, name: str) -> int | None:
+    """A whole number of the query, None where it is not given."""
     text = request.query.get(name)
     if text is None:
         return None
-    if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) < end):
-        raise QueryRefused(name, text[:80], f"it is a whole number from 0 to {end - 1}")
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) < MAX_WHOLE):
+        raise QueryRefused(name, text[:80], f"it is a whole number from 0 to {MAX_WHOLE - 1}")
     return int(text)
 
 

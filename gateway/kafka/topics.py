@@ -29,7 +29,7 @@ TOPIC_RESOURCE = i8(2)
 SET_ON_THE_TOPIC = 1
 """The config source DYNAMIC_TOPIC_CONFIG; the others are the broker's defaults."""
 RETENTION = "retention.ms"
-"""Stated for every topic, as whoever copies one has to know how long records are kept; the port's default is for ever."""
+"""Stated for every topic, as whoever copies one has to know how long it keeps records; by the port, for ever."""
 CLUSTER_DEFAULT = i16(-1)
 REFUSALS = frozenset({37, 38, 40, 42, 44})
 """Invalid partitions, replication factor, config or request; policy violation: the caller can do better."""

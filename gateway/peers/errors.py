@@ -15,7 +15,10 @@ class PeerUnreachable(NetworkError):
 
     code: ClassVar[str] = "peer-unreachable"
     sentence: ClassVar[str] = "there is no link to {org}: {why}"
-    hint: ClassVar[str] = "check the peer's address and state with: mesh peer show {org}"
+    hint: ClassVar[str] = (
+        "check its address and state with: mesh peer show {org}; a peer that does not have this organization among its "
+        "peers, or not its present certificate authority, closes the connection without a word"
+    )
 
 
 @dataclass(eq=False)

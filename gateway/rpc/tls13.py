@@ -24,7 +24,7 @@ def require_tls13() -> bool:
     late = "grpc" in sys.modules and os.environ.get(VARIABLE) != NO_TLS12
     os.environ[VARIABLE] = NO_TLS12
     # Its own log lines are for its developers; what they mean for us is in our log. Read once, at the import, too.
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     return not late
 
 

@@ -15,7 +15,7 @@ class LineRefused(CallerError):
     appended: int
 
     code: ClassVar[str] = "line-refused"
-    sentence: ClassVar[str] = "line {line} is not a record: {why}; the {appended} records before it were appended"
+    sentence: ClassVar[str] = "line {line} is not a record: {why}; appended before it: {appended}"
     hint: ClassVar[str] = "correct the line, then append from it on"
 
 
