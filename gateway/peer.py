@@ -25,6 +25,8 @@ class Peer:
     """Key hashes of single leaves that are dead, sorted."""
     epoch: int = 0
     """Rises with each decision about the peer's trust: see `gateway.revocations`."""
+    acknowledged_sequence: int = 0
+    """Of our own bundle: what the peer has said to hold durably."""
 
     @property
     def org(self) -> OrgId:

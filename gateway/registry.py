@@ -46,6 +46,8 @@ from mesh.ids import OrgId, ShareName, SubscriptionName, TopicName
 from mesh.policy import Decision, Request, decide
 from mesh.ports import StateStore
 from mesh.shares import Grant, GrantState, PeerState, Share, Subscription, SubscriptionState
+from mesh.trust.bundle import Bundle
+from mesh.trust.update import BundleStale
 
 __all__ = ["Peer", "Registry"]
 
@@ -158,6 +160,25 @@ class Registry:
             if len(peer.denied) >= MAX_DENIED:
                 raise TooManyDenied(peer.org, MAX_DENIED)
             return await self._put(replace(peer, denied=tuple(sorted((*peer.denied, key_hash)))))
+
+    async def set_peer_bundle(self, bundle: Bundle, *, pinned: bool = False) -> Peer:
+        """The peer is verified by `bundle` from now on. Whether it may be trusted is the caller's to check.
+
+        `pinned`: an operator compared it, so its sequence may be any. Raises PeerAbsent, PeerRevoked, BundleStale.
+        """
+        async with self._changing():
+            peer = self._not_revoked(bundle.org)
+            if bundle.sequence <= peer.bundle.sequence and not pinned:
+                raise BundleStale(bundle.org, bundle.sequence, peer.bundle.sequence)
+            return await self._put(replace(peer, bundle=bundle))
+
+    async def acknowledge_bundle(self, org: str, sequence: int) -> Peer:
+        """The peer holds our own bundle of `sequence` durably. Raises PeerAbsent."""
+        async with self._changing():
+            peer = self.peer(org)
+            if sequence == peer.acknowledged_sequence:
+                return peer
+            return await self._put(replace(peer, acknowledged_sequence=sequence))
 
     async def remove_peer(self, org: str) -> None:
         """Raises PeerAbsent, PeerRevoked (it must be remembered), PeerInUse."""

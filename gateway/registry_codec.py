@@ -43,11 +43,21 @@ class _StoredPeer(_Stored):
     revoked_before_ms: NonNegativeInt | None
     denied: tuple[str, ...]
     epoch: NonNegativeInt
+    acknowledged_sequence: NonNegativeInt
 
     def value(self) -> Peer:
         # Whether anybody is verified by the bundle is decided where it is used: a bad one must not stop the others.
         bundle = Bundle.from_document(self.bundle)
-        return Peer(bundle, self.addresses, self.state, self.added_ms, self.revoked_before_ms, self.denied, self.epoch)
+        return Peer(
+            bundle,
+            self.addresses,
+            self.state,
+            self.added_ms,
+            self.revoked_before_ms,
+            self.denied,
+            self.epoch,
+            self.acknowledged_sequence,
+        )
 
 
 class _StoredShare(_Stored):
@@ -128,6 +138,7 @@ def _stored(entry: Entry) -> _Stored:
                 revoked_before_ms=entry.revoked_before_ms,
                 denied=entry.denied,
                 epoch=entry.epoch,
+                acknowledged_sequence=entry.acknowledged_sequence,
             )
         case Share():
             return _StoredShare(

@@ -135,7 +135,7 @@ def takes_trust(before: Peer | None, after: Peer) -> bool:
         after.state is not PeerState.ACTIVE
         or set(after.denied) > set(before.denied)
         or (after.revoked_before_ms or 0) > (before.revoked_before_ms or 0)
-        or after.bundle.certificates != before.bundle.certificates
+        or not set(after.bundle.certificates) >= set(before.bundle.certificates)
     )
 
 
