@@ -1,4 +1,4 @@
-"""Where a peer listens, as text: `host:port` or `[v6]:port`. Form only: whom to dial is the operator's decision."""
+"""Where a peer listens, as text: `host:port` or `[v6]:port`, and which IP addresses a partner may send us to."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import re
 _HOST_PORT = re.compile(
     r"(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\]):(?P<port>[0-9]{1,5})"
 )
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def legal_address(text: str) -> bool:
@@ -24,3 +26,28 @@ def _is_v6(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_public_ip(text: str) -> bool:
+    """Whether the IP address `text` may be dialled because a partner says so: global, unicast, and not a disguise.
+
+    An IPv6 address that carries an IPv4 one (mapped, 6to4, NAT64) is judged by that, too.
+    """
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return False
+    return all(each.is_global and not each.is_multicast and not each.is_reserved for each in _meanings(address))
+
+
+def _meanings(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    if isinstance(address, ipaddress.IPv4Address):
+        return [address]
+    if address.ipv4_mapped is not None:
+        return [address.ipv4_mapped]
+    carried = [address.sixtofour] if address.sixtofour is not None else []
+    if address in _NAT64:
+        return [ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)]
+    return [address, *carried]
