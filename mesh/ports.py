@@ -7,7 +7,7 @@ sizes are bytes, durations are seconds, timestamps are milliseconds since 1970. 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -57,8 +57,11 @@ class Destination(Protocol):
     max_in_flight: int
     """How many appends to one partition may await their answer at once."""
 
-    async def producer(self) -> Producer:
-        """A producer id that nobody else has."""
+    async def producer(self, name: str = "") -> Producer:
+        """A producer that nobody else has: its id is new, or that of an earlier one of this `name`, at a newer epoch.
+
+        Only one that was made with a name can be cut.
+        """
 
     def append(self, partition: Partition, batch: StampedBatch, state: StateOf | None = None) -> Awaitable[int]:
         """Queue a batch (the call itself takes its place in the order) and answer its base offset when durable.
@@ -73,6 +76,14 @@ class Destination(Protocol):
     async def witness(self, partition: Partition, producer: Producer, from_offset: int) -> Witnesses:
         """What the log knows of `producer` in `partition`. Raises TopicAbsent, PartitionAbsent."""
 
+    async def cut(self, name: str, producer: Producer, partitions: Sequence[Partition]) -> Producer:
+        """Shut out whoever still writes as `producer`, which was made with `name`: the strict cut.
+
+        After it every append as `producer` to these partitions raises ProducerFenced. Answers the producer at its
+        new epoch, whose sequences begin at 0. May take an offset of each partition; may be repeated. Raises
+        TopicAbsent, PartitionAbsent.
+        """
+
 
 class StateStore(Protocol):
     """Durable values under string keys: `<kind>/<name>…`. The first two parts of the keys of one `put` agree."""
@@ -82,6 +93,22 @@ class StateStore(Protocol):
 
     async def put(self, entries: Mapping[str, bytes | None]) -> None:
         """Store all entries or none, durable at return; None removes a key."""
+
+
+class AuditLog(Protocol):
+    """Entries in order, never changed, never removed. One writer."""
+
+    async def append(self, entries: Sequence[bytes]) -> None:
+        """Add entries at the end, all or none, durable at return.
+
+        After an error they may be there or not: `end`, and only it, tells.
+        """
+
+    async def end(self) -> int:
+        """How many entries there are: the index of the next. What an interrupted append left is settled first."""
+
+    async def read(self, from_index: int, limit: int) -> list[bytes]:
+        """At most `limit` entries from `from_index` on; empty at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,4 +122,5 @@ class Cluster:
     destination: Destination
     control: StateStore
     lanes: StateStore
+    audit: AuditLog
     close: Callable[[], Awaitable[None]]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import gateway.embedded.retention as retention
 import gateway.embedded.schema as schema
+from gateway.embedded.audit import EmbeddedAudit
 from gateway.embedded.changes import Changes
 from gateway.embedded.destination import EmbeddedDestination
 from gateway.embedded.errors import LogUnusable
@@ -68,6 +69,7 @@ async def open_embedded(directory: Path, *, now_ms: int) -> EmbeddedCluster:
         destination=EmbeddedDestination(writer, readers, path, kind="lanes"),
         control=EmbeddedStore(writer, readers, "control"),
         lanes=EmbeddedStore(writer, readers, "lanes"),
+        audit=EmbeddedAudit(writer, readers),
         close=close,
         maintain=maintain,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import apsw
@@ -30,7 +30,7 @@ class EmbeddedDestination:
         self._path = path
         self._kind = kind
 
-    async def producer(self) -> Producer:
+    async def producer(self, name: str = "") -> Producer:
         return Producer(await self._writer.change(_next_producer_id), 0)
 
     def append(self, partition: Partition, batch: StampedBatch, state: StateOf | None = None) -> Awaitable[int]:
@@ -50,6 +50,11 @@ class EmbeddedDestination:
         await self._writer.settled()
         return await self._readers.read(query)
 
+    async def cut(self, name: str, producer: Producer, partitions: Sequence[Partition]) -> Producer:
+        """Takes no offset: the newer epoch is written beside the log, for ever."""
+        assert name, "only a producer with a name can be cut"
+        return await self._writer.change(_cut(producer, tuple(partitions)))
+
     def _last_sequence(self, db: apsw.Connection, log: int, producer_id: int) -> int | None:
         row = db.execute(
             "SELECT epoch, recent FROM producers WHERE log = ? AND producer_id = ?", (log, producer_id)
@@ -60,3 +65,15 @@ class EmbeddedDestination:
 def _next_producer_id(db: apsw.Connection) -> int:
     taken: int = db.execute("UPDATE meta SET value = value + 1 WHERE key = 'next_producer_id' RETURNING value - 1").get
     return taken
+
+
+def _cut(producer: Producer, partitions: tuple[Partition, ...]) -> Callable[[apsw.Connection], Producer]:
+    def cut(db: apsw.Connection) -> Producer:
+        logs = [lookup.find(db, partition).log for partition in partitions]
+        known = "SELECT max(epoch) FROM producers WHERE producer_id = ?"
+        epoch = max(producer.epoch, db.execute(known, (producer.id,)).get or 0) + 1
+        put = "INSERT OR REPLACE INTO producers (log, producer_id, epoch, recent) VALUES (?, ?, ?, x'')"
+        db.executemany(put, [(log, producer.id, epoch) for log in logs])
+        return Producer(producer.id, epoch)
+
+    return cut

@@ -46,6 +46,14 @@ CREATE TABLE state (
 ) WITHOUT ROWID;
 """
 
+_AUDIT = """
+CREATE TABLE IF NOT EXISTS audit (entry_index INTEGER PRIMARY KEY, entry BLOB NOT NULL);
+CREATE TRIGGER IF NOT EXISTS audit_is_not_changed BEFORE UPDATE ON audit BEGIN
+    SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+CREATE TRIGGER IF NOT EXISTS audit_is_not_removed BEFORE DELETE ON audit BEGIN
+    SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+"""
+
 CHECKPOINT_PAGES = 2000
 """32 MB of write-ahead log between checkpoints: several commits of 4 MB share one pass over the database file."""
 RESTART_PAGES = 16_000
@@ -99,6 +107,7 @@ def _ensure_tables(db: apsw.Connection, path: Path) -> None:
             db.execute(_TABLES)
             entries = [("schema_version", SCHEMA_VERSION), ("cluster_id", uuid4().hex), ("next_producer_id", 1)]
             db.executemany("INSERT INTO meta VALUES (?, ?)", entries)
+        db.execute(_AUDIT)
     version = db.execute("SELECT value FROM meta WHERE key = 'schema_version'").get
     if version > SCHEMA_VERSION:
         raise LogTooNew(str(path), version, SCHEMA_VERSION)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.importer.errors import DestinationTopicUnfit
 from mesh.cluster_errors import PartitionAbsent
 from mesh.ids import LaneId, Partition, TopicId
-from mesh.lanes.checkpoint import load_lane, prefix
+from mesh.lanes.checkpoint import load_lane, prefix, producer_name
 from mesh.lanes.progress import LaneProgress
 from mesh.lanes.recovery import Resume, decide_resume
 from mesh.ports import Cluster
@@ -43,7 +43,7 @@ async def begin_lane(
         log_end = (await cluster.source.range(partition)).end
     except PartitionAbsent as error:
         raise DestinationTopicUnfit(partition.topic, str(error)) from error
-    producer = await cluster.destination.producer()
+    producer = await cluster.destination.producer(producer_name(lane))
     progress = LaneProgress.begin(lane, topic_id, first_source_offset, log_end, producer)
     checkpoint, entries = progress.to_store()
     await cluster.lanes.put(entries)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from gateway.kafka.audit import open_audit
 from gateway.kafka.client import Client
 from gateway.kafka.config import KafkaConfig
 from gateway.kafka.destination import KafkaDestination
@@ -54,5 +55,6 @@ async def _open(client: Client) -> Cluster:
         destination=KafkaDestination(client, lanes),
         control=control,
         lanes=lanes,
+        audit=await open_audit(client),
         close=close,
     )

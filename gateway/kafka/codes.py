@@ -33,6 +33,7 @@ class Code(IntEnum):
     MESSAGE_TOO_LARGE = 10
     COORDINATOR_LOAD_IN_PROGRESS = 14
     COORDINATOR_NOT_AVAILABLE = 15
+    NOT_COORDINATOR = 16
     INVALID_TOPIC = 17
     RECORD_LIST_TOO_LARGE = 18
     NOT_ENOUGH_REPLICAS = 19
@@ -45,6 +46,9 @@ class Code(IntEnum):
     OUT_OF_ORDER_SEQUENCE = 45
     DUPLICATE_SEQUENCE = 46
     INVALID_PRODUCER_EPOCH = 47
+    CONCURRENT_TRANSACTIONS = 51
+    TRANSACTIONAL_ID_AUTHORIZATION_FAILED = 53
+    OPERATION_NOT_ATTEMPTED = 55
     KAFKA_STORAGE_ERROR = 56
     SASL_AUTHENTICATION_FAILED = 58
     UNKNOWN_PRODUCER_ID = 59
@@ -117,6 +121,8 @@ def request_error(request: str, topic: str, code: int, why: str | None = None) -
             return PermissionMissing(request, f"topic {topic!r}")
         case Code.CLUSTER_AUTHORIZATION_FAILED:
             return PermissionMissing(request, "on the cluster")
+        case Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+            return PermissionMissing(request, f"transactional id {topic!r}")
         case Code.UNKNOWN_TOPIC_OR_PARTITION | Code.UNKNOWN_TOPIC_ID:
             return TopicAbsent(topic)
         case _:

@@ -8,27 +8,20 @@ its base offset are stored. If they cannot be stored, the append counts as unkno
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
-from datetime import timedelta
-
-from kio.schema.init_producer_id.v4 import InitProducerIdRequest, InitProducerIdResponse
-from kio.static.primitive import i32Timedelta
+from collections.abc import Awaitable, Mapping, Sequence
 
 from gateway.kafka.append_queue import MAX_IN_FLIGHT, Append, AppendQueue, fail
 from gateway.kafka.appends import LeaderAppends
 from gateway.kafka.client import Client, Purpose
-from gateway.kafka.codes import Code, request_error
-from gateway.kafka.patience import FIRST_PAUSE_S, patiently, pauses
+from gateway.kafka.patience import FIRST_PAUSE_S, patiently
+from gateway.kafka.transactions import cut, init_producer
 from gateway.kafka.witness import ask_log
 from mesh.batch.stamp import Producer, StampedBatch
-from mesh.cluster_errors import AppendUnknown, ClusterUnreachable
+from mesh.cluster_errors import AppendUnknown
 from mesh.errors import MeshError
 from mesh.ids import Partition
 from mesh.log import Witnesses
 from mesh.ports import StateOf, StateStore
-
-NOT_READY = frozenset({Code.COORDINATOR_LOAD_IN_PROGRESS, Code.COORDINATOR_NOT_AVAILABLE})
-NO_TRANSACTION = i32Timedelta.parse(timedelta(minutes=1))
 
 
 class KafkaDestination:
@@ -43,21 +36,13 @@ class KafkaDestination:
         self._queues: dict[Partition, AppendQueue] = {}
         self._leaders: dict[int, LeaderAppends] = {}
 
-    async def producer(self) -> Producer:
+    async def producer(self, name: str = "") -> Producer:
         """Waits for a broker that has just started; raises BrokerRefused, PermissionMissing."""
-        request = InitProducerIdRequest(transactional_id=None, transaction_timeout=NO_TRANSACTION)
-        give_up = asyncio.get_running_loop().time() + self._client.config.request_timeout_s
-        for pause_s in pauses():
-            answer = await self._client.call(request, InitProducerIdResponse)
-            code = int(answer.error_code)
-            if code == Code.NONE:
-                return Producer(int(answer.producer_id), int(answer.producer_epoch))
-            if code not in NOT_READY:
-                raise request_error("obtain", "a producer id", code)
-            if asyncio.get_running_loop().time() > give_up:
-                break
-            await asyncio.sleep(pause_s)
-        raise ClusterUnreachable(self._client.cluster_id, "it does not hand out producer ids")
+        return await init_producer(self._client, name)
+
+    async def cut(self, name: str, producer: Producer, partitions: Sequence[Partition]) -> Producer:
+        """Takes one offset of each partition, for a marker."""
+        return await cut(self._client, name, producer, partitions)
 
     def append(self, partition: Partition, batch: StampedBatch, state: StateOf | None = None) -> Awaitable[int]:
         """As the port says. Also AppendNotSent, LeaderMoved and ReplicasMissing: then nothing was written."""

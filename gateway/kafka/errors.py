@@ -73,6 +73,18 @@ class StateNotCompacted(OperatorError):
 
 
 @dataclass(eq=False)
+class AuditNotKept(OperatorError):
+    topic: str
+    key: str
+    value: str
+    wanted: str
+
+    code: ClassVar[str] = "audit-not-kept"
+    sentence: ClassVar[str] = "topic {topic} has {key} {value}: the audit log would lose entries in time"
+    hint: ClassVar[str] = "set {key}={wanted} on {topic}"
+
+
+@dataclass(eq=False)
 class LeaderMoved(NetworkError):
     """Definite: the broker asked did nothing."""
 

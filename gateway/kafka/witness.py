@@ -29,16 +29,18 @@ async def ask_log(client: Client, partition: Partition, producer: Producer, from
             own.append(OwnBatch(header.base_offset, header.base_sequence, header.last_offset_delta + 1))
         elif not _is_own(header, producer):
             foreign_count += header.next_offset - max(header.base_offset, first)
-    last_sequence = await _last_sequence(client, partition, producer)
+    epoch, last = await known_producer(client, partition, producer.id) or (-1, -1)
+    last_sequence = last if epoch == producer.epoch and last >= 0 else None
     return Witnesses(where, last_sequence, tuple(own), foreign_count)
 
 
 def _is_own(header: BatchHeader, producer: Producer) -> bool:
-    # a marker of ours takes an offset, but holds nothing that a lane appended
-    return header.producer_id == producer.id and not header.is_control
+    # A marker of ours takes an offset, but holds nothing that a lane appended; under another epoch it was another lane.
+    return (header.producer_id, header.producer_epoch) == producer and not header.is_control
 
 
-async def _last_sequence(client: Client, partition: Partition, producer: Producer) -> int | None:
+async def known_producer(client: Client, partition: Partition, producer_id: int) -> tuple[int, int] | None:
+    """The epoch that the leader knows the producer at, and its last sequence, -1 where it wrote nothing under it."""
     _, leader = await client.leader(partition)
     topic = TopicRequest(name=KafkaTopicName(partition.topic), partition_indexes=(i32(partition.number),))
     response = await client.call(DescribeProducersRequest(topics=(topic,)), DescribeProducersResponse, leader.node)
@@ -48,6 +50,7 @@ async def _last_sequence(client: Client, partition: Partition, producer: Produce
         raise LeaderMoved(*partition)
     if code != Code.NONE:
         raise request_error("describe the producers of", partition.topic, code, answer.error_message)
-    known = {int(each.producer_id): int(each.last_sequence) for each in answer.active_producers}
-    last = known.get(producer.id, -1)
-    return last if last >= 0 else None
+    known = {
+        int(each.producer_id): (int(each.producer_epoch), int(each.last_sequence)) for each in answer.active_producers
+    }
+    return known.get(producer_id)

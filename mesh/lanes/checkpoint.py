@@ -93,6 +93,11 @@ def prefix(lane: LaneId) -> str:
     return f"lane/{lane.subscription}/{lane.topic}/{lane.partition}/"
 
 
+def producer_name(lane: LaneId) -> str:
+    """What the lane's producer is called in its cluster, so that it can be cut."""
+    return f"mesh.{lane}"
+
+
 def entries(
     lane: LaneId, checkpoint: Checkpoint, offset_map: OffsetMap, durable: Checkpoint | None
 ) -> dict[str, bytes | None]:

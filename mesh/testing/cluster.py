@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from mesh.batch.header import parse_header
@@ -29,7 +29,7 @@ MAX_BATCH_BYTES = 1_048_588
 
 Operation: TypeAlias = Literal[
     "create", "describe", "list", "delete", "fetch", "range", "offset_at", "producer", "append", "append answer",
-    "witness", "load", "put",
+    "witness", "cut", "load", "put", "audit",
 ]  # fmt: skip
 """What `fail_next` may fail. "append" fails before anything is written, "append answer" after."""
 
@@ -54,6 +54,7 @@ class FakeCluster:
             destination=_Destination(self, lanes, joins_state, max_in_flight),
             control=control,
             lanes=lanes,
+            audit=_Audit(self),
             close=self._close,
         )
 
@@ -255,7 +256,7 @@ class _Destination:
         self._fake = fake
         self._lanes = lanes
 
-    async def producer(self) -> Producer:
+    async def producer(self, name: str = "") -> Producer:
         self._fake.check("producer")
         return self._fake._next_producer()
 
@@ -284,6 +285,16 @@ class _Destination:
         self._fake.check("witness")
         return self._fake.log(partition).witness(producer, from_offset)
 
+    async def cut(self, name: str, producer: Producer, partitions: Sequence[Partition]) -> Producer:
+        assert name, "only a producer with a name can be cut"
+        self._fake.check("cut")
+        logs = [self._fake.log(partition) for partition in partitions]
+        epochs = [state.epoch for log in logs if (state := log.producers.get(producer.id)) is not None]
+        newer = Producer(producer.id, max([producer.epoch, *epochs]) + 1)
+        for log in logs:
+            log.cut(newer)
+        return newer
+
 
 class _Store:
     def __init__(self, fake: FakeCluster) -> None:
@@ -304,3 +315,21 @@ class _Store:
                 self._entries.pop(key, None)
             else:
                 self._entries[key] = value
+
+
+class _Audit:
+    def __init__(self, fake: FakeCluster) -> None:
+        self._fake = fake
+        self._entries: list[bytes] = []
+
+    async def append(self, entries: Sequence[bytes]) -> None:
+        self._fake.check("audit")
+        self._entries.extend(entries)
+
+    async def end(self) -> int:
+        self._fake.check("audit")
+        return len(self._entries)
+
+    async def read(self, from_index: int, limit: int) -> list[bytes]:
+        self._fake.check("audit")
+        return self._entries[from_index : from_index + limit]

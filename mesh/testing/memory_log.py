@@ -107,6 +107,10 @@ class MemoryLog:
             max(0, self.end - first) - own_count,
         )
 
+    def cut(self, producer: Producer) -> None:
+        """Know the producer at this epoch, before it has written anything under it."""
+        self.producers[producer.id] = ProducerState(producer.epoch, ())
+
     def delete_before(self, offset: int) -> None:
         """As retention does: whole batches go."""
         assert offset <= self.end

@@ -276,3 +276,82 @@ async def test_a_witness_of_a_stranger_is_empty(cluster: Cluster, partition: Par
     stranger = await cluster.destination.producer()
     witnesses = await cluster.destination.witness(partition, stranger, 0)
     assert (witnesses.last_sequence, witnesses.own, witnesses.foreign_count) == (None, (), 2)
+
+
+async def _named(cluster: Cluster, name: str) -> Producer:
+    return await cluster.destination.producer(name)
+
+
+async def test_a_cut_shuts_the_old_epoch_out_for_ever(cluster: Cluster, topic: Topic, name: str) -> None:
+    producer = await _named(cluster, name)
+    places = [Partition(topic.name, number) for number in range(2)]
+    for place in places:
+        await _append_each(cluster, place, [_batch(producer, 0), _batch(producer, 2)])
+    newer = await cluster.destination.cut(name, producer, places)
+    assert (newer.id, newer.epoch > producer.epoch) == (producer.id, True)
+    for place in places:
+        for sequence in (0, 2, 4, 4, 99):
+            with pytest.raises(ProducerFenced):
+                await cluster.destination.append(place, _batch(producer, sequence))
+        assert await _records(cluster, place) == numbered(0, 1, 2, 3)
+
+
+async def test_a_cut_partition_is_open_to_everybody_else(cluster: Cluster, partition: Partition, name: str) -> None:
+    producer = await _named(cluster, name)
+    await _append_each(cluster, partition, [_batch(producer, 0)])
+    newer = await cluster.destination.cut(name, producer, [partition])
+    end = (await cluster.source.range(partition)).end
+    assert end - 2 in (0, 1), "a cut takes at most one offset"
+    other = await cluster.destination.producer()
+    batches = [stamped(NOBODY, -1, numbered(7)), _batch(other, 0, 1), _batch(newer, 0, 1)]
+    assert await _append_each(cluster, partition, batches) == [end, end + 1, end + 2]
+    assert (await cluster.source.range(partition)).last_stable == end + 3
+
+
+async def test_a_partition_that_was_never_written_is_cut_too(cluster: Cluster, partition: Partition, name: str) -> None:
+    producer = await _named(cluster, name)
+    await cluster.destination.cut(name, producer, [partition])
+    with pytest.raises(ProducerFenced):
+        await cluster.destination.append(partition, _batch(producer, 0))
+
+
+async def test_a_cut_may_be_repeated(cluster: Cluster, partition: Partition, name: str) -> None:
+    producer = await _named(cluster, name)
+    await _append_each(cluster, partition, [_batch(producer, 0)])
+    first = await cluster.destination.cut(name, producer, [partition])
+    second = await cluster.destination.cut(name, producer, [partition])
+    assert second.epoch > first.epoch
+    for old in (producer, first):
+        with pytest.raises(ProducerFenced):
+            await cluster.destination.append(partition, _batch(old, 0))
+    assert await _records(cluster, partition) == numbered(0, 1)
+
+
+async def test_a_cut_of_one_name_leaves_the_others_alone(cluster: Cluster, topic: Topic, name: str) -> None:
+    cut, other = await _named(cluster, name), await _named(cluster, f"{name}-other")
+    places = [Partition(topic.name, number) for number in range(2)]
+    await _append_each(cluster, places[1], [_batch(other, 0)])
+    await cluster.destination.cut(name, cut, places)
+    for place, sequence in zip(places, (0, 2), strict=True):
+        await cluster.destination.append(place, _batch(other, sequence))
+
+
+async def test_a_partition_that_is_not_there_cannot_be_cut(cluster: Cluster, topic: Topic, name: str) -> None:
+    producer = await _named(cluster, name)
+    with pytest.raises(PartitionAbsent):
+        await cluster.destination.cut(name, producer, [Partition(topic.name, 9)])
+    with pytest.raises(TopicAbsent):
+        await cluster.destination.cut(name, producer, [Partition(f"{name}-absent", 0)])
+
+
+async def test_a_new_producer_of_a_name_has_written_nothing(cluster: Cluster, partition: Partition, name: str) -> None:
+    old = await _named(cluster, name)
+    await _append_each(cluster, partition, [_batch(old, 0), _batch(old, 2)])
+    new = await _named(cluster, name)
+    assert new != old
+    end = (await cluster.source.range(partition)).end
+    witnesses = await cluster.destination.witness(partition, new, end)
+    assert (witnesses.last_sequence, witnesses.own, witnesses.foreign_count) == (None, (), 0)
+    await _append_each(cluster, partition, [_batch(new, 0)])
+    witnesses = await cluster.destination.witness(partition, new, end)
+    assert (witnesses.last_sequence, witnesses.own) == (1, (OwnBatch(end, 0, 2),))

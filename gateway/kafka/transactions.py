@@ -1,0 +1,180 @@
+"""Producers with a name, and the strict cut: what of Kafka's transactions a mirror needs.
+
+The name is a transactional id, yet lanes write without transactions: it only makes the producer's epoch something that
+can be raised. `cut` raises it and has one marker at the new epoch written into each partition; from there on the
+partition refuses the older one.
+
+A coordinator forgets a transactional id that began no transaction for `transactional.id.expiration.ms` (a week by
+default), and then gives its name another producer id. In that case the markers are asked of the leaders themselves,
+which needs the right to alter the cluster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import TypeVar
+
+from kio.schema.add_partitions_to_txn.v3 import AddPartitionsToTxnRequest, AddPartitionsToTxnResponse
+from kio.schema.add_partitions_to_txn.v3.request import AddPartitionsToTxnTopic
+from kio.schema.end_txn.v3 import EndTxnRequest, EndTxnResponse
+from kio.schema.find_coordinator.v3 import FindCoordinatorRequest, FindCoordinatorResponse
+from kio.schema.init_producer_id.v4 import InitProducerIdRequest, InitProducerIdResponse
+from kio.schema.types import ProducerId, TransactionalId
+from kio.schema.types import TopicName as KafkaTopicName
+from kio.schema.write_txn_markers.v1 import WriteTxnMarkersRequest, WriteTxnMarkersResponse
+from kio.schema.write_txn_markers.v1.request import WritableTxnMarker, WritableTxnMarkerTopic
+from kio.static.primitive import i8, i16, i32, i32Timedelta
+
+from gateway.kafka.client import ANY_BROKER, Client
+from gateway.kafka.codes import LEADER_UNSETTLED, Code, request_error
+from gateway.kafka.errors import LeaderMoved
+from gateway.kafka.patience import patiently, pauses
+from gateway.kafka.witness import known_producer
+from mesh.batch.stamp import Producer
+from mesh.cluster_errors import ClusterUnreachable
+from mesh.errors import NetworkError
+from mesh.ids import Partition
+
+TRANSACTION_KEY = i8(1)
+TRANSACTION_TIMEOUT = i32Timedelta.parse(timedelta(minutes=1))
+NOT_NOW = frozenset(
+    {
+        Code.COORDINATOR_LOAD_IN_PROGRESS,
+        Code.COORDINATOR_NOT_AVAILABLE,
+        Code.NOT_COORDINATOR,
+        Code.CONCURRENT_TRANSACTIONS,
+    }
+)
+"""The coordinator will do it soon, or another one will."""
+
+Done = TypeVar("Done")
+
+
+async def init_producer(client: Client, name: str = "") -> Producer:
+    """A new producer, or that of `name` with its epoch raised; waits for a broker that has just started."""
+
+    async def ask() -> Producer:
+        node = await _coordinator(client, name) if name else ANY_BROKER
+        transactional_id = TransactionalId(name) if name else None
+        request = InitProducerIdRequest(transactional_id=transactional_id, transaction_timeout=TRANSACTION_TIMEOUT)
+        answer = await client.call(request, InitProducerIdResponse, node)
+        _check(client, [int(answer.error_code)], "obtain a producer id for", name or "a writer")
+        return Producer(int(answer.producer_id), int(answer.producer_epoch))
+
+    return await _soon(client, ask)
+
+
+async def cut(client: Client, name: str, producer: Producer, partitions: Sequence[Partition]) -> Producer:
+    """As `mesh.ports.Destination.cut`. Also PermissionMissing, BrokerRefused."""
+    known = [await _known_epoch(client, producer, partition) for partition in partitions]  # refuses what is not there
+    newer = await init_producer(client, name)
+    if newer.id == producer.id:
+        await _soon(client, lambda: _add_partitions(client, name, newer, partitions))
+        await _soon(client, lambda: _end(client, name, newer))
+    else:
+        newer = Producer(producer.id, max([producer.epoch, *known]) + 1)
+        for partition in partitions:
+            await _write_marker(client, newer, partition)
+    for partition in partitions:
+        await _await_marker(client, newer, partition)
+    return newer
+
+
+async def _add_partitions(client: Client, name: str, producer: Producer, partitions: Sequence[Partition]) -> None:
+    numbers: dict[str, list[i32]] = {}
+    for topic, number in partitions:
+        numbers.setdefault(topic, []).append(i32(number))
+    request = AddPartitionsToTxnRequest(
+        v3_and_below_transactional_id=TransactionalId(name),
+        v3_and_below_producer_id=ProducerId(producer.id),
+        v3_and_below_producer_epoch=i16(producer.epoch),
+        v3_and_below_topics=tuple(
+            AddPartitionsToTxnTopic(name=KafkaTopicName(topic), partitions=tuple(found))
+            for topic, found in numbers.items()
+        ),
+    )
+    answer = await client.call(request, AddPartitionsToTxnResponse, await _coordinator(client, name))
+    for result in answer.results_by_topic_v3_and_below:
+        codes = [int(each.partition_error_code) for each in result.results_by_partition]
+        _check(client, codes, "cut the writers of", str(result.name))
+
+
+async def _end(client: Client, name: str, producer: Producer) -> None:
+    request = EndTxnRequest(
+        transactional_id=TransactionalId(name),
+        producer_id=ProducerId(producer.id),
+        producer_epoch=i16(producer.epoch),
+        committed=False,
+    )
+    answer = await client.call(request, EndTxnResponse, await _coordinator(client, name))
+    _check(client, [int(answer.error_code)], "cut the writers of", name)
+
+
+async def _known_epoch(client: Client, producer: Producer, partition: Partition) -> int:
+    async def ask() -> int:
+        known = await known_producer(client, partition, producer.id)
+        return known[0] if known else -1
+
+    return await patiently(client, partition, ask, client.config.request_timeout_s)
+
+
+async def _write_marker(client: Client, producer: Producer, partition: Partition) -> None:
+    topic = WritableTxnMarkerTopic(name=KafkaTopicName(partition.topic), partition_indexes=(i32(partition.number),))
+    marker = WritableTxnMarker(
+        producer_id=ProducerId(producer.id),
+        producer_epoch=i16(producer.epoch),
+        transaction_result=False,
+        topics=(topic,),
+        coordinator_epoch=i32(0),
+    )
+
+    async def ask() -> None:
+        _, leader = await client.leader(partition)
+        answer = await client.call(WriteTxnMarkersRequest(markers=(marker,)), WriteTxnMarkersResponse, leader.node)
+        code = int(answer.markers[0].topics[0].partitions[0].error_code)
+        if code in LEADER_UNSETTLED:
+            raise LeaderMoved(*partition)
+        _check(client, [code], "alter: it forgot the lane's transactional id, so the cut writes a marker", "itself")
+
+    await patiently(client, partition, ask, client.config.request_timeout_s)
+
+
+async def _await_marker(client: Client, producer: Producer, partition: Partition) -> None:
+    """The coordinator answers before its markers are written: the cut holds once the leader knows the epoch."""
+
+    async def ask() -> None:
+        known = await known_producer(client, partition, producer.id)
+        if known is None or known[0] < producer.epoch:
+            raise ClusterUnreachable(client.cluster_id, f"the cut has not reached {partition}")
+
+    await patiently(client, partition, ask, client.config.request_timeout_s)
+
+
+async def _coordinator(client: Client, name: str) -> int:
+    request = FindCoordinatorRequest(key=name, key_type=TRANSACTION_KEY)
+    answer = await client.call(request, FindCoordinatorResponse)
+    _check(client, [int(answer.error_code)], "coordinate", name)
+    return int(answer.node_id)
+
+
+def _check(client: Client, codes: Iterable[int], request: str, what: str) -> None:
+    for code in codes:
+        if code in NOT_NOW:
+            raise ClusterUnreachable(client.cluster_id, f"it cannot {request} {what} yet")
+        # of several partitions one that was refused makes the broker refuse the others for that reason
+        if code not in {Code.NONE, Code.OPERATION_NOT_ATTEMPTED}:
+            raise request_error(request, what, code)
+
+
+async def _soon(client: Client, ask: Callable[[], Awaitable[Done]]) -> Done:
+    give_up = asyncio.get_running_loop().time() + client.config.request_timeout_s
+    for pause_s in pauses():
+        with suppress(NetworkError):
+            return await ask()
+        if client.closed or asyncio.get_running_loop().time() > give_up:
+            break
+        await asyncio.sleep(pause_s)
+    return await ask()
