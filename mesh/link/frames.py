@@ -33,6 +33,8 @@ class Hello:
     max_frame_bytes: int = 20 << 20
     """The largest frame that the sender of the hello accepts."""
     heartbeat_ms: int = 10_000
+    clock_ms: int = 0
+    """The sender's wall clock, for people who look for a wrong one; 0: not told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -202,8 +202,9 @@ class Link:
             return self._receive_data(frame)
         if isinstance(frame, LaneOpen):
             return self._receive_lane_open(frame)
-        assert isinstance(frame, LaneOpened | LaneEnd | LaneStatus | Credit | Acknowledgement)
-        return self._receive_lane(frame, kind)
+        if isinstance(frame, LaneOpened | LaneEnd | LaneStatus | Credit | Acknowledgement):
+            return self._receive_lane(frame, kind)
+        raise FrameUnexpected(kind, self.state.value)
 
     def tick(self, now_s: float) -> float:
         """Send a heartbeat if it is due and answer when to call again; raise PeerSilent for a dead peer."""

@@ -69,7 +69,7 @@ def test_a_refused_proof_ends_the_link_before_anything_else(bad: str) -> None:
     async def scenario() -> None:
         sides = {"dialler": Side(True), "acceptor": Side(False)}
         sides[bad].signature = b"refuse me"
-        async with joined(**sides) as pair:
+        async with joined(sides["dialler"], sides["acceptor"]) as pair:
             await pair.over()
             other = pair.acceptor if bad == "dialler" else pair.dialler
             assert other.error is not None
