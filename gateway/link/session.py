@@ -125,6 +125,19 @@ class Session:
     def is_open(self) -> bool:
         return self._link.state is LinkState.OPEN and self.failure is None
 
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The optional parts that the peer understands, once its Hello is known."""
+        return self._link.peer_hello.features if self._link.peer_hello is not None else ()
+
+    @property
+    def peer_hello(self) -> Hello | None:
+        return self._link.peer_hello
+
+    @property
+    def import_count(self) -> int:
+        return len(self._imports)
+
     # --- for the importer and for questions
 
     def open_lane(self, opening: Callable[[int], LaneOpen]) -> ImportLane:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 
@@ -37,12 +38,16 @@ class Answers:
         self._cluster = cluster
         self._registry = registry
         self._now_ms = now_ms
+        self.also: dict[type, Callable[[OrgId, Any], Awaitable[object]]] = {}
+        """What other parts of the gateway answer, by the kind of the request."""
 
     async def answer(self, peer: OrgId, body: object) -> object:
         """The reply to one request. Errors become a refusal, without a word on what the peer may not know."""
         try:
             if isinstance(body, catalog_pb2.CatalogRequest):
                 return await self.catalog(peer)
+            if (answer := self.also.get(type(body))) is not None:
+                return await answer(peer, body)
             assert isinstance(body, link_pb2.DigestRequest)
             return await self._digests(peer, body)
         except MeshError as error:
