@@ -53,7 +53,8 @@ def segment(size_bytes: int) -> Segment:
 
 @given(st.lists(st.tuples(lanes, st.integers(0, 300))), st.integers(1, 1000))
 def test_a_queue_gives_frames_in_order_and_no_fuller_than_asked(added: list[tuple[int, int]], frame_bytes: int) -> None:
-    queue, taken = DataQueue(), []
+    queue = DataQueue()
+    taken: list[tuple[int, Segment]] = []
     for lane, size_bytes in added:
         queue.add(lane, segment(size_bytes))
     assert queue.size_bytes == sum(segment(size).weight_bytes for _, size in added)

@@ -20,7 +20,7 @@ def test_the_page_shows_the_tables_as_they_are(table: dict[object, object]) -> N
 
 def test_the_tables_speak_of_frames_that_exist() -> None:
     kinds = set(KIND.values())
-    moves = {move for table in (LINK, IMPORTING, EXPORTING) for _, move in table}  # type: ignore[attr-defined]
+    moves = {move for table in (LINK, IMPORTING, EXPORTING) for _, move in table}
     assert {move[2:] for move in moves} <= kinds
     assert LATE | {kind for each in BESIDE.values() for kind in each} <= kinds
 
