@@ -27,6 +27,12 @@ class Peer:
     """Rises with each decision about the peer's trust: see `gateway.revocations`."""
     acknowledged_sequence: int = 0
     """Of our own bundle: what the peer has said to hold durably."""
+    approved: bool = False
+    """Our operator has compared the confirmation phrase: the peer may greet, and is active once it has."""
+    transcript: str = ""
+    """Of its enrolment, hex: the confirmation phrase comes of it. Empty for a peer that was added by hand."""
+    public_only: bool = False
+    """Its addresses are its own word: none may lead to a private network."""
 
     @property
     def org(self) -> OrgId:
@@ -42,4 +48,4 @@ class Peer:
         """What a leaf of the peer is verified by."""
         before = self.revoked_before_ms
         limit = None if before is None else datetime.fromtimestamp(before / 1000, UTC)
-        return PeerTrust(self.state, self.bundle, limit, frozenset(self.denied), self.dns_name)
+        return PeerTrust(self.state, self.bundle, limit, frozenset(self.denied), self.dns_name, self.approved)

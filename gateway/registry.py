@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import TypeVar, cast
 
 from gateway.config_file import nearest
+from gateway.invites import InviteBook
 from gateway.peer import Peer
 from gateway.registry_codec import Entry, decode, encode, key_of
 from gateway.registry_errors import (
@@ -47,6 +48,8 @@ from mesh.policy import Decision, Request, decide
 from mesh.ports import StateStore
 from mesh.shares import Grant, GrantState, PeerState, Share, Subscription, SubscriptionState
 from mesh.trust.bundle import Bundle
+from mesh.trust.enrolment import InviteRecord
+from mesh.trust.enrolment_errors import PeerPending
 from mesh.trust.update import BundleStale
 
 __all__ = ["Peer", "Registry"]
@@ -59,7 +62,7 @@ MAX_DENIED = 1000
 _KINDS = ("peer", "share", "grant", "subscription")
 
 
-class Registry:
+class Registry(InviteBook):
     """Made by `open`. The mappings are read-only views of the present state; each change raises `version`."""
 
     def __init__(self, control: StateStore, lanes: StateStore, revocations: Revocations | None = None) -> None:
@@ -70,6 +73,7 @@ class Registry:
         self._doubtful = True
         self._changed = asyncio.Event()
         self._peers: dict[OrgId, Peer] = {}
+        self._invites: dict[str, InviteRecord] = {}
         self._shares: dict[ShareName, Share] = {}
         self._grants: dict[str, Grant] = {}
         self._subscriptions: dict[SubscriptionName, Subscription] = {}
@@ -132,6 +136,8 @@ class Registry:
                 return peer
             if peer.state is PeerState.REVOKED:
                 raise PeerRevoked(peer.org)
+            if peer.state is PeerState.PENDING and state is not PeerState.REVOKED:
+                raise PeerPending(peer.org)  # a resumed peer would be one that nobody has approved
             return await self._put(replace(peer, state=state))
 
     async def set_peer_addresses(self, org: str, addresses: Iterable[str]) -> Peer:
@@ -321,7 +327,7 @@ class Registry:
         for kind in _KINDS:
             stored = await self._control.load(f"{kind}/")
             entries += [decode(key, stored[key]) for key in sorted(stored)]
-        self._peers, self._shares, self._grants, self._subscriptions = {}, {}, {}, {}
+        self._peers, self._invites, self._shares, self._grants, self._subscriptions = {}, {}, {}, {}, {}
         entries = [self._revocations.believed(each) if isinstance(each, Peer) else each for each in entries]
         self._revocations.record(*(each for each in entries if isinstance(each, Peer)))
         for entry in entries:
@@ -337,14 +343,22 @@ class Registry:
         self._announce()
         return entry
 
-    async def _put_peer(self, changed: Peer) -> Peer:
+    async def _put_invite(self, invite: InviteRecord) -> InviteRecord:
+        await self._durable({key_of(invite): encode(invite)})
+        self._apply(invite)
+        self._announce()
+        return invite
+
+    async def _put_peer(self, changed: Peer, *also: InviteRecord) -> Peer:
         before = self._peers.get(changed.org)
         peer = self._revocations.next(before, changed)
         if takes_trust(before, peer):
             self._revocations.record(peer)
-        await self._durable({key_of(peer): encode(peer)})
+        entries: tuple[Peer | InviteRecord, ...] = (peer, *also)
+        await self._durable({key_of(entry): encode(entry) for entry in entries})
         self._revocations.record(peer)
-        self._apply(peer)
+        for entry in entries:
+            self._apply(entry)
         self._announce()
         return peer
 
@@ -365,6 +379,8 @@ class Registry:
         match entry:
             case Peer():
                 self._peers[entry.org] = entry
+            case InviteRecord():
+                self._invites[entry.id] = entry
             case Share():
                 self._shares[entry.name] = entry
             case Grant():

@@ -6,9 +6,10 @@ B. A field that this version does not know is refused: to drop it silently would
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from dataclasses import fields
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 
 from gateway.peer import Peer
 from gateway.registry_errors import RegistryEntryDamaged
@@ -26,8 +27,9 @@ from mesh.shares import (
     TopicMapping,
 )
 from mesh.trust.bundle import Bundle
+from mesh.trust.enrolment import InviteRecord
 
-Entry: TypeAlias = Peer | Share | Grant | Subscription
+Entry: TypeAlias = Peer | InviteRecord | Share | Grant | Subscription
 
 
 class _Stored(BaseModel):
@@ -44,6 +46,9 @@ class _StoredPeer(_Stored):
     denied: tuple[str, ...]
     epoch: NonNegativeInt
     acknowledged_sequence: NonNegativeInt
+    approved: bool
+    transcript: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")]
+    public_only: bool
 
     def value(self) -> Peer:
         # Whether anybody is verified by the bundle is decided where it is used: a bad one must not stop the others.
@@ -57,7 +62,30 @@ class _StoredPeer(_Stored):
             self.denied,
             self.epoch,
             self.acknowledged_sequence,
+            self.approved,
+            self.transcript,
+            self.public_only,
         )
+
+
+class _StoredInvite(_Stored):
+    id: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+    public_key: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    expected: str
+    created_ms: NonNegativeInt
+    expires_ms: NonNegativeInt
+    name: str
+    expect_fingerprint: str
+    allow_private: bool
+    strikes: NonNegativeInt
+    used_ms: NonNegativeInt | None
+    withdrawn: bool
+
+    def value(self) -> InviteRecord:
+        key, digest = bytes.fromhex(self.public_key), bytes.fromhex(self.digest)
+        rest = self.model_dump(exclude={"format", "public_key", "digest", "expected"})
+        return InviteRecord(public_key=key, digest=digest, expected=OrgId(self.expected), **rest)
 
 
 class _StoredShare(_Stored):
@@ -102,8 +130,9 @@ class _StoredSubscription(_Stored):
         )
 
 
-_KINDS: dict[str, type[_StoredPeer | _StoredShare | _StoredGrant | _StoredSubscription]] = {
+_KINDS: dict[str, type[_StoredPeer | _StoredInvite | _StoredShare | _StoredGrant | _StoredSubscription]] = {
     "peer": _StoredPeer,
+    "invite": _StoredInvite,
     "share": _StoredShare,
     "grant": _StoredGrant,
     "subscription": _StoredSubscription,
@@ -114,6 +143,8 @@ def key_of(entry: Entry) -> str:
     match entry:
         case Peer():
             return f"peer/{entry.org}"
+        case InviteRecord():
+            return f"peer/{entry.expected}/invite/{entry.id}"
         case Share():
             return f"share/{entry.name}"
         case Grant():
@@ -139,7 +170,18 @@ def _stored(entry: Entry) -> _Stored:
                 denied=entry.denied,
                 epoch=entry.epoch,
                 acknowledged_sequence=entry.acknowledged_sequence,
+                approved=entry.approved,
+                transcript=entry.transcript,
+                public_only=entry.public_only,
             )
+        case InviteRecord():
+            values = {field.name: getattr(entry, field.name) for field in fields(entry)}
+            values |= {
+                "public_key": entry.public_key.hex(),
+                "digest": entry.digest.hex(),
+                "expected": str(entry.expected),
+            }
+            return _StoredInvite(format=1, **values)
         case Share():
             return _StoredShare(
                 format=1, name=entry.name, topics=entry.topics, version=entry.version, created_ms=entry.created_ms
@@ -166,9 +208,15 @@ def _stored(entry: Entry) -> _Stored:
             )
 
 
+def _kind_of(key: str) -> str:
+    """An invite lies below the peer that it is for: see `gateway.invites`."""
+    parts = key.split("/")
+    return "invite" if parts[0] == "peer" and parts[2:3] == ["invite"] else parts[0]
+
+
 def decode(key: str, data: bytes) -> Entry:
     """The entry under `key`. Raises RegistryEntryDamaged, naming the key."""
-    kind = _KINDS.get(key.partition("/")[0])
+    kind = _KINDS.get(_kind_of(key))
     if kind is None:
         raise RegistryEntryDamaged(key, "its kind is not known")
     try:

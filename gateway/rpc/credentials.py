@@ -21,7 +21,6 @@ import grpc
 from certs.authority import Authority
 from gateway.rpc.identity import Identity
 from mesh.ids import OrgId
-from mesh.shares import PeerState
 from mesh.trust.bundle import Bundle, check_bundle, refuse_overlap
 from mesh.trust.errors import BundleRefused
 from mesh.trust.leaf import PeerTrust
@@ -59,7 +58,7 @@ def client_pool(peers: Iterable[PeerTrust]) -> ClientPool:
     taken: list[Bundle] = []
     refused: dict[OrgId, str] = {}
     for peer in peers:
-        if peer.state is not PeerState.ACTIVE:
+        if not peer.may_greet:
             continue
         try:
             check_bundle(peer.bundle)

@@ -4,8 +4,8 @@
         the inviter's domain, the digest of the invite file (which holds the inviter's bundle), the inviter's nonce,
         the redeemer's domain, its bundle (JSON, as sent), its leaf (DER), its addresses (with commas), its nonce )
 
-The invite key, the redeemer's leaf key and the inviter's leaf key sign it, each with its role. The confirmation phrase is
-six words of it: equal on both sides only if both saw the same two bundles.
+The invite key, the redeemer's leaf key and the inviter's leaf key sign it, each with its role. The confirmation phrase
+is six words of it: equal on both sides only if both saw the same two bundles.
 
 A. An invite is used at most once. A wrong invite signature counts against it; after five it is dead.
 B. `judge` says yes only if every check passed; each no has a reason for our log and audit, none for the other side.

@@ -46,10 +46,17 @@ class PeerTrust:
     """`key_hash` of single leaves that their owner, or we, declared dead."""
     dns_name: str = ""
     """The DNS SAN recorded when the peer was added; empty means the derived one."""
+    approved: bool = False
+    """A pending peer whom our operator has approved: it may greet, and gets nothing before it is active."""
 
     @property
     def expected_dns_name(self) -> str:
         return self.dns_name or gateway_dns_name(self.bundle.org)
+
+    @property
+    def may_greet(self) -> bool:
+        """Whether links are made with it. What it may have is for grants to decide: a pending peer has none."""
+        return self.state is PeerState.ACTIVE or (self.state is PeerState.PENDING and self.approved)
 
 
 class Step(NamedTuple):
@@ -168,9 +175,13 @@ def _domain(case: _Case) -> str:
 
 
 def _active(case: _Case) -> str:
-    if case.peer.state is not PeerState.ACTIVE:
+    if not case.peer.may_greet:
         raise _Refuse(LeafReason.PEER_NOT_ACTIVE, f"the peer is {case.peer.state}")
-    return "the peer is active"
+    return (
+        "the peer is active"
+        if case.peer.state is PeerState.ACTIVE
+        else "the peer is pending and approved: it may greet"
+    )
 
 
 def _path(case: _Case) -> str:
