@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mesh.ids import LaneId, OrgId, ShareName, SubscriptionName, TopicName
@@ -14,6 +14,7 @@ from mesh.wire.v1 import catalog_pb2
 
 if TYPE_CHECKING:
     from gateway.config import GatewayConfig
+    from gateway.peers.sight import Presented
     from gateway.registry import Registry
 
 
@@ -33,12 +34,41 @@ class LinkStatus:
     """`dialler` or `acceptor`."""
     since_ms: int
     address: str
+    leaf_end_ms: int = 0
+    """When the certificate ends by which the peer opened it, and the link with it."""
+    exports: int = 0
+    imports: int = 0
+    """Lanes on it."""
+    version: str = ""
+    clock_skew_ms: int | None = None
+    """The peer's clock minus ours when it opened; None where the peer did not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSight:
+    """What is known of a peer beside its links."""
+
+    bundle_refused: str = ""
+    """Why nobody can connect as this peer, although it is active."""
+    failure_code: str = ""
+    failure: str = ""
+    """Of the last attempt to dial it; empty after a success."""
+    last_alive_ms: Mapping[str, int] = field(default_factory=dict)
+    """When a link of each role was last open, for links that have ended."""
+    leaves: Sequence[Presented] = ()
+    """The last accepted and the last refused leaf that claimed its domain, the newer first."""
 
 
 class Links(Protocol):
     """The live links to peers. Every method raises PeerUnreachable where there is no link."""
 
     def status(self) -> list[LinkStatus]: ...
+
+    def sight(self, org: str) -> PeerSight:
+        """What is known of a peer, or of a domain that claimed to be one."""
+
+    async def stopped(self, peer: OrgId, share: ShareName | None = None) -> None:
+        """Returns once nothing (of `share`) is read for `peer`, and, without a share, no link to it is left."""
 
     def exports(self) -> list[dict[str, object]]:
         """The lanes that peers read from us: peer, share, topic, partition, position, acknowledged, log end."""
@@ -62,6 +92,9 @@ class Lanes(Protocol):
 
     async def stopped(self, name: SubscriptionName) -> None:
         """Returns once no lane of a paused or deleted subscription runs or writes."""
+
+    async def peer_stopped(self, org: OrgId) -> None:
+        """Returns once no lane from a peer that is not active runs or writes."""
 
 
 @dataclass(frozen=True, slots=True)

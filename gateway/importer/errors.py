@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mesh.errors import OperatorError, PeerError
+from mesh.errors import NetworkError, OperatorError, PeerError
 
 
 @dataclass(eq=False)
@@ -72,3 +72,14 @@ class DestinationTopicUnfit(OperatorError):
     code: ClassVar[str] = "destination-topic-unfit"
     sentence: ClassVar[str] = "destination topic {topic!r} cannot take this lane: {why}"
     hint: ClassVar[str] = "create it anew with at least as many partitions as the source, or map to another name"
+
+
+@dataclass(eq=False)
+class SubscriptionChanged(NetworkError):
+    """Found at the moment of an append; the lane is about to be stopped, or started anew."""
+
+    name: str
+
+    code: ClassVar[str] = "subscription-changed"
+    sentence: ClassVar[str] = "the subscription '{name}' was paused, changed or deleted"
+    hint: ClassVar[str] = "see its state with: mesh subscription show {name}"

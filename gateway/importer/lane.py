@@ -71,6 +71,7 @@ class LaneRunner:
         now_ms: Callable[[], int],
         random: Random,
         meter: LaneMeter | None = None,
+        permit: Callable[[], None] = lambda: None,
     ) -> None:
         destination = subscription.destination_of(lane.topic)
         assert destination is not None, (lane, subscription)
@@ -86,6 +87,7 @@ class LaneRunner:
         self._foreign_seen: tuple[int, ...] = ()
         self._now_ms = now_ms
         self._meter = meter
+        self._permit = permit
         self._backoff = Backoff(settings.retry_initial_s, settings.retry_max_s, random)
         self._state = LaneState.WAITING
         self._error: MeshError | None = None
@@ -150,7 +152,9 @@ class LaneRunner:
             lane.end("cancelled", "the importer ended the lane")
 
     async def _run(self, progress: LaneProgress, lane: ImportLane) -> None:
-        pipeline = Pipeline(self._cluster, self._partition, progress, lane, self._settings.pipeline, self._meter)
+        pipeline = Pipeline(
+            self._cluster, self._partition, progress, lane, self._settings.pipeline, self._meter, self._permit
+        )
         self._size_bytes += self._pipeline.settled.size_bytes if self._pipeline else 0
         self._progress, self._pipeline = progress, pipeline
         self._state, self._error = LaneState.CATCHING_UP, None

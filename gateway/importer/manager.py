@@ -1,7 +1,8 @@
-"""Which lanes run: wanted (the registry's subscriptions) against running, reconciled in a loop: stop, then start.
+"""Which lanes run: wanted (the registry's subscriptions of active peers) against running, reconciled in a loop.
 
 A subscription's lanes are found by asking the provider's catalog for the partitions of its topics. A subscription that
-was resumed is another value of the registry, even if nothing in it changed, so its lanes are started anew.
+was resumed is another value of the registry, even if nothing in it changed, so its lanes are started anew. What was
+started of a subscription has ended before it is started again; nothing else waits for that.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from random import Random
 from typing import Protocol
 
 import structlog
 
-from gateway.importer.errors import LaneBroken
+from gateway.importer.errors import LaneBroken, SubscriptionChanged
 from gateway.importer.lane import LaneRunner, LaneSettings, PeerLinks
 from gateway.meters import LaneMeter
+from gateway.peers.errors import PeerCut
 from gateway.registry import Registry
 from mesh.backoff import Backoff
 from mesh.errors import MeshError
@@ -26,7 +29,7 @@ from mesh.lanes.status import LaneState, LaneStatus
 from mesh.offsets.view import OffsetView
 from mesh.policy import ShareNotAvailable
 from mesh.ports import Cluster
-from mesh.shares import Subscription, SubscriptionState
+from mesh.shares import PeerState, Subscription, SubscriptionState
 from mesh.wire.v1 import catalog_pb2
 
 log = structlog.get_logger()
@@ -46,6 +49,8 @@ class _Running:
     lanes: dict[LaneId, LaneRunner] = field(default_factory=dict)
     waiting: MeshError | None = None
     """Why its lanes are not known yet."""
+    is_held: bool = False
+    """Its peer is not active: nothing runs, and nothing is forgotten."""
 
 
 class ImportManager:
@@ -77,30 +82,60 @@ class ImportManager:
         async with asyncio.TaskGroup() as group:
             while True:
                 version = self._registry.version
-                await self._stop_unwanted()
+                held = {name for name, one in self._running.items() if one.is_held}
+                ending = self._stop_unwanted()
                 for subscription in self._registry.subscriptions.values():
                     if subscription.name not in self._running:
-                        self._start(group, subscription)
+                        # What was found before the gateway was told to go on with the subscription is accepted; what
+                        # is found at a start, or when its peer is active again, is not.
+                        told = self._begun and subscription.name not in held
+                        self._start(group, subscription, accept_foreign=told)
                 self._begun = True
-                await self._registry.wait_changed(version)
+                changed = group.create_task(self._registry.wait_changed(version))
+                await asyncio.wait([changed, *ending], return_when=asyncio.FIRST_COMPLETED)
+                changed.cancel()
 
-    async def _stop_unwanted(self) -> None:
-        wanted = self._registry.subscriptions
-        gone = [one for name, one in self._running.items() if wanted.get(name) is not one.subscription]
-        tasks = [one.task for one in gone if one.task is not None]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        for one in gone:
-            del self._running[one.subscription.name]
+    def _stop_unwanted(self) -> list[asyncio.Task[None]]:
+        """Cancel what is not wanted and forget what of it has ended; the tasks that have not."""
+        ending = []
+        for name, one in list(self._running.items()):
+            if self._is_wanted(one):
+                continue
+            if one.task is None or one.task.done():
+                del self._running[name]
+                continue
+            if not one.task.cancelling():
+                one.task.cancel()
+            ending.append(one.task)
+        return ending
 
-    def _start(self, group: asyncio.TaskGroup, subscription: Subscription) -> None:
-        running = _Running(subscription)
+    def _is_wanted(self, one: _Running) -> bool:
+        subscription = one.subscription
+        known = self._registry.subscriptions.get(subscription.name)
+        return known is subscription and one.is_held is not self._may_import(subscription.peer)
+
+    def _may_import(self, org: OrgId) -> bool:
+        peer = self._registry.peers.get(org)
+        return peer is not None and peer.state is PeerState.ACTIVE
+
+    def _start(self, group: asyncio.TaskGroup, subscription: Subscription, *, accept_foreign: bool) -> None:
+        running = _Running(subscription, is_held=not self._may_import(subscription.peer))
         self._running[subscription.name] = running
-        if subscription.state is SubscriptionState.ACTIVE:
-            # What was found before the gateway was told to go on is accepted; what is found at a start is not.
-            running.task = group.create_task(self._run(running, accept_foreign=self._begun))
+        if running.is_held:
+            running.waiting = self._not_active(subscription.peer)
+        elif subscription.state is SubscriptionState.ACTIVE:
+            running.task = group.create_task(self._run(running, accept_foreign=accept_foreign))
+
+    def _permit(self, subscription: Subscription) -> None:
+        """Asked at the moment of each append. Raises PeerCut, SubscriptionChanged."""
+        if not self._may_import(subscription.peer):
+            raise self._not_active(subscription.peer)
+        if self._registry.subscriptions.get(subscription.name) is not subscription:
+            raise SubscriptionChanged(subscription.name)
+
+    def _not_active(self, org: OrgId) -> PeerCut:
+        peer = self._registry.peers.get(org)
+        return PeerCut(org, peer.state if peer is not None else "removed")
 
     async def _run(self, running: _Running, *, accept_foreign: bool) -> None:
         lanes = await self._lanes_of(running)
@@ -116,6 +151,7 @@ class ImportManager:
                     now_ms=self._now_ms,
                     random=self._random,
                     meter=self._meter(running.subscription.peer, running.subscription.share) if self._meter else None,
+                    permit=partial(self._permit, running.subscription),
                 )
                 running.lanes[lane] = runner
                 group.create_task(_logged(runner, lane))
@@ -148,6 +184,17 @@ class ImportManager:
             if running.task.done():
                 return
             await asyncio.wait([running.task])
+
+    async def peer_stopped(self, org: OrgId) -> None:
+        """Returns once no lane from a peer that is not active runs or writes."""
+        while not self._may_import(org):
+            tasks = [
+                one.task for one in self._running.values() if one.subscription.peer == org and one.task is not None
+            ]
+            alive = [task for task in tasks if not task.done()]
+            if not alive:
+                return
+            await asyncio.wait(alive)
 
     async def offset_map(self, lane: LaneId) -> OffsetView | None:
         """The lane's map as far as it is durable, None for a lane that has not begun. Raises LaneStateDamaged."""

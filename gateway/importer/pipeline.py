@@ -8,14 +8,15 @@ So what the feeder plans is thrown away whole, never mended.
   P1  nothing is acknowledged before it and everything before it is durable, breaks of the map included;
   P2  after the pipeline has ended, nothing of it is under way, however it ended: recovery may ask the log;
   P3  state is stored in the order of the lane: what a put of its own stores is durable before a later append is sent;
-  P4  the first append of a run goes alone: a log that has forgotten the producer takes any sequence as the first.
+  P4  the first append of a run goes alone: a log that has forgotten the producer takes any sequence as the first;
+  P5  whether the peer may still be copied from is asked directly before each append: `permit` raises where it may not.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,6 +95,7 @@ class Pipeline:
         lane: ImportLane,
         settings: PipelineSettings,
         meter: LaneMeter | None = None,
+        permit: Callable[[], None] = lambda: None,
     ) -> None:
         self._cluster = cluster
         self._partition = partition
@@ -101,6 +103,7 @@ class Pipeline:
         self._lane = lane
         self._settings = settings
         self._meter = meter or Tally()
+        self._permit = permit
         self._replay = Replay(progress.lane, cluster.source, partition, settings.limits)
         self._steps: deque[_Step] = deque()
         self._added = asyncio.Event()
@@ -152,6 +155,7 @@ class Pipeline:
                 await self._put(placement, segment, credit_bytes)
                 return
             batch = memoryview(rest)
+        self._permit()
         progress = self._progress
         stamped = restamp(batch, progress.producer, sequence_of(placement.first_ordinal + placement.skip))
         base_offset = progress.expected(placement)

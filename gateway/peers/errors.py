@@ -35,6 +35,16 @@ class PeerRefusedRequest(PeerError):
 
 
 @dataclass(eq=False)
+class FeatureMissing(PeerError):
+    org: str
+    feature: str
+
+    code: ClassVar[str] = "feature-missing"
+    sentence: ClassVar[str] = "the gateway of {org} does not understand {feature}"
+    hint: ClassVar[str] = "ask its operator to upgrade"
+
+
+@dataclass(eq=False)
 class PeerCut(NetworkError):
     """We ended the link because the peer's state no longer allows one."""
 
@@ -44,3 +54,25 @@ class PeerCut(NetworkError):
     code: ClassVar[str] = "peer-cut"
     sentence: ClassVar[str] = "the link to {org} was cut: the peer is {state}"
     hint: ClassVar[str] = "see its state with: mesh peer show {org}"
+
+
+@dataclass(eq=False)
+class LeafEnded(NetworkError):
+    """The certificate by which the link was opened has ended; a new link needs a new one."""
+
+    org: str
+    end: str
+
+    code: ClassVar[str] = "leaf-ended"
+    sentence: ClassVar[str] = "the link to {org} was cut: the peer's gateway certificate ended at {end}"
+    hint: ClassVar[str] = "it comes back by itself once the peer's gateway has a new certificate"
+
+
+@dataclass(eq=False)
+class TooManyLinks(PeerError):
+    org: str
+    limit: int
+
+    code: ClassVar[str] = "too-many-links"
+    sentence: ClassVar[str] = "{org} has {limit} links open, no more are taken"
+    hint: ClassVar[str] = "ask its operator why so many are made; each gateway needs one"

@@ -1,15 +1,19 @@
 """The hub: one place that makes links, accepts them, hands them out and cuts them.
 
-Strategy: a dialling task for each active peer with an address, which dials whenever there is no link, whoever made
-the last one; sessions of accepted calls run in their handlers. Each change of the registry is applied at once: trust of
-the listener, links of peers that are no longer active, lanes whose grant is gone.
+Strategy: `Dialling` makes links, sessions of accepted calls run in their handlers, `Serving` serves their lanes,
+`Questions` asks over them. Each change of the registry is applied at once: trust of the listener, links of peers that
+may no longer be spoken to, lanes whose grant is gone.
+
+A. A link lives only while its peer is active and its leaf would be accepted now: both are checked again at each
+   change, and a timer ends it with the leaf.
+B. One peer's bundle, leaf or flood of links concerns that peer only.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
@@ -17,42 +21,43 @@ from secrets import token_bytes
 
 import structlog
 
-from gateway.exporter import ExportSettings, export_lane
+from gateway.exporter import ExportSettings
 from gateway.failing import ended_by
-from gateway.link.lanes import ExportLane
 from gateway.link.session import FrameStream, Session, SessionLimits
 from gateway.metrics import Metrics
-from gateway.peer import Peer
 from gateway.peers.answers import Answers
-from gateway.peers.dial import dialled
-from gateway.peers.errors import PeerCut, PeerRefusedRequest, PeerUnreachable
-from gateway.peers.public import public
+from gateway.peers.dialling import Dialling, backoff_of
+from gateway.peers.errors import LeafEnded, PeerCut, TooManyLinks
+from gateway.peers.questions import Questions
+from gateway.peers.serving import Serving
+from gateway.peers.sight import Sight
 from gateway.peers.table import LinkTable, LiveLink
 from gateway.registry import Registry
 from gateway.rpc.authenticator import LinkAuthenticator
 from gateway.rpc.credentials import ServerTrust, TransportLimits
-from gateway.rpc.identity import Identity, authenticate
+from gateway.rpc.identity import Identity, authenticate, presented_leaf
 from gateway.rpc.listener import Context
-from gateway.rpc.streams import AcceptedStream
-from gateway.services import DigestPage, LinkStatus
+from gateway.rpc.streams import AcceptedStream, DialledStream
+from gateway.services import DigestPage, LinkStatus, PeerSight
 from mesh.backoff import Backoff
-from mesh.errors import CallerError, MeshError
+from mesh.errors import MeshError
 from mesh.ids import GatewayId, OrgId, ShareName, TopicName
 from mesh.link.frames import Hello
 from mesh.link.machine import Link
-from mesh.policy import Request, ShareNotAvailable
 from mesh.ports import Cluster
 from mesh.shares import PeerState
 from mesh.trust.cache import VerificationCache
 from mesh.trust.errors import LeafRefused
-from mesh.trust.leaf import PeerTrust, VerifiedLeaf
+from mesh.trust.leaf import PeerTrust, VerifiedLeaf, verified
 from mesh.trust.pem import to_der
-from mesh.wire.v1 import catalog_pb2, link_pb2
+from mesh.wire.v1 import catalog_pb2
 
 log = structlog.get_logger()
 
 # Room in a frame for what is not batches: lengths of spans, of a very holey segment.
 FRAME_OVERHEAD_BYTES = 1 << 20
+# A wall clock that is set, or a machine that slept, is noticed after this long at the latest.
+CLOCK_CHECK_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,8 @@ class HubSettings:
     heartbeat_s: float
     reconnect_initial_s: float
     reconnect_max_s: float
+    max_links_per_peer: int = 16
+    """Links that one peer may have open to us: one for each of its gateways, and some that are about to end."""
 
 
 class Hub:
@@ -81,20 +88,25 @@ class Hub:
         metrics: Metrics | None = None,
     ) -> None:
         self._identity = identity
-        self._cluster = cluster
         self._registry = registry
         self._settings = settings
         self._now_ms = now_ms
-        self._random = random
         self._metrics = metrics or Metrics()
         self._answers = Answers(cluster, registry, now_ms)
+        self._serving = Serving(cluster, registry, settings.export, self._metrics, self._answers, now_ms)
         self._cache = VerificationCache()
         self._table = LinkTable()
-        self._dialling: dict[OrgId, tuple[Peer, asyncio.Task[None]]] = {}
-        self._failures: dict[OrgId, MeshError] = {}
+        self._sight = Sight()
+        backoff = backoff_of(settings.reconnect_initial_s, settings.reconnect_max_s, random)
+        self._dialling = Dialling(
+            lambda: self._identity, registry, self._table, self._run_dialled, settings.transport, backoff, self._metrics
+        )
+        self._questions = Questions(self._table, lambda org: str(self._dialling.failures.get(org, "")))
+        self._refused_bundles: dict[OrgId, str] = {}
         self._stopping = False
         self.transport = settings.transport
-        self.trust = ServerTrust(identity, self._peer_trust().values())
+        self.trust = ServerTrust(identity, [])
+        self._apply_trust()
 
     # --- running
 
@@ -103,179 +115,172 @@ class Hub:
         async with asyncio.TaskGroup() as group:
             while True:
                 version = self._registry.version
-                self.trust.update(self._identity, self._peer_trust().values())
+                self._apply_trust()
                 self._cut_unwanted()
-                self._reconcile_dialling(group)
+                self._dialling.reconcile(group)
                 await self._registry.wait_changed(version)
 
-    def _reconcile_dialling(self, group: asyncio.TaskGroup) -> None:
-        wanted = {
-            org: peer for org, peer in self._registry.peers.items() if peer.state is PeerState.ACTIVE and peer.addresses
-        }
-        for org, (peer, task) in list(self._dialling.items()):
-            if wanted.get(org) != peer:
-                task.cancel()
-                del self._dialling[org]
-        for org, peer in wanted.items():
-            if org not in self._dialling:
-                self._dialling[org] = (peer, group.create_task(self._keep_dialling(peer)))
+    def _apply_trust(self) -> None:
+        refused = self.trust.update(self._identity, self._peer_trust().values())
+        for org, why in refused.items():
+            if self._refused_bundles.get(org) != why:
+                log.error("a peer's bundle is refused: nobody can connect as it", peer=str(org), reason=why)
+        self._refused_bundles = refused
 
     def _cut_unwanted(self) -> None:
+        peers = self._peer_trust()
         for org, link in self._table.all():
-            peer = self._registry.peers.get(org)
-            if peer is None or peer.state is not PeerState.ACTIVE:
-                link.session.abort(PeerCut(org, peer.state if peer else "removed"))
-                continue
-            for lane in link.session.exports():
-                if not self._may_read(org, lane):
-                    link.session.end_export(lane, "not-available", f"share '{lane.opening.share}' is not available")
+            error = self._standing(org, link, peers)
+            if error is not None:
+                link.session.abort(error)
+            else:
+                self._serving.cut_unwanted(org, link.session)
 
-    def _may_read(self, org: OrgId, lane: ExportLane) -> bool:
-        try:
-            return self._registry.decide(self._request(org, lane), self._now_ms()).allowed
-        except CallerError:  # the peer asked for a name that cannot be: its lane is about to end by that
-            return False
+    def _standing(self, org: OrgId, link: LiveLink, peers: Mapping[OrgId, PeerTrust]) -> MeshError | None:
+        """Why the link may not go on; None where it may (A)."""
+        peer = peers.get(org)
+        if peer is None or peer.state is not PeerState.ACTIVE:
+            return PeerCut(org, peer.state if peer else "removed")
+        leaf = link.authenticator.leaf
+        if leaf is not None:
+            try:
+                verified(to_der(leaf.certificate), peers, self._now())
+            except LeafRefused as error:
+                return error
+        return None
 
     async def drain(self) -> None:
         """Say go-away on every link and wait until all have ended. No new ones are made."""
         self._stopping = True
-        for org, (_, task) in self._dialling.items():
-            if not self._table.has(org):
-                task.cancel()  # a task that runs a session ends with it
+        self._dialling.stop()
         for _, link in self._table.all():
             link.session.drain("stopping", "the gateway stops")
         await self._table.wait_empty()
 
-    # --- dialling and accepting
+    # --- links
 
-    async def _keep_dialling(self, peer: Peer) -> None:
-        backoff = Backoff(self._settings.reconnect_initial_s, self._settings.reconnect_max_s, self._random)
-        while not self._stopping:
-            for address in peer.addresses:
-                if self._table.current(peer.org) is None:
-                    await self._dial(peer, address, backoff)
-            await asyncio.sleep(backoff.next_s())
-            await self._table.wait_gone(peer.org)
-
-    async def _dial(self, peer: Peer, address: str, backoff: Backoff) -> None:
-        try:
-            async with dialled(self._identity, self._trust_of(peer), address, self._settings.transport) as stream:
-                await self._run(self._session(stream, peer.org, dialler=True), peer.org, "dialler", address, backoff)
-        except MeshError as error:
-            self._metrics.handshake_failures.labels(error.code).inc()
-            known = self._failures.get(peer.org)
-            self._failures[peer.org] = error
-            if str(known) != str(error):  # a peer that is down for hours is one line, not thousands
-                log.warning("link failed", peer=str(peer.org), address=address, code=error.code, reason=str(error))
-        except Exception:  # a mistake of ours on one link must not end the others
-            log.exception("link failed", peer=str(peer.org), address=address)
+    async def _run_dialled(self, org: OrgId, stream: DialledStream, address: str, backoff: Backoff) -> None:
+        await self._run(self._link(stream, org, "dialler", address), org, backoff)
 
     def verify(self, context: Context) -> VerifiedLeaf:
         try:
-            return authenticate(context, self._peer_trust(), self._cache, datetime.now(UTC))
+            leaf = authenticate(context, self._peer_trust(), self._cache, self._now())
         except LeafRefused as error:
             self._metrics.refusals.labels("unverified", error.reason).inc()
+            self._sight.refused(presented_leaf(context), error, self._now_ms())
             raise
+        self._sight.accepted(leaf.id.org, presented_leaf(context), self._now_ms())
+        return leaf
 
     async def accept(self, leaf: VerifiedLeaf, stream: AcceptedStream, address: str) -> None:
         if self._stopping:
             return
-        session = self._session(stream, leaf.id.org, dialler=False, leaf=to_der(leaf.certificate))
-        await self._run(session, leaf.id.org, "acceptor", address, None)
+        org = leaf.id.org
+        if self._table.count(org, "acceptor") >= self._settings.max_links_per_peer:
+            self._metrics.refusals.labels(org, TooManyLinks.code).inc()
+            raise TooManyLinks(org, self._settings.max_links_per_peer)
+        await self._run(self._link(stream, org, "acceptor", address, leaf), org, None)
 
     async def list_catalog(self, leaf: VerifiedLeaf) -> catalog_pb2.CatalogReply:
         return await self._answers.catalog(leaf.id.org)
 
-    def _session(self, stream: FrameStream, org: OrgId, *, dialler: bool, leaf: bytes = b"") -> Session:
+    def _link(
+        self, stream: FrameStream, org: OrgId, role: str, address: str, leaf: VerifiedLeaf | None = None
+    ) -> LiveLink:
         hello = Hello(
             organization=self._identity.id.org,
             gateway=self._identity.id.name,
             nonce=token_bytes(32),
             max_frame_bytes=self._settings.max_frame_bytes,
             heartbeat_ms=int(self._settings.heartbeat_s * 1000),
+            clock_ms=self._now_ms(),
         )
-        return Session(
-            Link(hello, dialler=dialler, now_s=time.monotonic()),
+        authenticator = LinkAuthenticator(self._identity, self._peer_trust, org, self._now, leaf, self._leaf_refused)
+        session = Session(
+            Link(hello, dialler=role == "dialler", now_s=time.monotonic()),
             stream,
-            authenticator=LinkAuthenticator(self._identity, self._peer_trust, org, lambda: datetime.now(UTC), leaf),
-            export=self._export,
-            answer=self._answer,
+            authenticator=authenticator,
+            export=self._serving.export,
+            answer=self._serving.answer,
             limits=self._settings.session,
             clock=time.monotonic,
             meter=self._metrics.link(org),
         )
+        return LiveLink(session, role, address, self._now_ms(), authenticator, self._identity)
 
-    async def _run(self, session: Session, org: OrgId, role: str, address: str, backoff: Backoff | None) -> None:
-        link = LiveLink(session, role, address, self._now_ms())
+    def _leaf_refused(self, certificate: bytes, error: LeafRefused) -> None:
+        self._sight.refused(certificate, error, self._now_ms())
+
+    async def _run(self, link: LiveLink, org: OrgId, backoff: Backoff | None) -> None:
+        session = link.session
         self._table.add(org, link)
         try:
             async with asyncio.TaskGroup() as group:
-                announcing = group.create_task(self._announce_ready(org, link, backoff))
+                watching = group.create_task(self._watch(org, link, backoff))
                 try:
                     await session.run()
                 finally:
-                    announcing.cancel()
+                    watching.cancel()
         except BaseExceptionGroup as errors:
             raise ended_by(errors) from None
         finally:
             self._table.remove(org, link)
             if session.peer is not None:
-                log.info("link closed", peer=str(session.peer), role=role, reason=str(session.failure))
+                self._sight.alive(org, link.role, self._now_ms())
+                log.info("link closed", peer=str(session.peer), role=link.role, reason=str(session.failure))
 
-    async def _announce_ready(self, org: OrgId, link: LiveLink, backoff: Backoff | None) -> None:
+    async def _watch(self, org: OrgId, link: LiveLink, backoff: Backoff | None) -> None:
+        """Make the link known when it has opened, and end it with the leaf by which it was opened."""
         await link.session.ready.wait()
-        if link.session.is_open:
-            self._failures.pop(org, None)
-            self._table.announce()
-            self._metrics.links_opened.labels(org, link.role).inc()
-            log.info("link open", peer=str(link.session.peer), role=link.role, address=link.address)
-            if backoff is not None:
-                backoff.reset()
-
-    # --- what sessions ask of us
-
-    async def _export(self, session: Session, lane: ExportLane) -> None:
-        assert session.peer is not None
-        request = self._request(session.peer.org, lane)
-
-        def authorize() -> int | None:
-            decision = self._registry.decide(request, self._now_ms())
-            if not decision.allowed:
-                self._metrics.refusals.labels(request.peer, decision.reason).inc()
-            decision.require()
-            return decision.until_ms
-
-        meter = self._metrics.lane(request.peer, request.share, "export")
-        try:
-            async with self._until(authorize()):
-                await export_lane(self._cluster, lane, authorize, self._settings.export, meter)
-        except TimeoutError as error:
-            raise ShareNotAvailable(request.share) from error
-        except MeshError as error:
-            log.warning("lane refused", peer=str(session.peer), lane=str(request), code=error.code, reason=str(error))
-            raise public(error, request.share) from error
-
-    def _until(self, end_ms: int | None) -> asyncio.Timeout:
-        """The end of a grant, as a timer: an idle lane ends with it, too."""
-        return asyncio.timeout(None if end_ms is None else max(0, end_ms - self._now_ms()) / 1000)
-
-    @staticmethod
-    def _request(org: OrgId, lane: ExportLane) -> Request:
-        opening = lane.opening
-        return Request(org, ShareName(opening.share), TopicName(opening.topic), opening.partition)
-
-    async def _answer(self, session: Session, body: object) -> object:
-        assert session.peer is not None
-        return await self._answers.answer(session.peer.org, body)
+        if not link.session.is_open:
+            return
+        self._dialling.failures.pop(org, None)
+        leaf = link.authenticator.leaf
+        assert leaf is not None
+        if link.role == "dialler":
+            self._sight.accepted(org, to_der(leaf.certificate), self._now_ms())
+        if link.session.peer_hello is not None and link.session.peer_hello.clock_ms:
+            link.clock_skew_ms = link.session.peer_hello.clock_ms - self._now_ms()
+        self._table.announce()
+        self._metrics.links_opened.labels(org, link.role).inc()
+        log.info("link open", peer=str(link.session.peer), role=link.role, address=link.address)
+        if backoff is not None:
+            backoff.reset()
+        end = leaf.certificate.not_valid_after_utc
+        while (left_s := (end - self._now()).total_seconds()) > 0:  # noqa: ASYNC110  # a wall clock that is set tells nobody
+            await asyncio.sleep(min(left_s, CLOCK_CHECK_S))
+        link.session.abort(LeafEnded(org, end.isoformat(timespec="seconds")))
 
     # --- gateway.services.Links
 
     def status(self) -> list[LinkStatus]:
         return [
-            LinkStatus(org, _gateway(link.session.peer), link.role, link.since_ms, link.address)
+            LinkStatus(
+                org,
+                _gateway(link.session.peer),
+                link.role,
+                link.since_ms,
+                link.address,
+                leaf_end_ms=link.leaf_end_ms,
+                exports=len(link.session.exports()),
+                imports=link.session.import_count,
+                version=link.version,
+                clock_skew_ms=link.clock_skew_ms,
+            )
             for org, link in self._table.all()
             if link.session.is_open
         ]
+
+    def sight(self, org: str) -> PeerSight:
+        """What is known of a peer, or of a domain that claimed to be one, beside its links."""
+        failure = self._dialling.failures.get(org)  # type: ignore[call-overload]  # a text is its key
+        return PeerSight(
+            bundle_refused=self._refused_bundles.get(org, ""),  # type: ignore[call-overload]  # as above
+            failure_code=failure.code if failure is not None else "",
+            failure=str(failure or ""),
+            last_alive_ms=self._sight.last_alive(OrgId(org)),
+            leaves=tuple(self._sight.leaves(org)),
+        )
 
     def exports(self) -> list[dict[str, object]]:
         return [
@@ -295,49 +300,29 @@ class Hub:
     async def wait(self, peer: OrgId) -> Session:
         return (await self._table.wait(peer)).session
 
+    async def stopped(self, peer: OrgId, share: ShareName | None = None) -> None:
+        """Returns once nothing (of `share`) is read for `peer`, and, without a share, no link to it is left."""
+        await self._serving.wait_unserved(peer, share)
+        if share is None:
+            await self._table.wait_none(peer)
+
     async def catalog(self, peer: OrgId) -> catalog_pb2.CatalogReply:
-        reply = await self._ask(peer, catalog_pb2.CatalogRequest())
-        assert isinstance(reply, catalog_pb2.CatalogReply)
-        return reply
+        self._registry.peer(peer)
+        return await self._questions.catalog(peer)
 
     async def digests(
         self, peer: OrgId, share: ShareName, topic: TopicName, partition: int, start: int, end: int, max_records: int
     ) -> DigestPage:
-        body = link_pb2.DigestRequest(
-            share=share,
-            topic=topic,
-            partition=partition,
-            source_offset=start,
-            end_source_offset=end,
-            max_records=max_records,
-        )
-        reply = await self._ask(peer, body)
-        assert isinstance(reply, link_pb2.DigestReply)
-        offsets, offset = [], start
-        for delta in reply.offset_deltas:
-            offset += delta
-            offsets.append(offset)
-        digests = [reply.digests[at : at + 16] for at in range(0, len(reply.digests), 16)]
-        return DigestPage(offsets, digests, reply.next_source_offset)
-
-    async def _ask(self, peer: OrgId, body: object) -> object:
         self._registry.peer(peer)
-        link = self._table.current(peer)
-        if link is None:
-            raise PeerUnreachable(peer, str(self._failures.get(peer) or "it has not connected"))
-        reply = await link.session.ask(body)
-        if isinstance(reply, link_pb2.Refusal):
-            raise PeerRefusedRequest(peer, reply.code, reply.detail)
-        return reply
+        return await self._questions.digests(peer, share, topic, partition, start, end, max_records)
 
     # --- trust
 
     def _peer_trust(self) -> dict[OrgId, PeerTrust]:
-        return {org: self._trust_of(peer) for org, peer in self._registry.peers.items()}
+        return {org: peer.trust for org, peer in self._registry.peers.items()}
 
-    @staticmethod
-    def _trust_of(peer: Peer) -> PeerTrust:
-        return PeerTrust(peer.state, peer.bundle, dns_name=peer.dns_name)
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._now_ms() / 1000, UTC)
 
 
 def _gateway(peer: GatewayId | None) -> str:

@@ -6,15 +6,33 @@ import asyncio
 from dataclasses import dataclass
 
 from gateway.link.session import Session
+from gateway.rpc.authenticator import LinkAuthenticator
+from gateway.rpc.identity import Identity
 from mesh.ids import OrgId
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class LiveLink:
     session: Session
     role: str
     address: str
     since_ms: int
+    authenticator: LinkAuthenticator
+    identity: Identity
+    """What we showed when it was made."""
+    clock_skew_ms: int | None = None
+    """The peer's clock minus ours when the link opened, to within the time of a handshake; None: it did not say."""
+
+    @property
+    def leaf_end_ms(self) -> int:
+        """When the peer's leaf ends, 0 before it has presented one."""
+        leaf = self.authenticator.leaf
+        return 0 if leaf is None else int(leaf.certificate.not_valid_after_utc.timestamp() * 1000)
+
+    @property
+    def version(self) -> str:
+        hello = self.session.peer_hello
+        return "" if hello is None else f"{hello.major}.{hello.minor}"
 
 
 class LinkTable:
@@ -38,15 +56,31 @@ class LinkTable:
     def current(self, org: OrgId) -> LiveLink | None:
         return next((link for link in self._links.get(org, ()) if link.session.is_open), None)
 
+    def open(self, org: OrgId) -> list[LiveLink]:
+        return [link for link in self._links.get(org, ()) if link.session.is_open]
+
     async def wait(self, org: OrgId) -> LiveLink:
         """The link that serves `org`, as soon as there is one."""
         while (link := self.current(org)) is None:
             await self._changed.wait()
         return link
 
+    async def wait_change(self) -> None:
+        """Return when a link was added, removed, or has become open."""
+        await self._changed.wait()
+
     async def wait_gone(self, org: OrgId) -> None:
         """Return when `org` has no open link."""
         while self.current(org) is not None:
+            await self._changed.wait()
+
+    def count(self, org: OrgId, role: str) -> int:
+        """How many links of that role there are, open or not."""
+        return sum(link.role == role for link in self._links.get(org, ()))
+
+    async def wait_none(self, org: OrgId) -> None:
+        """Return when there is no link to `org`, open or not."""
+        while self.has(org):
             await self._changed.wait()
 
     def has(self, org: OrgId) -> bool:

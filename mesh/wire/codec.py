@@ -100,6 +100,7 @@ def _encode_hello(message: pb.Frame, frame: f.Hello) -> None:
         nonce=frame.nonce,
         max_frame_bytes=frame.max_frame_bytes,
         heartbeat_ms=frame.heartbeat_ms,
+        clock_ms=frame.clock_ms,
     )
     message.hello.CopyFrom(hello)
 
@@ -116,6 +117,7 @@ def _decode_hello(body: pb.Hello) -> f.Hello:
         roles=frozenset(f.Role(role) for role in body.roles if role in known),
         max_frame_bytes=body.max_frame_bytes,
         heartbeat_ms=body.heartbeat_ms,
+        clock_ms=body.clock_ms,
     )
 
 

@@ -20,7 +20,7 @@ from gateway.metrics import Metrics
 from gateway.peers.errors import PeerUnreachable
 from gateway.ports_file import Ports, write_ports
 from gateway.registry import Registry
-from gateway.services import DigestPage, LinkStatus, Services
+from gateway.services import DigestPage, LinkStatus, PeerSight, Services
 from mesh.ids import LaneId, OrgId, ShareName, SubscriptionName, TopicName
 from mesh.lanes.status import LaneStatus
 from mesh.offsets.map import OffsetMap
@@ -39,9 +39,17 @@ class FakeLinks:
     found: list[LinkStatus] = field(default_factory=list)
     exported: list[dict[str, object]] = field(default_factory=list)
     catalogs: dict[str, catalog_pb2.CatalogReply] = field(default_factory=dict)
+    sights: dict[str, PeerSight] = field(default_factory=dict)
+    asked_to_stop: list[str] = field(default_factory=list)
 
     def status(self) -> list[LinkStatus]:
         return list(self.found)
+
+    def sight(self, org: str) -> PeerSight:
+        return self.sights.get(org, PeerSight())
+
+    async def stopped(self, peer: OrgId, share: ShareName | None = None) -> None:
+        self.asked_to_stop.append(peer)
 
     def exports(self) -> list[dict[str, object]]:
         return list(self.exported)
@@ -72,6 +80,9 @@ class FakeLanes:
     async def stopped(self, name: SubscriptionName) -> None:
         self.asked_to_stop.append(name)
         await self.stops.wait()
+
+    async def peer_stopped(self, org: OrgId) -> None:
+        await self.stopped(SubscriptionName(org))
 
     async def offset_map(self, lane: LaneId) -> OffsetView | None:
         held = self.maps.get(lane)

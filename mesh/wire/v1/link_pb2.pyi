@@ -156,6 +156,7 @@ class Hello(_message.Message):
     NONCE_FIELD_NUMBER: _builtins.int
     MAX_FRAME_BYTES_FIELD_NUMBER: _builtins.int
     HEARTBEAT_MS_FIELD_NUMBER: _builtins.int
+    CLOCK_MS_FIELD_NUMBER: _builtins.int
     major: _builtins.int
     minor: _builtins.int
     organization: _builtins.str
@@ -165,6 +166,8 @@ class Hello(_message.Message):
     max_frame_bytes: _builtins.int
     """The largest frame that this side accepts."""
     heartbeat_ms: _builtins.int
+    clock_ms: _builtins.int
+    """The sender's wall clock, for people who look for a wrong one. Nothing is decided by it."""
     @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -181,10 +184,11 @@ class Hello(_message.Message):
         nonce: _builtins.bytes = ...,
         max_frame_bytes: _builtins.int = ...,
         heartbeat_ms: _builtins.int = ...,
+        clock_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "gateway", b"gateway", "heartbeat_ms", b"heartbeat_ms", "major", b"major", "max_frame_bytes", b"max_frame_bytes", "minor", b"minor", "nonce", b"nonce", "organization", b"organization", "roles", b"roles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_ms", b"clock_ms", "features", b"features", "gateway", b"gateway", "heartbeat_ms", b"heartbeat_ms", "major", b"major", "max_frame_bytes", b"max_frame_bytes", "minor", b"minor", "nonce", b"nonce", "organization", b"organization", "roles", b"roles"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,99 @@
+"""Dialling: a task for each active peer with an address, which dials whenever there is no link, whoever made it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import Random
+
+import structlog
+
+from gateway.metrics import Metrics
+from gateway.peers.dial import dialled
+from gateway.peers.table import LinkTable
+from gateway.registry import Registry
+from gateway.rpc.credentials import TransportLimits
+from gateway.rpc.identity import Identity
+from gateway.rpc.streams import DialledStream
+from mesh.backoff import Backoff
+from mesh.errors import MeshError
+from mesh.ids import OrgId
+from mesh.shares import PeerState
+
+log = structlog.get_logger()
+
+RunLink = Callable[[OrgId, DialledStream, str, Backoff], Awaitable[None]]
+"""Runs one link over a stream to an address until it ends; resets the backoff when it has opened."""
+
+
+class Dialling:
+    def __init__(
+        self,
+        identity: Callable[[], Identity],
+        registry: Registry,
+        table: LinkTable,
+        run_link: RunLink,
+        transport: TransportLimits,
+        backoff: Callable[[], Backoff],
+        metrics: Metrics,
+    ) -> None:
+        self._identity = identity
+        self._registry = registry
+        self._table = table
+        self._run_link = run_link
+        self._transport = transport
+        self._backoff = backoff
+        self._metrics = metrics
+        self._tasks: dict[OrgId, tuple[tuple[str, ...], asyncio.Task[None]]] = {}
+        self._stopping = False
+        self.failures: dict[OrgId, MeshError] = {}
+        """Why the last dialling of each peer failed; who sees it open takes it out."""
+
+    def reconcile(self, group: asyncio.TaskGroup) -> None:
+        """Dial whom the registry wants dialled, at the addresses it names, and nobody else."""
+        wanted = {
+            org: peer.addresses
+            for org, peer in self._registry.peers.items()
+            if peer.state is PeerState.ACTIVE and peer.addresses
+        }
+        for org, (addresses, task) in list(self._tasks.items()):
+            if wanted.get(org) != addresses:
+                task.cancel()
+                del self._tasks[org]
+        for org, addresses in wanted.items():
+            if org not in self._tasks and not self._stopping:
+                self._tasks[org] = (addresses, group.create_task(self._keep_dialling(org, addresses)))
+
+    def stop(self) -> None:
+        """Dial nobody any more. Links that are open stay."""
+        self._stopping = True
+        for org, (_, task) in self._tasks.items():
+            if not self._table.has(org):
+                task.cancel()  # a task that runs a session ends with it
+
+    async def _keep_dialling(self, org: OrgId, addresses: tuple[str, ...]) -> None:
+        backoff = self._backoff()
+        while not self._stopping:
+            for address in addresses:
+                if self._table.current(org) is None:
+                    await self._dial(org, address, backoff)
+            await asyncio.sleep(backoff.next_s())
+            await self._table.wait_gone(org)
+
+    async def _dial(self, org: OrgId, address: str, backoff: Backoff) -> None:
+        try:
+            trust = self._registry.peer(org).trust
+            async with dialled(self._identity(), trust, address, self._transport) as stream:
+                await self._run_link(org, stream, address, backoff)
+        except MeshError as error:
+            self._metrics.handshake_failures.labels(error.code).inc()
+            known = self.failures.get(org)
+            self.failures[org] = error
+            if str(known) != str(error):  # a peer that is down for hours is one line, not thousands
+                log.warning("link failed", peer=str(org), address=address, code=error.code, reason=str(error))
+        except Exception:  # a mistake of ours on one link must not end the others
+            log.exception("link failed", peer=str(org), address=address)
+
+
+def backoff_of(initial_s: float, max_s: float, random: Random) -> Callable[[], Backoff]:
+    return lambda: Backoff(initial_s, max_s, random)

@@ -1,0 +1,54 @@
+"""Questions to peers beside the lanes: their catalog, and digests for verification."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.peers.errors import PeerRefusedRequest, PeerUnreachable
+from gateway.peers.table import LinkTable
+from gateway.services import DigestPage
+from mesh.ids import OrgId, ShareName, TopicName
+from mesh.wire.v1 import catalog_pb2, link_pb2
+
+
+class Questions:
+    """Asks over the link that serves a peer. `why_not` says why there is none."""
+
+    def __init__(self, table: LinkTable, why_not: Callable[[OrgId], str]) -> None:
+        self._table = table
+        self._why_not = why_not
+
+    async def catalog(self, peer: OrgId) -> catalog_pb2.CatalogReply:
+        reply = await self.ask(peer, catalog_pb2.CatalogRequest())
+        assert isinstance(reply, catalog_pb2.CatalogReply)
+        return reply
+
+    async def digests(
+        self, peer: OrgId, share: ShareName, topic: TopicName, partition: int, start: int, end: int, max_records: int
+    ) -> DigestPage:
+        body = link_pb2.DigestRequest(
+            share=share,
+            topic=topic,
+            partition=partition,
+            source_offset=start,
+            end_source_offset=end,
+            max_records=max_records,
+        )
+        reply = await self.ask(peer, body)
+        assert isinstance(reply, link_pb2.DigestReply)
+        offsets, offset = [], start
+        for delta in reply.offset_deltas:
+            offset += delta
+            offsets.append(offset)
+        digests = [reply.digests[at : at + 16] for at in range(0, len(reply.digests), 16)]
+        return DigestPage(offsets, digests, reply.next_source_offset)
+
+    async def ask(self, peer: OrgId, body: object) -> object:
+        """The answer. Raises PeerUnreachable, PeerRefusedRequest, LinkLost."""
+        link = self._table.current(peer)
+        if link is None:
+            raise PeerUnreachable(peer, self._why_not(peer) or "it has not connected")
+        reply = await link.session.ask(body)
+        if isinstance(reply, link_pb2.Refusal):
+            raise PeerRefusedRequest(peer, reply.code, reply.detail)
+        return reply

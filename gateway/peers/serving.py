@@ -1,0 +1,101 @@
+"""What peers get of us over a link: lanes, as their grants allow at each moment, and answers to questions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from gateway.exporter import ExportSettings, export_lane
+from gateway.link.lanes import ExportLane
+from gateway.link.session import Session
+from gateway.metrics import Metrics
+from gateway.peers.answers import Answers
+from gateway.peers.public import public
+from gateway.registry import Registry
+from mesh.errors import CallerError, MeshError
+from mesh.ids import OrgId, ShareName, TopicName
+from mesh.policy import Request, ShareNotAvailable
+from mesh.ports import Cluster
+
+log = structlog.get_logger()
+
+
+class Serving:
+    """Sessions call `export` for each lane that a peer opens, and `answer` for each question."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        registry: Registry,
+        settings: ExportSettings,
+        metrics: Metrics,
+        answers: Answers,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._cluster = cluster
+        self._registry = registry
+        self._settings = settings
+        self._metrics = metrics
+        self._answers = answers
+        self._now_ms = now_ms
+        self._changed = asyncio.Event()
+        self._served: list[Request] = []
+
+    async def export(self, session: Session, lane: ExportLane) -> None:
+        assert session.peer is not None
+        request = request_of(session.peer.org, lane)
+
+        def authorize() -> int | None:
+            decision = self._registry.decide(request, self._now_ms())
+            if not decision.allowed:
+                self._metrics.refusals.labels(request.peer, decision.reason).inc()
+            decision.require()
+            return decision.until_ms
+
+        meter = self._metrics.lane(request.peer, request.share, "export")
+        self._served.append(request)
+        try:
+            async with self._until(authorize()):
+                await export_lane(self._cluster, lane, authorize, self._settings, meter)
+        except TimeoutError as error:
+            raise ShareNotAvailable(request.share) from error
+        except MeshError as error:
+            log.warning("lane refused", peer=str(session.peer), lane=str(request), code=error.code, reason=str(error))
+            raise public(error, request.share) from error
+        finally:
+            self._served.remove(request)
+            changed, self._changed = self._changed, asyncio.Event()
+            changed.set()
+
+    def _until(self, end_ms: int | None) -> asyncio.Timeout:
+        """The end of a grant, as a timer: an idle lane ends with it, too."""
+        return asyncio.timeout(None if end_ms is None else max(0, end_ms - self._now_ms()) / 1000)
+
+    def may_read(self, org: OrgId, lane: ExportLane) -> bool:
+        try:
+            return self._registry.decide(request_of(org, lane), self._now_ms()).allowed
+        except CallerError:  # the peer asked for a name that cannot be: its lane is about to end by that
+            return False
+
+    def cut_unwanted(self, org: OrgId, session: Session) -> None:
+        """End the lanes of a link that its peer may no longer read."""
+        for lane in session.exports():
+            if not self.may_read(org, lane):
+                session.end_export(lane, "not-available", f"share '{lane.opening.share}' is not available")
+
+    async def wait_unserved(self, org: OrgId, share: ShareName | None = None) -> None:
+        """Return once nothing (of `share`) is being read for `org`."""
+        while any(each.peer == org and share in {None, each.share} for each in self._served):
+            await self._changed.wait()
+
+    async def answer(self, session: Session, body: object) -> object:
+        assert session.peer is not None
+        return await self._answers.answer(session.peer.org, body)
+
+
+def request_of(org: OrgId, lane: ExportLane) -> Request:
+    """Raises IllegalName where the peer asked for a name that cannot be."""
+    opening = lane.opening
+    return Request(org, ShareName(opening.share), TopicName(opening.topic), opening.partition)
