@@ -54,6 +54,10 @@ class Metrics:
         self.certificate_expiry = self._gauge(
             "certificate_expiry_seconds", "Seconds until the certificate ends, negative after it.", "subject"
         )
+        self.certificate_refusals = self._counter("certificate_refusals", "Certificate files that were not used.")
+        self.leaf_renewals = self._counter(
+            "leaf_renewals", "Certificates of the gateway that took the place of others."
+        )
         self.ready = self._gauge("ready", "1 while the gateway is ready.")
 
     def __repr__(self) -> str:

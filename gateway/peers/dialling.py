@@ -45,12 +45,14 @@ class Dialling:
         self._backoff = backoff
         self._metrics = metrics
         self._tasks: dict[OrgId, tuple[tuple[str, ...], asyncio.Task[None]]] = {}
+        self._group: asyncio.TaskGroup | None = None
         self._stopping = False
         self.failures: dict[OrgId, MeshError] = {}
         """Why the last dialling of each peer failed; who sees it open takes it out."""
 
     def reconcile(self, group: asyncio.TaskGroup) -> None:
         """Dial whom the registry wants dialled, at the addresses it names, and nobody else."""
+        self._group = group
         wanted = {
             org: peer.addresses
             for org, peer in self._registry.peers.items()
@@ -64,6 +66,14 @@ class Dialling:
             if org not in self._tasks and not self._stopping:
                 self._tasks[org] = (addresses, group.create_task(self._keep_dialling(org, addresses)))
 
+    def renew(self) -> None:
+        """Dial everybody anew with the present identity. Links that are open go on until the new one has opened."""
+        if self._group is None or self._stopping:
+            return
+        for org, (addresses, _) in list(self._tasks.items()):
+            # the task before ends with its session, see `_is_mine`
+            self._tasks[org] = (addresses, self._group.create_task(self._keep_dialling(org, addresses)))
+
     def stop(self) -> None:
         """Dial nobody any more. Links that are open stay."""
         self._stopping = True
@@ -73,12 +83,21 @@ class Dialling:
 
     async def _keep_dialling(self, org: OrgId, addresses: tuple[str, ...]) -> None:
         backoff = self._backoff()
-        while not self._stopping:
+        while self._is_mine(org):
             for address in addresses:
-                if self._table.current(org) is None:
+                if self._is_mine(org) and not self._is_served(org):
                     await self._dial(org, address, backoff)
             await asyncio.sleep(backoff.next_s())
-            await self._table.wait_gone(org)
+            while self._is_served(org):
+                await self._table.wait_change()
+
+    def _is_mine(self, org: OrgId) -> bool:
+        """Whether the running task still is the one that dials `org`."""
+        return not self._stopping and org in self._tasks and self._tasks[org][1] is asyncio.current_task()
+
+    def _is_served(self, org: OrgId) -> bool:
+        """Whether there is an open link that shows our present leaf, whoever made it."""
+        return any(link.identity is self._identity() for link in self._table.open(org))
 
     async def _dial(self, org: OrgId, address: str, backoff: Backoff) -> None:
         try:

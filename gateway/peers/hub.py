@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
 from secrets import token_bytes
+from typing import Any
 
 import structlog
 
@@ -27,7 +28,7 @@ from gateway.link.session import FrameStream, Session, SessionLimits
 from gateway.metrics import Metrics
 from gateway.peers.answers import Answers
 from gateway.peers.dialling import Dialling, backoff_of
-from gateway.peers.errors import LeafEnded, PeerCut, TooManyLinks
+from gateway.peers.errors import FeatureMissing, LeafEnded, PeerCut, TooManyLinks
 from gateway.peers.questions import Questions
 from gateway.peers.serving import Serving
 from gateway.peers.sight import Sight
@@ -56,6 +57,8 @@ log = structlog.get_logger()
 
 # Room in a frame for what is not batches: lengths of spans, of a very holey segment.
 FRAME_OVERHEAD_BYTES = 1 << 20
+# What of the optional parts of the protocol this gateway understands.
+FEATURES = ("bundles",)
 # A wall clock that is set, or a machine that slept, is noticed after this long at the latest.
 CLOCK_CHECK_S = 5.0
 
@@ -103,6 +106,7 @@ class Hub:
         )
         self._questions = Questions(self._table, lambda org: str(self._dialling.failures.get(org, "")))
         self._refused_bundles: dict[OrgId, str] = {}
+        self._greeters: list[Callable[[Session], Awaitable[None]]] = []
         self._stopping = False
         self.transport = settings.transport
         self.trust = ServerTrust(identity, [])
@@ -149,6 +153,26 @@ class Hub:
                 return error
         return None
 
+    def update_identity(self, identity: Identity) -> None:
+        """Show this leaf from now on. Links that we dialled are replaced before they end; accepted ones are let go.
+
+        The peer of an accepted link dials again at once, and its handshake then sees the new leaf.
+        """
+        self._identity = identity
+        self._apply_trust()
+        self._dialling.renew()
+        for _, link in self._table.all():
+            if link.role == "acceptor":
+                link.session.drain("renewed", "this gateway shows a new certificate")
+
+    def on_open(self, greeter: Callable[[Session], Awaitable[None]]) -> None:
+        """Run `greeter` beside each link from its opening on. Its MeshErrors are logged."""
+        self._greeters.append(greeter)
+
+    def answer_with(self, kind: type, answer: Callable[[OrgId, Any], Awaitable[object]]) -> None:
+        """Answer requests of peers of this kind by `answer`; its MeshErrors become refusals."""
+        self._answers.also[kind] = answer
+
     async def drain(self) -> None:
         """Say go-away on every link and wait until all have ended. No new ones are made."""
         self._stopping = True
@@ -191,6 +215,7 @@ class Hub:
             organization=self._identity.id.org,
             gateway=self._identity.id.name,
             nonce=token_bytes(32),
+            features=FEATURES,
             max_frame_bytes=self._settings.max_frame_bytes,
             heartbeat_ms=int(self._settings.heartbeat_s * 1000),
             clock_ms=self._now_ms(),
@@ -234,6 +259,9 @@ class Hub:
         await link.session.ready.wait()
         if not link.session.is_open:
             return
+        if self._stopping:
+            link.session.drain("stopping", "the gateway stops")
+            return
         self._dialling.failures.pop(org, None)
         leaf = link.authenticator.leaf
         assert leaf is not None
@@ -246,10 +274,26 @@ class Hub:
         log.info("link open", peer=str(link.session.peer), role=link.role, address=link.address)
         if backoff is not None:
             backoff.reset()
+            self._drain_older(org)
+        for greeter in self._greeters:
+            await self._greet(greeter, link.session)
         end = leaf.certificate.not_valid_after_utc
         while (left_s := (end - self._now()).total_seconds()) > 0:  # noqa: ASYNC110  # a wall clock that is set tells nobody
             await asyncio.sleep(min(left_s, CLOCK_CHECK_S))
         link.session.abort(LeafEnded(org, end.isoformat(timespec="seconds")))
+
+    def _drain_older(self, org: OrgId) -> None:
+        """The links that we dialled with an earlier leaf: their lanes go on over the new one."""
+        for link in self._table.open(org):
+            if link.role == "dialler" and link.identity is not self._identity:
+                link.session.drain("renewed", "this gateway shows a new certificate")
+
+    @staticmethod
+    async def _greet(greeter: Callable[[Session], Awaitable[None]], session: Session) -> None:
+        try:
+            await greeter(session)
+        except MeshError as error:
+            log.warning("greeting failed", peer=str(session.peer), code=error.code, reason=str(error))
 
     # --- gateway.services.Links
 
@@ -305,6 +349,14 @@ class Hub:
         await self._serving.wait_unserved(peer, share)
         if share is None:
             await self._table.wait_none(peer)
+
+    async def ask(self, peer: OrgId, body: object, feature: str = "") -> object:
+        """The peer's reply. Raises PeerAbsent, PeerUnreachable, PeerRefusedRequest, FeatureMissing, LinkLost."""
+        self._registry.peer(peer)
+        link = self._table.current(peer)
+        if feature and link is not None and feature not in link.session.features:
+            raise FeatureMissing(peer, feature)
+        return await self._questions.ask(peer, body)
 
     async def catalog(self, peer: OrgId) -> catalog_pb2.CatalogReply:
         self._registry.peer(peer)

@@ -1,0 +1,1 @@
+"""Leaves and roots that change while everything runs."""
