@@ -8,16 +8,17 @@ B. After a put that failed or was cancelled its outcome is unknown: the next cha
 C. A revoked peer stays revoked: no method makes it anything else, removes it or adds it again, nor does an old state
    of the store: see `gateway.revocations`.
 D. A destination topic has one writer: no two subscriptions share one.
+E. No change without an entry in the audit log: it is made after the change took effect, whatever becomes of its caller.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from gateway.config_file import nearest
 from gateway.invites import InviteBook
@@ -56,6 +57,7 @@ __all__ = ["Peer", "Registry"]
 
 _K = TypeVar("_K", bound=str)
 _V = TypeVar("_V")
+Audited = Callable[[Entry | None, Entry | None], Awaitable[None]]
 _E = TypeVar("_E", Peer, Share, Grant, Subscription)
 MAX_DENIED = 1000
 """Of one peer: beyond it, its older leaves are better revoked all at once."""
@@ -69,6 +71,9 @@ class Registry(InviteBook):
         self._control = control
         self._lanes = lanes
         self._revocations = revocations or Revocations()
+        self.audited: Audited = _keep_no_audit
+        """Called after each change with the value before and after it, before whoever made it goes on."""
+        self._unaudited: list[tuple[Entry | None, Entry | None]] = []
         self._lock = asyncio.Lock()
         self._doubtful = True
         self._changed = asyncio.Event()
@@ -320,7 +325,10 @@ class Registry(InviteBook):
         async with self._lock:
             if self._doubtful:
                 await self._load()
-            yield
+            try:
+                yield
+            finally:
+                await self._audit()
 
     async def _load(self) -> None:
         entries: list[Entry] = []
@@ -333,7 +341,14 @@ class Registry(InviteBook):
         for entry in entries:
             self._apply(entry)
         self._doubtful = False
+        self._unaudited.clear()
         self._announce()
+
+    async def _audit(self) -> None:
+        """Every change goes through `_apply` or `_remove`, so none is made without an entry (E)."""
+        while self._unaudited:
+            before, after = self._unaudited.pop(0)
+            await self.audited(before, after)
 
     async def _put(self, entry: _E) -> _E:
         if isinstance(entry, Peer):
@@ -364,10 +379,9 @@ class Registry(InviteBook):
 
     async def _remove(self, entry: Peer | Subscription) -> None:
         await self._durable({key_of(entry): None})
-        if isinstance(entry, Peer):
-            del self._peers[entry.org]
-        else:
-            del self._subscriptions[entry.name]
+        mapping, key = self._place(entry)
+        del mapping[key]
+        self._unaudited.append((entry, None))
         self._announce()
 
     async def _durable(self, entries: Mapping[str, bytes | None]) -> None:
@@ -376,22 +390,31 @@ class Registry(InviteBook):
         self._doubtful = False
 
     def _apply(self, entry: Entry) -> None:
+        mapping, key = self._place(entry)
+        self._unaudited.append((mapping.get(key), entry))
+        mapping[key] = entry
+
+    def _place(self, entry: Entry) -> tuple[dict[Any, Any], str]:
         match entry:
             case Peer():
-                self._peers[entry.org] = entry
+                return self._peers, entry.org
             case InviteRecord():
-                self._invites[entry.id] = entry
+                return self._invites, entry.id
             case Share():
-                self._shares[entry.name] = entry
+                return self._shares, entry.name
             case Grant():
-                self._grants[entry.id] = entry
+                return self._grants, entry.id
             case Subscription():
-                self._subscriptions[entry.name] = entry
+                return self._subscriptions, entry.name
 
     def _announce(self) -> None:
         self.version += 1
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+
+async def _keep_no_audit(before: Entry | None, after: Entry | None) -> None:
+    """For tests of other things."""
 
 
 def _found(mapping: Mapping[_K, _V], name: str, absent: Callable[[str, str], MeshError]) -> _V:

@@ -1,0 +1,268 @@
+"""The one writer of the audit log.
+
+Strategy: what is recorded joins a queue at once and is written by whoever comes first, so that entries made together
+share a write; the recorder waits until its own is durable.
+
+A. An entry that cannot be written is kept and tried again, in order; meanwhile the gateway is not ready and says why.
+   What was decided stands: a revocation does not wait for a full disk.
+B. After a failed write the log itself is asked how far it is, so that no entry is in the chain twice.
+C. Values that may be secret have no way in: details are texts and numbers, everything else is refused as a mistake.
+
+What goes wrong here is logged without a traceback (TRY400): it is an expected failure of a disk or a cluster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import structlog
+
+from gateway.audit.actor import current_actor
+from gateway.audit.changes import change_of
+from gateway.audit.head_file import HeadFile
+from gateway.audit.refusals import RefusalTally, Refused
+from gateway.rpc.identity import Identity
+from mesh.audit import HEAD_ACTION, MAX_TEXT, NO_HASH, AuditEntry, SignedHead, entry_hash, head_digest
+from mesh.errors import MeshError
+from mesh.ports import AuditLog
+from mesh.shares import Grant, GrantState
+
+log = structlog.get_logger()
+
+HEAD_EVERY = 100
+"""Entries between two signed heads."""
+TURN_S = 5.0
+"""Between two looks at what is due: counts of refusals, grants that ended, entries that could not be written."""
+MAX_QUEUED = 10_000
+"""Entries that wait for a log that cannot be written; beyond it refusals are dropped, and then the newest entries."""
+DONE = "done"
+
+
+class Auditor:
+    """Made by `open`. `run` belongs into the gateway's task group; `close` signs a last head."""
+
+    def __init__(
+        self, log_: AuditLog, identity: Callable[[], Identity], now_ms: Callable[[], int], heads: HeadFile | None = None
+    ) -> None:
+        self._log = log_
+        self._identity = identity
+        self._now_ms = now_ms
+        self._heads = heads
+        self._queue: deque[AuditEntry] = deque()
+        self._lock = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self._tried: list[bytes] = []
+        self._end = 0
+        self._last_hash = NO_HASH
+        self._since_head = 0
+        self._failure: MeshError | None = None
+        self._dropped = 0
+        self._refusals = RefusalTally()
+        self._looked_ms = 0
+
+    def __repr__(self) -> str:
+        return f"<Auditor {self._end} entries, {len(self._queue)} waiting>"
+
+    @classmethod
+    async def open(
+        cls, log_: AuditLog, identity: Callable[[], Identity], now_ms: Callable[[], int], heads: HeadFile | None = None
+    ) -> Auditor:
+        """Goes on where the log ends. Raises what reading the log raises."""
+        auditor = cls(log_, identity, now_ms, heads)
+        last = await auditor._read_end()
+        auditor._looked_ms = last.time_ms if last else now_ms()
+        return auditor
+
+    @property
+    def log(self) -> AuditLog:
+        """To be read only."""
+        return self._log
+
+    @property
+    def kept_head(self) -> SignedHead | None:
+        """The newest head that was kept outside of the log. Raises AuditBroken."""
+        return self._heads.read() if self._heads is not None else None
+
+    def trouble(self) -> str:
+        """Why the log cannot be written, empty where it can: a health check."""
+        if self._failure is None:
+            return ""
+        return f"{len(self._queue)} audit entries are not written: {self._failure}"
+
+    # Recording
+
+    async def record(
+        self, action: str, object_: str, outcome: str = DONE, *, actor: str = "", **details: str | int
+    ) -> None:
+        """Returns when the entry is durable, or when writing it has failed (A)."""
+        self._add(self._entry(action, object_, outcome, actor, details))
+        await self._flush()
+
+    async def changed(self, before: object | None, after: object | None) -> None:
+        """The control state was changed: what `gateway.registry.Registry` calls after each change."""
+        change = change_of(before, after)
+        await self.record(change.action, change.object, **change.details)
+
+    def refused(self, peer: str, reason: str) -> None:
+        """A request of a peer was refused; `peer` is `unverified` where nobody knows who it was."""
+        if self._refusals.first(peer, reason, time.monotonic()):
+            self._refusal(Refused(peer, reason, 1))
+            self._wake.set()
+
+    def _refusal(self, refused: Refused) -> None:
+        if len(self._queue) < MAX_QUEUED // 2:
+            details: dict[str, str | int] = {"reason": refused.reason, "times": refused.times}
+            self._add(self._entry("peer.refused", refused.peer, "refused", f"peer:{refused.peer}", details))
+
+    def _entry(
+        self, action: str, object_: str, outcome: str, actor: str, details: Mapping[str, str | int]
+    ) -> AuditEntry:
+        """Without its place in the chain."""
+        for name, value in details.items():
+            if not isinstance(value, str | int):
+                raise TypeError(f"audit detail {name!r} is a {type(value).__name__}, which may be secret")
+        texts = {name: str(value)[:MAX_TEXT] for name, value in details.items()}
+        by = actor or current_actor()
+        return AuditEntry(0, self._now_ms(), by[:MAX_TEXT], action, str(object_)[:MAX_TEXT], outcome, texts)
+
+    def _add(self, entry: AuditEntry) -> None:
+        if len(self._queue) >= MAX_QUEUED:
+            self._dropped += 1
+            log.error("audit entry lost", action=entry.action, object=entry.object, lost=self._dropped)
+            return
+        self._queue.append(entry)
+
+    # Writing
+
+    async def _flush(self) -> None:
+        async with self._lock:
+            if not self._queue:
+                return
+            try:
+                await self._write()
+            except MeshError as error:
+                if self._failure is None:
+                    reason, remedy = str(error), error.remedy
+                    log.error("audit log cannot be written", code=error.code, reason=reason, remedy=remedy)  # noqa: TRY400
+                self._failure = error
+            else:
+                self._failure = None
+
+    async def _write(self) -> None:
+        if self._tried or self._failure is not None:
+            await self._settle()
+        lines, count = self._chained()
+        self._tried = lines
+        await self._log.append(lines)
+        self._written(lines, count)
+        if self._since_head >= HEAD_EVERY:
+            await self._sign()
+
+    def _chained(self) -> tuple[list[bytes], int]:
+        lines: list[bytes] = []
+        previous = self._last_hash
+        for entry in self._queue:
+            lines.append(replace(entry, index=self._end + len(lines), previous=previous).to_bytes())
+            previous = entry_hash(lines[-1])
+        return lines, len(lines)
+
+    def _written(self, lines: list[bytes], count: int) -> None:
+        for _ in range(count):
+            self._queue.popleft()
+        self._tried = []
+        self._end += len(lines)
+        self._since_head += len(lines)
+        self._last_hash = entry_hash(lines[-1])
+
+    async def _settle(self) -> None:
+        """Whether what was tried last is in the log: all of it is, or nothing (B)."""
+        tried = self._tried
+        landed = bool(tried) and await self._log.read(self._end, len(tried)) == tried
+        if landed and AuditEntry.from_bytes(tried[0]).action != HEAD_ACTION:
+            for _ in tried:
+                self._queue.popleft()
+        await self._read_end()
+        self._tried = []
+
+    async def _read_end(self) -> AuditEntry | None:
+        self._end = await self._log.end()
+        last = (await self._log.read(self._end - 1, 1))[0] if self._end else None
+        self._last_hash = entry_hash(last) if last is not None else NO_HASH
+        with suppress(ValueError):  # damage is for `mesh audit verify` to show, not a reason to stop recording
+            return AuditEntry.from_bytes(last) if last is not None else None
+        return None
+
+    # Heads
+
+    async def sign(self) -> SignedHead | None:
+        """A head over everything recorded so far, durable; None where nothing was, or our certificate is not valid.
+
+        Raises what writing raises.
+        """
+        await self._flush()
+        async with self._lock:
+            if self._failure is not None:
+                raise self._failure
+            return await self._sign() if self._end else None
+
+    async def _sign(self) -> SignedHead | None:
+        identity, now_ms = self._identity(), self._now_ms()
+        leaf = identity.leaf
+        if not leaf.not_valid_before_utc.timestamp() <= now_ms / 1000 <= leaf.not_valid_after_utc.timestamp():
+            # such a head could never be verified, and it could not be taken out of the chain again
+            log.error("audit log not signed: the gateway's certificate is not valid now")
+            return None
+        digest = head_digest(self._end, self._last_hash, now_ms, str(identity.id))
+        signature = identity.sign(digest)
+        head = SignedHead(self._end, self._last_hash, now_ms, str(identity.id), identity.chain_der[0], signature)
+        self._tried = [head.entry().to_bytes()]
+        await self._log.append(self._tried)
+        self._written(self._tried, 0)
+        self._since_head = 0
+        self._keep(head)
+        return head
+
+    def _keep(self, head: SignedHead) -> None:
+        try:
+            if self._heads is not None:
+                self._heads.write(head)
+        except OSError as error:
+            log.error("signed head not kept", path=str(self._heads), reason=str(error))  # noqa: TRY400
+
+    # Running
+
+    async def run(self, grants: Callable[[], Iterable[Grant]]) -> None:
+        """Write what is due until cancelled: refusals, grants that ended, and what could not be written before."""
+        while True:
+            self._wake.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TURN_S):
+                    await self._wake.wait()
+            for refused in self._refusals.due(time.monotonic()):
+                self._refusal(refused)
+            self._note_ended(grants())
+            await self._flush()
+
+    def _note_ended(self, grants: Iterable[Grant]) -> None:
+        """Each grant whose end has come since the last look, that of an earlier run of the gateway included."""
+        since_ms, self._looked_ms = self._looked_ms, max(self._looked_ms, self._now_ms())
+        for grant in grants:
+            end_ms = grant.end_ms
+            if grant.state is GrantState.ACTIVE and end_ms is not None and since_ms < end_ms <= self._looked_ms:
+                moment = datetime.fromtimestamp(end_ms / 1000, UTC).isoformat()
+                self._add(self._entry("grant.ended", grant.id, DONE, "gateway", {"end": moment}))
+
+    async def close(self) -> None:
+        """Write what is left and sign a last head; what fails is logged, the gateway stops all the same."""
+        for refused in self._refusals.rest():
+            self._refusal(refused)
+        try:
+            await self.sign()
+        except MeshError as error:
+            log.error("audit log not signed at the end", code=error.code, reason=str(error))  # noqa: TRY400
