@@ -14,11 +14,14 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from random import SystemRandom
 
 import structlog
 from aiohttp.web import Application
 
+from certs.own import TrustFiles
+from certs.store import finish_pair
 from gateway.admin import server as admin
 from gateway.admin.token import TokenFile
 from gateway.config import GatewayConfig
@@ -37,6 +40,7 @@ from gateway.ports_file import Ports, remove_ports, write_ports
 from gateway.registry import Registry
 from gateway.revocations import NAME as REVOCATIONS
 from gateway.revocations import Revocations
+from gateway.rotation.keeper import CertificateKeeper, KeeperSettings
 from gateway.rpc.credentials import TransportLimits
 from gateway.rpc.identity import Identity, load_identity
 from gateway.rpc.listener import Listener, listen
@@ -52,14 +56,20 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
 async def run(config: GatewayConfig) -> int:
     """Run until asked to stop; answer the exit code. Raises the MeshError that prevents the start."""
     config.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    identity = load_identity(config.keys_dir / "gateway.pem", config.keys_dir / "gateway.key")
+    files = TrustFiles(config.keys_dir)
+    finish_pair(files.leaf, files.leaf_key)
+    identity = load_identity(files.leaf, files.leaf_key)
     async with open_cluster(config) as cluster:
         revocations = Revocations(config.state_dir / REVOCATIONS)
         registry = await Registry.open(cluster.control, cluster.lanes, revocations)
-        return await Gateway.make(config, identity, cluster, registry).run()
+        return await (await Gateway.make(config, identity, cluster, registry)).run()
 
 
 @asynccontextmanager
@@ -87,12 +97,14 @@ class Gateway:
     registry: Registry
     hub: Hub
     imports: ImportManager
+    certificates: CertificateKeeper
     health: Health
     metrics: Metrics
     stopping: asyncio.Event
 
     @classmethod
-    def make(cls, config: GatewayConfig, identity: Identity, cluster: Cluster, registry: Registry) -> Gateway:
+    async def make(cls, config: GatewayConfig, identity: Identity, cluster: Cluster, registry: Registry) -> Gateway:
+        """Raises OwnTrustDamaged, CertificateFileUnreadable, BundleRefused."""
         metrics = Metrics()
         hub = Hub(
             identity, cluster, registry, hub_settings(config), now_ms=now_ms, random=SystemRandom(), metrics=metrics
@@ -106,7 +118,11 @@ class Gateway:
             random=SystemRandom(),
             meter=lambda peer, share: metrics.lane(peer, share, "import"),
         )
-        return cls(config, identity, cluster, registry, hub, imports, Health(), metrics, asyncio.Event())
+        settings = KeeperSettings(config.keys_dir, config.timing.certificates_s)
+        certificates = await CertificateKeeper.open(
+            settings, identity, registry, hub, now=now, random=SystemRandom(), metrics=metrics
+        )
+        return cls(config, identity, cluster, registry, hub, imports, certificates, Health(), metrics, asyncio.Event())
 
     async def run(self) -> int:
         async with AsyncExitStack() as stack:
@@ -123,7 +139,7 @@ class Gateway:
         async with asyncio.TaskGroup() as group:
             imports = group.create_task(self.imports.run())
             hub = group.create_task(self.hub.run())
-            others = [group.create_task(self._maintain())]
+            others = [group.create_task(self._maintain()), group.create_task(self.certificates.run())]
             write_ports(self.config.state_dir, ports)
             print(ports.line(), flush=True)
             log.info("gateway ready", organization=str(self.identity.id.org), admin=ports.admin, peers=ports.peers)
@@ -164,6 +180,7 @@ class Gateway:
             lanes=self.imports,
             now_ms=now_ms,
             peer_address=lambda: advertised or (listener.address if listener else ""),
+            certificates=self.certificates,
         )
         tokens = TokenFile(self.config.state_dir / "admin.token")
         return admin.create_app(
@@ -171,13 +188,15 @@ class Gateway:
         )
 
     def _observe(self) -> None:
-        end_s = self.identity.leaf.not_valid_after_utc.timestamp()
-        self.health.add("certificate", lambda: "" if time.time() < end_s else "the gateway's certificate has expired")
+        kept = self.certificates
+        self.health.add("certificate", lambda: "the gateway's certificate has expired" if kept.has_expired else "")
+        self.health.advise("certificate-files", lambda: kept.leaf.fault)
+        self.health.advise("certificates-end", lambda: "; ".join(kept.warnings()))
         self.metrics.observe(
             self.imports.statuses,
             self.hub.status,
             lambda: self.health.ready,
-            lambda: {str(self.identity.id): end_s - time.time()},
+            kept.expiry_s,
         )
 
     async def _maintain(self) -> None:

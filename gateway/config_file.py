@@ -144,6 +144,7 @@ class Timing(_Table):
     request_timeout_s: Seconds = Field(default=10, description="for one question to a peer or to the cluster")
     checkpoint_s: Seconds = Field(default=5, description="longest time between checkpoints of a lane")
     checkpoint_bytes: Bytes = Field(default=64 << 20, description="most bytes between checkpoints of a lane")
+    certificates_s: Seconds = Field(default=5, description="between looks at the files of certificates and keys")
     maintenance_s: Seconds = Field(default=60, description="between retention runs of the embedded log")
 
     @model_validator(mode="after")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mesh.ids import LaneId, OrgId, ShareName, SubscriptionName, TopicName
@@ -13,6 +14,7 @@ from mesh.ports import Cluster
 from mesh.wire.v1 import catalog_pb2
 
 if TYPE_CHECKING:
+    from gateway.audit.auditor import Auditor
     from gateway.config import GatewayConfig
     from gateway.peers.sight import Presented
     from gateway.registry import Registry
@@ -97,6 +99,23 @@ class Lanes(Protocol):
         """Returns once no lane from a peer that is not active runs or writes."""
 
 
+class Certificates(Protocol):
+    """Our own certificates and the rotation of the CA."""
+
+    def status(self) -> Mapping[str, object]: ...
+
+    def plan(self) -> Mapping[str, object]: ...
+
+    async def rotate_leaf(self) -> Mapping[str, object]:
+        """The status afterwards. Raises AuthorityAbsent, AuthorityExpired, StoreFailed."""
+
+    async def start(self, deadline: timedelta | None, *, emergency: bool) -> Mapping[str, object]:
+        """Begin a rotation. Raises RotationUnderWay, AuthorityAbsent, StoreFailed."""
+
+    async def leave(self, orgs: Collection[OrgId]) -> Mapping[str, object]:
+        """Go on without these peers. Raises NoRotation, RotationTooEarly, NotLagging."""
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     config: GatewayConfig
@@ -107,6 +126,8 @@ class Services:
     now_ms: Callable[[], int]
     peer_address: Callable[[], str]
     """host:port on which peers reach this gateway's listener, empty where there is none."""
+    audit: Auditor
+    certificates: Certificates | None = None
 
 
 Stream = AsyncIterator[dict[str, object]]

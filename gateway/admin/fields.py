@@ -46,6 +46,13 @@ class Fields:
             raise BodyRefused(f"field {name!r} must be a list of objects")
         return tuple(value)
 
+    def flag(self, name: str) -> bool:
+        """False where it is not given."""
+        value = self._body.get(name)
+        if value is not None and not isinstance(value, bool):
+            raise BodyRefused(f"field {name!r} must be true or false")
+        return bool(value)
+
     def number(self, name: str) -> int | None:
         """A whole number, None where it is not given."""
         value = self._body.get(name)

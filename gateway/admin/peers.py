@@ -10,14 +10,13 @@ POST /v1/peers/{org}/suspend             peer; also /resume and /revoke
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar
 
 from aiohttp import web
 
-from certs.bundle import bundle_of
-from certs.store import read_certificates
+from certs.own import load_own
 from gateway.admin.fields import Fields
 from gateway.admin.ndjson import read_object
 from gateway.config import GatewayConfig
@@ -29,7 +28,6 @@ from mesh.trust.addresses import legal_address
 from mesh.trust.bundle import Bundle
 from mesh.trust.peerfile import MAX_ADDRESSES, PeerFile, accept_peer_file, parse_peer_file
 
-CA_CERTIFICATES = "ca.pem"
 _VERBS = {"suspend": PeerState.SUSPENDED, "resume": PeerState.ACTIVE, "revoke": PeerState.REVOKED}
 
 
@@ -103,11 +101,8 @@ async def own_bundle(services: Services) -> Bundle:
 
 
 def read_own_bundle(config: GatewayConfig, now: datetime) -> Bundle:
-    """What peers verify this organization by. Raises CertificateFileUnreadable, BundleRefused."""
-    roots = read_certificates(config.keys_dir / CA_CERTIFICATES)
-    bundle = bundle_of(config.organization, roots, now)
-    # Dated by its newest root, so that exporting twice gives the same file and the same fingerprint.
-    return replace(bundle, created=max(root.not_valid_before_utc for root in roots))
+    """What peers verify this organization by. Raises OwnTrustDamaged, CertificateFileUnreadable, BundleRefused."""
+    return load_own(config.keys_dir, config.organization, now).bundle
 
 
 def own_addresses(services: Services) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from gateway.cli import (
     catalog,
+    certs,
     config,
     context,
     demo,
@@ -33,7 +34,7 @@ from gateway.cli.client import AdminError
 from mesh.errors import MeshError
 
 MODULES = (
-    init, gateway, status, topics, peers, shares, grants, catalog, subscriptions, offsets, verify, config, demo,
+    init, gateway, status, topics, peers, shares, grants, catalog, subscriptions, offsets, verify, certs, config, demo,
 )  # fmt: skip
 
 

@@ -64,7 +64,7 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Add a peer from the file that its operator exported."""
-    body = {"file": _read(file), "expect_fingerprint": expect_fingerprint, "addresses": address or []}
+    body = {"file": read_file(file), "expect_fingerprint": expect_fingerprint, "addresses": address or []}
     peer = client().post("/v1/peers", body)
     if as_json:
         output.emit(peer)
@@ -128,7 +128,7 @@ def _row(peer: dict[str, Any]) -> dict[str, object]:
     return {**peer, "gateways": gateways, "added": output.when(peer["added_ms"])}
 
 
-def _read(file: Path) -> str:
+def read_file(file: Path) -> str:
     try:
         with sys.stdin.buffer if str(file) == "-" else file.open("rb") as stream:
             return stream.read(MAX_FILE_BYTES + 1).decode("utf-8")

@@ -416,6 +416,10 @@ class CertificateKeeper:
             found[root.subject.rfc4514_string()] = (root.not_valid_after_utc - now).total_seconds()
         return found
 
+    @property
+    def has_expired(self) -> bool:
+        return self._now() >= self.identity.leaf.not_valid_after_utc
+
     def warnings(self) -> list[str]:
         """What will need a person, soonest first."""
         return [_sentence(name, days) for name, days in self._ending()]
