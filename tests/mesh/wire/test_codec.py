@@ -181,7 +181,7 @@ def test_a_damaged_frame_is_a_frame_or_malformed(frame: f.Frame, data: st.DataOb
         link_pb2.Frame(acknowledgement=link_pb2.Acknowledgement(source_offset=1 << 60)),
         link_pb2.Frame(data=link_pb2.Data(segments=[link_pb2.Segment(first_ordinal=1 << 56)])),
         link_pb2.Frame(data=link_pb2.Data(segments=[link_pb2.Segment(span_lengths=[1])])),
-        link_pb2.Frame(data=link_pb2.Data(segments=[link_pb2.Segment(span_lengths=[1 << 56], span_reasons=[0])])),
+        link_pb2.Frame(data=link_pb2.Data(segments=[link_pb2.Segment(span_lengths=[1 << 56], span_reasons=[0])])),  # type: ignore[list-item]
         link_pb2.Frame(data=link_pb2.Data(segments=[link_pb2.Segment(span_lengths=[1], span_reasons=[99])])),  # type: ignore[list-item]
     ],
 )
