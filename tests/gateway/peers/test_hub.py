@@ -180,7 +180,7 @@ async def test_an_illegal_name_ends_its_lane_and_nothing_else() -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # gRPC tells nobody when a connection is gone
+    while not condition():  # noqa: ASYNC110 - gRPC tells nobody when a connection is gone
         await asyncio.sleep(0.01)
 
 
