@@ -24,6 +24,8 @@ from certs.own import TrustFiles
 from certs.store import finish_pair
 from gateway.admin import server as admin
 from gateway.admin.token import TokenFile
+from gateway.audit.auditor import Auditor
+from gateway.audit.head_file import HEAD_FILE, HeadFile
 from gateway.config import GatewayConfig
 from gateway.embedded.cluster import EmbeddedCluster, open_embedded
 from gateway.exporter import ExportSettings
@@ -68,8 +70,14 @@ async def run(config: GatewayConfig) -> int:
     identity = load_identity(files.leaf, files.leaf_key)
     async with open_cluster(config) as cluster:
         revocations = Revocations(config.state_dir / REVOCATIONS)
+        heads = HeadFile(config.state_dir / HEAD_FILE)
+        auditor = await Auditor.open(cluster.audit, lambda: identity, now_ms, heads)
         registry = await Registry.open(cluster.control, cluster.lanes, revocations)
-        return await (await Gateway.make(config, identity, cluster, registry)).run()
+        registry.audited = auditor.changed
+        try:
+            return await (await Gateway.make(config, identity, cluster, registry, auditor)).run()
+        finally:
+            await auditor.close()
 
 
 @asynccontextmanager
@@ -100,12 +108,16 @@ class Gateway:
     certificates: CertificateKeeper
     health: Health
     metrics: Metrics
+    auditor: Auditor
     stopping: asyncio.Event
 
     @classmethod
-    async def make(cls, config: GatewayConfig, identity: Identity, cluster: Cluster, registry: Registry) -> Gateway:
+    async def make(
+        cls, config: GatewayConfig, identity: Identity, cluster: Cluster, registry: Registry, auditor: Auditor
+    ) -> Gateway:
         """Raises OwnTrustDamaged, CertificateFileUnreadable, BundleRefused."""
         metrics = Metrics()
+        metrics.on_refusal = auditor.refused
         hub = Hub(
             identity, cluster, registry, hub_settings(config), now_ms=now_ms, random=SystemRandom(), metrics=metrics
         )
@@ -122,7 +134,10 @@ class Gateway:
         certificates = await CertificateKeeper.open(
             settings, identity, registry, hub, now=now, random=SystemRandom(), metrics=metrics
         )
-        return cls(config, identity, cluster, registry, hub, imports, certificates, Health(), metrics, asyncio.Event())
+        auditor.identity = lambda: certificates.identity  # its leaf is renewed
+        return cls(
+            config, identity, cluster, registry, hub, imports, certificates, Health(), metrics, auditor, asyncio.Event()
+        )
 
     async def run(self) -> int:
         async with AsyncExitStack() as stack:
@@ -140,12 +155,15 @@ class Gateway:
             imports = group.create_task(self.imports.run())
             hub = group.create_task(self.hub.run())
             others = [group.create_task(self._maintain()), group.create_task(self.certificates.run())]
+            others.append(group.create_task(self.auditor.run(lambda: list(self.registry.grants.values()))))
+            await self.auditor.record("gateway.started", str(self.identity.id))
             write_ports(self.config.state_dir, ports)
             print(ports.line(), flush=True)
             log.info("gateway ready", organization=str(self.identity.id.org), admin=ports.admin, peers=ports.peers)
             await self.stopping.wait()
             self.health.stopping()
             await self._drain(imports, listener)
+            await self.auditor.record("gateway.stopped", str(self.identity.id))
             for task in (hub, *others):
                 task.cancel()
         remove_ports(self.config.state_dir)
@@ -180,6 +198,7 @@ class Gateway:
             lanes=self.imports,
             now_ms=now_ms,
             peer_address=lambda: advertised or (listener.address if listener else ""),
+            audit=self.auditor,
             certificates=self.certificates,
         )
         tokens = TokenFile(self.config.state_dir / "admin.token")
@@ -192,6 +211,7 @@ class Gateway:
         self.health.add("certificate", lambda: "the gateway's certificate has expired" if kept.has_expired else "")
         self.health.advise("certificate-files", lambda: kept.leaf.fault)
         self.health.advise("certificates-end", lambda: "; ".join(kept.warnings()))
+        self.health.add("audit", self.auditor.trouble)
         self.metrics.observe(
             self.imports.statuses,
             self.hub.status,

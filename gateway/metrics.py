@@ -77,6 +77,13 @@ class Metrics:
     _is_ready: Callable[[], bool] = staticmethod(lambda: False)
     _expiry: Callable[[], Mapping[str, float]] = staticmethod(dict)
 
+    def refused(self, peer: str, reason: str) -> None:
+        """A request of `peer` was refused (`unverified` where nobody knows whose); the audit log is told, too."""
+        self.refusals.labels(peer, reason).inc()
+        self.on_refusal(peer, reason)
+
+    on_refusal: Callable[[str, str], None] = staticmethod(lambda peer, reason: None)
+
     def lane(self, peer: str, share: str, direction: str) -> BoundLane:
         """The counters of one direction (`import` or `export`) of a share with a peer."""
         return BoundLane(

@@ -51,7 +51,8 @@ class Auditor:
         self, log_: AuditLog, identity: Callable[[], Identity], now_ms: Callable[[], int], heads: HeadFile | None = None
     ) -> None:
         self._log = log_
-        self._identity = identity
+        self.identity = identity
+        """May be replaced: leaves are renewed."""
         self._now_ms = now_ms
         self._heads = heads
         self._queue: deque[AuditEntry] = deque()
@@ -212,7 +213,7 @@ class Auditor:
             return await self._sign() if self._end else None
 
     async def _sign(self) -> SignedHead | None:
-        identity, now_ms = self._identity(), self._now_ms()
+        identity, now_ms = self.identity(), self._now_ms()
         leaf = identity.leaf
         if not leaf.not_valid_before_utc.timestamp() <= now_ms / 1000 <= leaf.not_valid_after_utc.timestamp():
             # such a head could never be verified, and it could not be taken out of the chain again

@@ -22,6 +22,7 @@ from typing import Any
 
 import structlog
 
+from gateway.audit.actor import acting
 from gateway.exporter import ExportSettings
 from gateway.failing import ended_by
 from gateway.link.session import FrameStream, Session, SessionLimits
@@ -190,7 +191,7 @@ class Hub:
         try:
             leaf = authenticate(context, self._peer_trust(), self._cache, self._now())
         except LeafRefused as error:
-            self._metrics.refusals.labels("unverified", error.reason).inc()
+            self._metrics.refused("unverified", error.reason)
             self._sight.refused(presented_leaf(context), error, self._now_ms())
             raise
         self._sight.accepted(leaf.id.org, presented_leaf(context), self._now_ms())
@@ -201,7 +202,7 @@ class Hub:
             return
         org = leaf.id.org
         if self._table.count(org, "acceptor") >= self._settings.max_links_per_peer:
-            self._metrics.refusals.labels(org, TooManyLinks.code).inc()
+            self._metrics.refused(org, TooManyLinks.code)
             raise TooManyLinks(org, self._settings.max_links_per_peer)
         await self._run(self._link(stream, org, "acceptor", address, leaf), org, None)
 
@@ -237,6 +238,10 @@ class Hub:
         self._sight.refused(certificate, error, self._now_ms())
 
     async def _run(self, link: LiveLink, org: OrgId, backoff: Backoff | None) -> None:
+        with acting(f"peer:{org}"):  # what is changed at its request is audited as its doing
+            await self._run_link(link, org, backoff)
+
+    async def _run_link(self, link: LiveLink, org: OrgId, backoff: Backoff | None) -> None:
         session = link.session
         self._table.add(org, link)
         try:

@@ -50,7 +50,7 @@ class Serving:
         def authorize() -> int | None:
             decision = self._registry.decide(request, self._now_ms())
             if not decision.allowed:
-                self._metrics.refusals.labels(request.peer, decision.reason).inc()
+                self._metrics.refused(request.peer, decision.reason)
             decision.require()
             return decision.until_ms
 

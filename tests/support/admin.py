@@ -7,12 +7,16 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import aiohttp
 
+from certs.authority import Authority
 from gateway.admin.server import Listening, create_app, start
 from gateway.admin.token import TOKEN_NAME, TokenFile
+from gateway.audit.auditor import Auditor
 from gateway.config import load_config
 from gateway.embedded.cluster import open_embedded
 from gateway.health import Health
@@ -20,16 +24,30 @@ from gateway.metrics import Metrics
 from gateway.peers.errors import PeerUnreachable
 from gateway.ports_file import Ports, write_ports
 from gateway.registry import Registry
+from gateway.rpc.identity import Identity
 from gateway.services import DigestPage, LinkStatus, PeerSight, Services
-from mesh.ids import LaneId, OrgId, ShareName, SubscriptionName, TopicName
+from mesh.ids import GatewayId, LaneId, OrgId, ShareName, SubscriptionName, TopicName
 from mesh.lanes.status import LaneStatus
 from mesh.offsets.map import OffsetMap
 from mesh.offsets.view import OffsetView
 from mesh.wire.v1 import catalog_pb2
+from tests.support.trust import GATEWAY, identity_of
 
 
 def now_ms() -> int:
     return int(time.time() * 1000)
+
+
+@cache
+def authority(org: str) -> Authority:
+    return Authority.create(OrgId(org), datetime.now(UTC))
+
+
+@cache
+def identity() -> Identity:
+    """Of the gateway whose admin API is tested."""
+    issued = authority("acme.example").issue(GATEWAY, datetime.now(UTC))
+    return identity_of(issued, GatewayId(OrgId("acme.example"), GATEWAY))
 
 
 @dataclass
@@ -119,8 +137,10 @@ async def admin_gateway(directory: Path) -> AsyncIterator[AdminGateway]:
     lanes, links, health, metrics = FakeLanes(), FakeLinks(), Health(), Metrics()
     lanes.stops.set()
     metrics.observe(lanes.statuses, links.status, lambda: health.ready)
+    auditor = await Auditor.open(cluster.audit, identity, now_ms)
     registry = await Registry.open(cluster.control, cluster.lanes)
-    services = Services(config, cluster, registry, links, lanes, now_ms, lambda: "127.0.0.1:7463")
+    registry.audited = auditor.changed
+    services = Services(config, cluster, registry, links, lanes, now_ms, lambda: "127.0.0.1:7463", audit=auditor)
     tokens = TokenFile(config.state_dir / TOKEN_NAME)
     stops: list[bool] = []
     app = create_app(services, health, tokens, render_metrics=metrics.render, stop=lambda: stops.append(True))

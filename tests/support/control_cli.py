@@ -9,27 +9,20 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from typer.testing import CliRunner
 
-from certs.authority import Authority
 from certs.bundle import bundle_of
 from certs.store import write_certificates
 from gateway.cli.main import app
 from mesh.ids import OrgId
 from mesh.trust.peerfile import PeerFile
 from mesh.wire.v1 import catalog_pb2
-from tests.support.admin import AdminGateway, admin_gateway
+from tests.support.admin import AdminGateway, admin_gateway, authority
 
 TOPIC_ID = "0123456789abcdef0123456789abcdef"
-
-
-@cache
-def authority(org: str) -> Authority:
-    return Authority.create(OrgId(org), datetime.now(UTC))
 
 
 def peer_file(org: str, *addresses: str) -> PeerFile:
