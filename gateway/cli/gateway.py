@@ -51,7 +51,7 @@ def run(
     flags = dict(_pair(text) for text in settings or [])
     loaded = load_config(context.config_path(config), flags)
     logs.configure(loaded.log.level, loaded.log.format)
-    # what was imported stays for good, and little that is made later is cyclic: collections are rarer and have less to do
+    # what was imported stays for good, and little that is made later is cyclic
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
