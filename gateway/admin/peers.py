@@ -4,7 +4,8 @@ GET  /v1/peer-file?addresses=a:1,b:2     {"org", "fingerprint", "addresses", "fi
 GET  /v1/peers                           {"peers": [peer]}
 POST /v1/peers                           {file, expect_fingerprint?, addresses?} -> peer
 GET  /v1/peers/{org}                     peer
-POST /v1/peers/{org}/suspend             peer; also /resume and /revoke
+POST /v1/peers/{org}/suspend             peer; also /resume and /revoke. What takes trust away is answered when nothing
+                                         is read for the peer and nothing of it is written any more
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from gateway.admin.fields import Fields
 from gateway.admin.ndjson import read_object
 from gateway.config import GatewayConfig
 from gateway.peer import Peer
-from gateway.services import LinkStatus, Services
-from mesh.errors import CallerError
+from gateway.services import LinkStatus, PeerSight, Services
+from mesh.errors import CallerError, OperatorError
 from mesh.shares import PeerState
 from mesh.trust.addresses import legal_address
 from mesh.trust.bundle import Bundle
@@ -38,6 +39,25 @@ class PeerAddressRefused(CallerError):
     code: ClassVar[str] = "peer-address-refused"
     sentence: ClassVar[str] = "{address!r} is not an address at which a peer can be reached"
     hint: ClassVar[str] = "give at most 32, each as host:port with a port from 1 to 65535"
+
+
+UNSEEN = PeerSight()
+# Beyond the deadline of an append: what remains is our own work.
+SETTLE_S = 5.0
+
+
+@dataclass(eq=False)
+class PeerStillBusy(OperatorError):
+    """The change is durable and nothing new begins; only what was already on its way to the cluster is not answered."""
+
+    org: str
+    state: str
+
+    code: ClassVar[str] = "peer-still-busy"
+    sentence: ClassVar[str] = (
+        "{org} is {state} and nothing new is taken from it, but the cluster has not answered what was under way"
+    )
+    hint: ClassVar[str] = "give the same command again, to wait once more; see: mesh status"
 
 
 def routes(services: Services) -> list[web.RouteDef]:
@@ -61,14 +81,18 @@ def routes(services: Services) -> list[web.RouteDef]:
 
     async def listing(request: web.Request) -> web.Response:
         links = services.links.status()
-        return web.json_response({"peers": [shown(registry.peers[org], links) for org in sorted(registry.peers)]})
+        sights = {org: services.links.sight(org) for org in sorted(registry.peers)}
+        return web.json_response({"peers": [shown(registry.peers[org], links, sights[org]) for org in sights]})
 
     async def show(request: web.Request) -> web.Response:
-        return web.json_response(shown(registry.peer(request.match_info["org"]), services.links.status()))
+        peer = registry.peer(request.match_info["org"])
+        return web.json_response(shown(peer, services.links.status(), services.links.sight(peer.org)))
 
     async def change(request: web.Request) -> web.Response:
         state = _VERBS[request.match_info["verb"]]
         peer = await registry.set_peer_state(request.match_info["org"], state)
+        if peer.state is not PeerState.ACTIVE:
+            await quiet(services, peer)
         return web.json_response(shown(peer, services.links.status()))
 
     return [
@@ -80,7 +104,17 @@ def routes(services: Services) -> list[web.RouteDef]:
     ]
 
 
-def shown(peer: Peer, links: tuple[()] | list[LinkStatus]) -> dict[str, object]:
+async def quiet(services: Services, peer: Peer) -> None:
+    """Wait until nothing is read for a peer that is not active, and nothing of it is written. Raises PeerStillBusy."""
+    try:
+        async with asyncio.timeout(services.config.timing.append_timeout_s + SETTLE_S):
+            await services.links.stopped(peer.org)
+            await services.lanes.peer_stopped(peer.org)
+    except TimeoutError as error:
+        raise PeerStillBusy(peer.org, peer.state) from error
+
+
+def shown(peer: Peer, links: tuple[()] | list[LinkStatus], sight: PeerSight = UNSEEN) -> dict[str, object]:
     return {
         "org": peer.org,
         "state": peer.state,
@@ -88,11 +122,26 @@ def shown(peer: Peer, links: tuple[()] | list[LinkStatus]) -> dict[str, object]:
         "added_ms": peer.added_ms,
         "bundle_sequence": peer.bundle.sequence,
         "certificates": len(peer.bundle.certificates),
-        "links": [
-            {"gateway": link.gateway, "role": link.role, "since_ms": link.since_ms, "address": link.address}
-            for link in links
-            if link.peer == peer.org
-        ],
+        "revoked_before_ms": peer.revoked_before_ms,
+        "denied": list(peer.denied),
+        "bundle_refused": sight.bundle_refused or None,
+        "failure": {"code": sight.failure_code, "sentence": sight.failure} if sight.failure else None,
+        "last_alive_ms": dict(sight.last_alive_ms),
+        "links": [_link(link) for link in links if link.peer == peer.org],
+    }
+
+
+def _link(link: LinkStatus) -> dict[str, object]:
+    return {
+        "gateway": link.gateway,
+        "role": link.role,
+        "since_ms": link.since_ms,
+        "address": link.address,
+        "leaf_end_ms": link.leaf_end_ms,
+        "exports": link.exports,
+        "imports": link.imports,
+        "version": link.version,
+        "clock_skew_ms": link.clock_skew_ms,
     }
 
 

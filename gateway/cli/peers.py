@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -23,6 +26,14 @@ Addresses = Annotated[
 ]
 MAX_FILE_BYTES = 1 << 20
 LOCAL_HOSTS = ("127.", "localhost:", "[::1]:", "0.0.0.0:", "[::]:")
+LINK_COLUMNS = {
+    "gateway": "gateway",
+    "role": "role",
+    "address": "address",
+    "age": "age",
+    "leaf_end": "certificate ends",
+    "lanes": "lanes",
+}
 COLUMNS = {"org": "peer", "state": "state", "gateways": "linked gateways", "addresses": "addresses", "added": "added"}
 
 
@@ -93,8 +104,9 @@ def show(org: Org, as_json: Json = False) -> None:
         return
     row = _row(peer)
     output.emit({key: row[key] for key in ("org", "state", "addresses", "added", "bundle_sequence")}, as_json=False)
-    links = [{**link, "since": output.when(link["since_ms"])} for link in peer["links"]]
-    output.table(links, ["gateway", "role", "address", "since"], empty="no link at the moment")
+    for trouble in _troubles(peer):
+        output.say(trouble)
+    output.table([_link(link) for link in peer["links"]], LINK_COLUMNS, empty="no link at the moment")
 
 
 @app.command()
@@ -123,9 +135,27 @@ def _change(org: str, verb: str, as_json: bool) -> None:
         output.say(f"{peer['org']} is {peer['state']}")
 
 
+def _link(link: dict[str, Any]) -> dict[str, object]:
+    age_s = max(0, int(time.time() - link["since_ms"] / 1000))
+    lanes = f"{link['exports']} out, {link['imports']} in"
+    return {**link, "age": str(timedelta(seconds=age_s)), "leaf_end": output.when(link["leaf_end_ms"]), "lanes": lanes}
+
+
+def _troubles(peer: dict[str, Any]) -> Iterator[str]:
+    if peer["bundle_refused"]:
+        yield f"nobody can connect as this peer: {peer['bundle_refused']}"
+    if peer["failure"]:
+        yield f"dialling it failed: {peer['failure']['sentence']} ({peer['failure']['code']})"
+    if peer["revoked_before_ms"] is not None:
+        yield f"its certificates from before {output.when(peer['revoked_before_ms'])} are dead"
+    if peer["denied"]:
+        yield f"on the deny list: {', '.join(peer['denied'])}"
+
+
 def _row(peer: dict[str, Any]) -> dict[str, object]:
     gateways = ", ".join(link["gateway"] for link in peer["links"]) or None
-    return {**peer, "gateways": gateways, "added": output.when(peer["added_ms"])}
+    state = f"{peer['state']}, bundle refused" if peer["bundle_refused"] else peer["state"]
+    return {**peer, "state": state, "gateways": gateways, "added": output.when(peer["added_ms"])}
 
 
 def read_file(file: Path) -> str:
