@@ -24,11 +24,9 @@ log = structlog.get_logger()
 MAX_DIGESTS = 20_000
 # What a copy should share with its source; the rest is the subscriber's own business. Retention is among it: mirrored
 # records keep their old timestamps, so a cluster's default would take a copy of history away as soon as it is made.
-COPIED_SETTINGS = (
-    "cleanup.policy", "compression.type", "max.message.bytes", "message.timestamp.type", "retention.ms",
-    "retention.bytes",
-)  # fmt: skip
-KEPT_FOR_EVER = {"retention.ms": "-1"}
+COPIED_SETTINGS = ("cleanup.policy", "compression.type", "max.message.bytes", "retention.ms", "retention.bytes")
+# Unless the source says otherwise records are kept for ever; and a copy shows the source's timestamps, not its own.
+SETTINGS = {"retention.ms": "-1", "message.timestamp.type": "CreateTime"}
 
 
 class Answers:
@@ -75,7 +73,7 @@ class Answers:
                 topic = await self._cluster.topics.describe(name)
             except TopicAbsent:  # deleted since it was shared: there is nothing to read of it
                 continue
-            config = KEPT_FOR_EVER | {key: topic.config[key] for key in COPIED_SETTINGS if key in topic.config}
+            config = SETTINGS | {key: topic.config[key] for key in COPIED_SETTINGS if key in topic.config}
             described.topics.append(
                 catalog_pb2.CatalogTopic(name=name, partitions=topic.partitions, topic_id=topic.topic_id, config=config)
             )

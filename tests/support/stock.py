@@ -36,15 +36,20 @@ class Load:
     records: int
     sizes: Sequence[tuple[int, int]]
     first_timestamp_ms: int
+    append_time: bool = False
+    """The broker stamps the records; what it stamped is to be read back from it."""
 
 
 def create_topics(address: str, loads: Sequence[Load]) -> None:
     """With retention off: what carries old timestamps must not be taken away."""
-    keep = {"retention.ms": "-1"}
-    topics = [NewTopic(load.topic, load.partitions, 1, config=keep) for load in loads]
+    topics = [NewTopic(load.topic, load.partitions, 1, config=_settings(load)) for load in loads]
     admin = AdminClient({"bootstrap.servers": address})  # ends what it asked for when nobody holds it
     for made in admin.create_topics(topics).values():
         made.result(30)
+
+
+def _settings(load: Load) -> dict[str, str]:
+    return {"retention.ms": "-1", "message.timestamp.type": "LogAppendTime" if load.append_time else "CreateTime"}
 
 
 def produce(address: str, load: Load, seed: int) -> Digests:
