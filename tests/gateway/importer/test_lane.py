@@ -401,3 +401,23 @@ def test_any_mix_of_failures_and_cuts_ends_in_an_exact_copy(data: st.DataObject)
         await copied(mirror, log)
 
     run(scenario())
+
+
+@JOINS
+def test_what_is_stored_is_whole_at_every_moment_and_never_goes_back(joins_state: bool) -> None:
+    async def scenario() -> None:
+        log = holey(60)
+        mirror = await mirror_of(log, joins_state=joins_state, fetch_bytes=1, credit_bytes=100_000)
+        position = 0
+        async with mirroring(mirror):
+            while position < mirror.source.log(FROM).range.last_stable:
+                stored = load_lane(LANE, await mirror.destination.lanes.load(prefix(LANE)))
+                if stored is not None:
+                    assert stored[0].source_position >= position
+                    position = stored[0].source_position
+                await asyncio.sleep(0)
+                if mirror.runner.status().lag_records == 0:
+                    break
+        await mirror.check(log)
+
+    run(scenario())
