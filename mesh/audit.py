@@ -22,6 +22,7 @@ from mesh.errors import MeshError, OperatorError
 from mesh.ids import GatewayId
 from mesh.shares import PeerState
 from mesh.trust.bundle import Bundle
+from mesh.trust.errors import LeafRefused
 from mesh.trust.leaf import PeerTrust, verified
 from mesh.trust.transcript import verify_proof
 
@@ -127,6 +128,8 @@ class Verified(NamedTuple):
     signed: int
     """Entries before the last head: those after it are chained, but nobody has signed them yet."""
     heads: int
+    """Whose signatures hold."""
+    newest: SignedHead | None
 
 
 def canonical(document: Mapping[str, object]) -> bytes:
@@ -150,7 +153,6 @@ def check_head(head: SignedHead, bundle: Bundle) -> None:
     Its certificate is judged as of the head's time: it has ended since, most of the time.
     """
     moment = datetime.fromtimestamp(head.time_ms / 1000, UTC)
-    # A certificate's dates are whole seconds; a head may be signed within the first one.
     leaf = verified(head.certificate, {bundle.org: PeerTrust(PeerState.ACTIVE, bundle)}, moment)
     GatewayId.parse(head.signer)
     verify_proof(leaf.certificate, head_digest(head.count, head.hash, head.time_ms, head.signer), head.signature)
@@ -161,21 +163,20 @@ def check_head(head: SignedHead, bundle: Bundle) -> None:
 def verify(lines: Sequence[bytes], heads: Iterable[SignedHead], check: Callable[[SignedHead], None]) -> Verified:
     """Whether `lines`, from the first entry on, are what was written, as far as `heads` and those within can tell.
 
-    `check` raises where a head's signature does not hold. Raises AuditBroken with the first bad index.
+    `check` raises where a head's signature does not hold: LeafRefused where the certificates at hand do not vouch for
+    its signer. Of the newest head that is a failure; an older one may be of a CA that was retired since, and the newest
+    vouches for it. Raises AuditBroken with the first bad index.
     """
     entries = [_parsed(index, line) for index, line in enumerate(lines)]
     hashes = [entry_hash(line) for line in lines]
     outside = {head.count: head for head in heads}
-    for head in outside.values():
-        _check(head, head.count, check)
     _check_links(entries, hashes, outside)
-    inside = [entry for entry in entries if entry.action == HEAD_ACTION]
-    for entry in inside:
-        _check(_head_of(entry), entry.index, check)
+    inside = [_head_of(entry) for entry in entries if entry.action == HEAD_ACTION]
+    known = sorted([*outside.values(), *inside], key=lambda head: head.count, reverse=True)
+    held = sum(_check(head, check, may_be_unknown=at > 0) for at, head in enumerate(known))
     if (longest := max(outside, default=0)) > len(entries):
         raise AuditBroken(len(entries), f"the log ends here, a signed head says that it had {longest} entries")
-    signed = max([*outside, *(entry.index for entry in inside)], default=0)
-    return Verified(len(entries), signed, len(outside) + len(inside))
+    return Verified(len(entries), known[0].count if known else 0, held, known[0] if known else None)
 
 
 def _parsed(index: int, line: bytes) -> AuditEntry:
@@ -216,11 +217,15 @@ def _head_of(entry: AuditEntry) -> SignedHead:
         raise AuditBroken(entry.index, str(error)) from error
 
 
-def _check(head: SignedHead, index: int, check: Callable[[SignedHead], None]) -> None:
+def _check(head: SignedHead, check: Callable[[SignedHead], None], *, may_be_unknown: bool) -> bool:
+    """Whether its signature holds; False where nobody here knows its signer, and that is allowed."""
     try:
         check(head)
     except (MeshError, ValueError) as error:
-        raise AuditBroken(index, f"the signed head does not hold: {error}") from error
+        if may_be_unknown and isinstance(error, LeafRefused):
+            return False
+        raise AuditBroken(head.count, f"the signed head does not hold: {error}") from error
+    return True
 
 
 def _object(line: bytes) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from gateway.admin import (
+    audit,
     catalog,
     certs,
     config,
@@ -32,7 +33,7 @@ from gateway.admin.errors import AddressRefused, PortInUse
 from gateway.health import Health
 from gateway.services import Services
 
-MODULES = (topics, status, peers, shares, grants, subscriptions, catalog, offsets, config, verify, certs)
+MODULES = (topics, status, peers, shares, grants, subscriptions, catalog, offsets, config, verify, certs, audit)
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 # Watching clients hold their stream for ever: at the end they get this long to notice.
 CLOSE_S = 2.0

@@ -58,6 +58,7 @@ class Auditor:
         self._queue: deque[AuditEntry] = deque()
         self._lock = asyncio.Lock()
         self._wake = asyncio.Event()
+        self._grown = asyncio.Event()
         self._tried: list[bytes] = []
         self._end = 0
         self._last_hash = NO_HASH
@@ -180,6 +181,13 @@ class Auditor:
         self._end += len(lines)
         self._since_head += len(lines)
         self._last_hash = entry_hash(lines[-1])
+        grown, self._grown = self._grown, asyncio.Event()
+        grown.set()
+
+    async def wait_beyond(self, end: int) -> None:
+        """Returns when the log has more than `end` entries; told by this writer."""
+        while self._end <= end:
+            await self._grown.wait()
 
     async def _settle(self) -> None:
         """Whether what was tried last is in the log: all of it is, or nothing (B)."""

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from gateway.cli import (
+    audit,
     catalog,
     certs,
     config,
@@ -34,7 +35,7 @@ from gateway.cli.client import AdminError
 from mesh.errors import MeshError
 
 MODULES = (
-    init, gateway, status, topics, peers, shares, grants, catalog, subscriptions, offsets, verify, certs, config, demo,
+    init, gateway, status, topics, peers, shares, grants, catalog, subscriptions, offsets, verify, certs, config, demo, audit,
 )  # fmt: skip
 
 

@@ -50,9 +50,19 @@ def broken_at(lines: list[bytes]) -> int:
 
 def test_an_untouched_log_verifies() -> None:
     lines, head = chain()
-    assert verify(lines, [head], holds) == (COUNT, COUNT, 2)
-    assert verify(lines, [], holds) == (COUNT, 6, 1)
-    assert verify([], [], holds) == (0, 0, 0)
+    assert verify(lines, [head], holds) == (COUNT, COUNT, 2, head)
+    assert verify(lines, [], holds)[:3] == (COUNT, 6, 1)
+    assert verify([], [], holds) == (0, 0, 0, None)
+
+
+def test_a_head_of_a_retired_ca_is_vouched_for_by_a_newer_one() -> None:
+    lines, _ = chain()
+    retired = signed(6, entry_hash(lines[5]), org="globex.example").entry().to_bytes()
+    anew = [*lines[:6], retired]
+    newest = signed(7, entry_hash(retired))
+    assert verify(anew, [newest], holds) == (7, 7, 1, newest)
+    with pytest.raises(AuditBroken, match="does not hold"):
+        verify(anew, [], holds)
 
 
 @given(index=st.integers(0, COUNT - 1), data=st.data())

@@ -1,0 +1,93 @@
+"""The audit log.
+
+GET /v1/audit?since_ms=&action=&follow=    newline-delimited: entry …; `action` is a whole one or its first part
+GET /v1/audit/verify                       {entries, signed, heads, signer, signed_ms}; an error where it is broken
+GET /v1/audit/export                       newline-delimited: the entries as they are stored, a signed head last
+
+An entry is {index, time_ms, actor, action, object, outcome, details, previous}: docs/reference/audit.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from gateway.admin.ndjson import LineWriter, respond_lines
+from gateway.admin.peers import own_bundle
+from gateway.admin.topics import flag, whole
+from gateway.audit.auditor import Auditor
+from gateway.audit.reading import judged, lines_of, shown, shown_verdict
+from gateway.services import Services
+from mesh.audit import AuditBroken, AuditEntry
+
+
+def routes(services: Services) -> list[web.RouteDef]:
+    auditor = services.audit
+
+    async def listing(request: web.Request) -> web.StreamResponse:
+        since_ms, action = whole(request, "since_ms") or 0, request.query.get("action", "")
+        entries = entries_of(auditor, follow=flag(request, "follow"))
+        return await respond_lines(request, _wanted(entries, since_ms, action))
+
+    async def verification(request: web.Request) -> web.Response:
+        # an entry that comes in while the log is read is after the head that is kept: this order misses none
+        kept = auditor.kept_head
+        lines = [line async for line in lines_of(auditor.log)]
+        bundle = await own_bundle(services)
+        found = await asyncio.to_thread(judged, lines, [kept] if kept else [], bundle)
+        return web.json_response(shown_verdict(found))
+
+    async def export(request: web.Request) -> web.StreamResponse:
+        head = await auditor.sign()
+        writer = LineWriter(request)
+        try:
+            await _write(writer, auditor, head.count + 1 if head else 0)
+        except ConnectionResetError:
+            return writer.response
+        except Exception as error:
+            return await writer.fail(error)
+        return await writer.finish()
+
+    return [
+        web.get("/v1/audit", listing),
+        web.get("/v1/audit/verify", verification),
+        web.get("/v1/audit/export", export),
+    ]
+
+
+async def entries_of(auditor: Auditor, *, follow: bool) -> AsyncIterator[AuditEntry]:
+    """Raises AuditBroken at what is no entry."""
+    index = 0
+    while True:
+        async for line in lines_of(auditor.log, index):
+            try:
+                yield AuditEntry.from_bytes(line)
+            except ValueError as error:
+                raise AuditBroken(index, str(error)) from error
+            index += 1
+        if not follow:
+            return
+        await auditor.wait_beyond(index)
+
+
+async def _wanted(entries: AsyncIterator[AuditEntry], since_ms: int, action: str) -> AsyncIterator[dict[str, object]]:
+    async for entry in entries:
+        is_asked = not action or entry.action == action or entry.action.startswith(f"{action}.")
+        if entry.time_ms >= since_ms and is_asked:
+            yield shown(entry)
+
+
+async def _write(writer: LineWriter, auditor: Auditor, count: int) -> None:
+    block = bytearray()
+    index = 0
+    async for line in lines_of(auditor.log):
+        if index == count:
+            break
+        block += line + b"\n"
+        index += 1
+        if len(block) > 1 << 16:
+            await writer.send_block(bytes(block))
+            block.clear()
+    await writer.send_block(bytes(block))
