@@ -6,10 +6,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from random import Random
 
+from certs.profiles import Lifetimes
 from gateway.exporter import ExportSettings
 from gateway.link.session import SessionLimits
 from gateway.peer import Peer
@@ -17,12 +18,12 @@ from gateway.peers.hub import Hub, HubSettings
 from gateway.registry import Registry
 from gateway.rpc.credentials import TransportLimits
 from gateway.rpc.listener import Listener, listen
-from mesh.ids import Partition, ShareName, TopicName
+from mesh.ids import GatewayId, Partition, ShareName, TopicName
 from mesh.link.frames import LaneOpen
 from mesh.shares import Grant, StartAt
 from mesh.testing.cluster import FakeCluster
 from tests.support.mirror import dense
-from tests.support.trust import Organization, organization
+from tests.support.trust import GATEWAY, Organization, identity_of, organization
 
 SETTINGS = HubSettings(
     session=SessionLimits(),
@@ -72,15 +73,20 @@ class Gateway:
             await self.listener.close(0)
 
 
-async def made(name: str) -> Gateway:
+async def made(name: str, leaf_s: float | None = None, settings: HubSettings = SETTINGS) -> Gateway:
+    """`leaf_s`: how long the gateway's certificate still lasts; None: as they usually do."""
     today = organization(name, datetime.now(UTC).replace(minute=0, second=0, microsecond=0))
+    identity = today.identity()
+    if leaf_s is not None:
+        brief = replace(today.authority, lifetimes=Lifetimes(leaf=timedelta(seconds=leaf_s)))
+        identity = identity_of(brief.issue(GATEWAY, datetime.now(UTC)), GatewayId(today.org, GATEWAY))
     cluster = FakeCluster(cluster_id=name)
     await cluster.ports.topics.create(TOPIC, 1, {})
     await cluster.ports.topics.create("secret", 1, {})
     for batch in dense(3).batches:
         cluster.put_raw(Partition(TOPIC, 0), batch.data)
     registry = await Registry.open(cluster.ports.control, cluster.ports.lanes)
-    hub = Hub(today.identity(), cluster.ports, registry, SETTINGS, now_ms=now_ms, random=Random(1))
+    hub = Hub(identity, cluster.ports, registry, settings, now_ms=now_ms, random=Random(1))
     return Gateway(today, cluster, registry, hub)
 
 
@@ -91,9 +97,15 @@ class Both:
 
 
 @asynccontextmanager
-async def two(acme_dials: bool = False, globex_dials: bool = True) -> AsyncIterator[Both]:
+async def two(
+    acme_dials: bool = False,
+    globex_dials: bool = True,
+    globex_leaf_s: float | None = None,
+    settings: HubSettings = SETTINGS,
+) -> AsyncIterator[Both]:
     """ACME shares with GLOBEX; either may dial."""
-    acme, globex = await made("acme.example"), await made("globex.example")
+    acme = await made("acme.example", settings=settings)
+    globex = await made("globex.example", globex_leaf_s, settings)
     try:
         addresses = {gateway: await each.listen() for gateway, each in (("acme", acme), ("globex", globex))}
         await acme.know(globex, addresses["globex"] if acme_dials else "")
