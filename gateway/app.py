@@ -12,8 +12,8 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from random import SystemRandom
 
@@ -28,6 +28,7 @@ from gateway.audit.auditor import Auditor
 from gateway.audit.head_file import HEAD_FILE, HeadFile
 from gateway.config import GatewayConfig
 from gateway.embedded.cluster import EmbeddedCluster, open_embedded
+from gateway.enrolment.desk import EnrolmentDesk
 from gateway.exporter import ExportSettings
 from gateway.fast_records import check_records_fast
 from gateway.health import Health
@@ -38,7 +39,7 @@ from gateway.kafka.cluster import open_kafka
 from gateway.link.session import SessionLimits
 from gateway.metrics import Metrics
 from gateway.peers.hub import FRAME_OVERHEAD_BYTES, Hub, HubSettings
-from gateway.ports_file import Ports, remove_ports, write_ports
+from gateway.ports_file import Ports, read_ports, remove_ports, write_ports
 from gateway.registry import Registry
 from gateway.revocations import NAME as REVOCATIONS
 from gateway.revocations import Revocations
@@ -50,6 +51,7 @@ from gateway.rpc.tls13 import ensure_tls13
 from gateway.services import Services
 from mesh.errors import MeshError
 from mesh.ports import Cluster
+from mesh.trust.bundle import Bundle
 
 log = structlog.get_logger()
 
@@ -142,15 +144,17 @@ class Gateway:
     async def run(self) -> int:
         async with AsyncExitStack() as stack:
             listener = await self._listen(stack)
-            api = await admin.start(self._admin_app(listener), *self.config.admin_listen)
+            desk = self._enrolment(listener)
+            api = await admin.start(self._admin_app(listener, desk), *self.config.admin_listen)
             stack.push_async_callback(api.close)
             self._observe()
             with _signals(self._ask_to_stop):
-                await self._serve(Ports(api.address, listener.address if listener else "", pid=os.getpid()), listener)
+                ports = Ports(api.address, listener.address if listener else "", pid=os.getpid())
+                await self._serve(ports, listener, desk)
         log.info("gateway stopped")
         return 0
 
-    async def _serve(self, ports: Ports, listener: Listener | None) -> None:
+    async def _serve(self, ports: Ports, listener: Listener | None, desk: EnrolmentDesk) -> None:
         async with asyncio.TaskGroup() as group:
             imports = group.create_task(self.imports.run())
             hub = group.create_task(self.hub.run())
@@ -158,6 +162,7 @@ class Gateway:
             others.append(group.create_task(self.auditor.run(lambda: list(self.registry.grants.values()))))
             await self.auditor.record("gateway.started", str(self.identity.id))
             write_ports(self.config.state_dir, ports)
+            others.append(group.create_task(desk.run()))
             print(ports.line(), flush=True)
             log.info("gateway ready", organization=str(self.identity.id.org), admin=ports.admin, peers=ports.peers)
             await self.stopping.wait()
@@ -170,11 +175,16 @@ class Gateway:
 
     async def _drain(self, imports: asyncio.Task[None], listener: Listener | None) -> None:
         log.info("gateway draining")
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(self.config.timing.drain_timeout_s):
                 imports.cancel()
                 await asyncio.wait([imports])
                 await self.hub.drain()
+        except TimeoutError:
+            # Whoever waits for a cluster that does not answer would wait on; the next start asks the log.
+            log.warning("gateway ended before it was drained", timeout_s=self.config.timing.drain_timeout_s)
+            remove_ports(self.config.state_dir)
+            os._exit(1)
         if listener is not None:
             await listener.close(0)
 
@@ -188,7 +198,29 @@ class Gateway:
         await ensure_tls13(_reachable(address.host), listener.port, self.config.timing.request_timeout_s)
         return listener
 
-    def _admin_app(self, listener: Listener | None) -> Application:
+    def _enrolment(self, listener: Listener | None) -> EnrolmentDesk:
+        def announce(address: str) -> None:
+            ports = read_ports(self.config.state_dir)
+            if ports is not None:
+                write_ports(self.config.state_dir, replace(ports, enrolment=address))
+
+        async def own_bundle() -> Bundle:
+            return self.certificates.own.bundle
+
+        advertised = tuple(map(str, self.config.advertised))
+        return EnrolmentDesk(
+            self.registry,
+            lambda: self.certificates.identity,
+            own_bundle,
+            lambda: advertised or ((listener.address,) if listener else ()),
+            self.config.enrolment_listen,
+            now_ms,
+            allow_private=self.config.private_addresses,
+            audit=self.auditor.record,
+            announce=announce,
+        )
+
+    def _admin_app(self, listener: Listener | None, desk: EnrolmentDesk) -> Application:
         advertised = ",".join(map(str, self.config.advertised))
         services = Services(
             config=self.config,
@@ -200,6 +232,7 @@ class Gateway:
             peer_address=lambda: advertised or (listener.address if listener else ""),
             audit=self.auditor,
             certificates=self.certificates,
+            enrolment=desk,
         )
         tokens = TokenFile(self.config.state_dir / "admin.token")
         return admin.create_app(

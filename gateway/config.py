@@ -50,6 +50,10 @@ class GatewayConfig:
     data_dir: Path
     peers_listen: Address | None
     """None: no listener for peers, this side dials."""
+    enrolment_listen: Address | None
+    """None: no invites are made here."""
+    private_addresses: bool
+    """Whether a partner may name private addresses."""
     admin_listen: Address
     advertised: tuple[Address, ...]
     cluster_kind: Literal["embedded", "kafka"]
@@ -137,6 +141,8 @@ def _gateway_config(file: FileConfig, settings: Mapping[str, Setting], base: Pat
         state_dir=base / file.directories.state,
         data_dir=base / file.directories.data,
         peers_listen=Address.parse(file.listen.peers) if file.listen.peers else None,
+        enrolment_listen=Address.parse(file.listen.enrolment) if file.listen.enrolment else None,
+        private_addresses=file.trust.private_addresses == "allow",
         admin_listen=Address.parse(file.listen.admin),
         advertised=tuple(map(Address.parse, file.listen.advertised)),
         cluster_kind=file.cluster.kind,

@@ -64,6 +64,10 @@ class Listen(_Table):
         default="127.0.0.1:7463",
         description="host:port for other organizations (mutual TLS); empty: none, this side dials",
     )
+    enrolment: Annotated[str, _checked(_address_or_none)] = Field(
+        default="127.0.0.1:7464",
+        description="host:port where invited partners redeem; open only while an invite is; empty: none",
+    )
     admin: Annotated[str, _checked(_loopback)] = Field(
         default="127.0.0.1:7462", description="host:port of the admin API; loopback only"
     )
@@ -96,6 +100,12 @@ class Kafka(_Table):
         if bool(self.tls_certificate_file) != bool(self.tls_key_file):
             raise ValueError("tls_certificate_file and tls_key_file go together")
         return self
+
+
+class Trust(_Table):
+    private_addresses: Literal["refuse", "allow"] = Field(
+        default="refuse", description="where a partner's invite names addresses in private networks"
+    )
 
 
 class ClusterTable(_Table):
@@ -166,6 +176,7 @@ class FileConfig(_Table):
     gateway: Annotated[str, _checked(GatewayName)] = Field(default="gw-1", description="name of this gateway in it")
     directories: Directories = Field(default=Directories(), description="paths, relative to this file")
     listen: Listen = Field(default=Listen(), description="port 0 is allowed: the system chooses")
+    trust: Trust = Field(default=Trust(), description="what partners may make this gateway do")
     cluster: ClusterTable = Field(default=ClusterTable(), description="the organization's own cluster")
     limits: Limits = Field(default=Limits(), description="sizes in bytes")
     timing: Timing = Field(default=Timing(), description="durations in seconds")

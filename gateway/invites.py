@@ -142,9 +142,11 @@ class InviteBook:
 
     async def meet_peer(self, org: OrgId) -> Peer | None:
         """An approved pending peer has proven itself on a link: active from now on. Any other stays as it is."""
+        if not _met(self._peers.get(org)):
+            return self._peers.get(org)  # nearly always, and without waiting for a change under way
         async with self._changing():
             peer = self._peers.get(org)
-            if peer is None or peer.state is not PeerState.PENDING or not peer.approved:
+            if peer is None or not _met(peer):
                 return peer
             return await self._put_peer(replace(peer, state=PeerState.ACTIVE))
 
@@ -161,6 +163,11 @@ class InviteBook:
 def _replaceable(peer: Peer) -> bool:
     """Nobody has approved it, so it is worth nothing yet."""
     return peer.state is PeerState.PENDING and not peer.approved
+
+
+def _met(peer: Peer | None) -> bool:
+    """Whether a meeting makes it active."""
+    return peer is not None and peer.state is PeerState.PENDING and peer.approved
 
 
 def _pending(verdict: Accepted, invite: InviteRecord, now_ms: int) -> Peer:

@@ -16,6 +16,7 @@ from mesh.wire.v1 import catalog_pb2
 if TYPE_CHECKING:
     from gateway.audit.auditor import Auditor
     from gateway.config import GatewayConfig
+    from gateway.enrolment.desk import EnrolmentDesk
     from gateway.peers.sight import Presented
     from gateway.registry import Registry
 
@@ -128,6 +129,7 @@ class Services:
     """host:port on which peers reach this gateway's listener, empty where there is none."""
     audit: Auditor
     certificates: Certificates | None = None
+    enrolment: EnrolmentDesk | None = None
 
 
 Stream = AsyncIterator[dict[str, object]]

@@ -27,7 +27,9 @@ from mesh.errors import CallerError, OperatorError
 from mesh.shares import PeerState
 from mesh.trust.addresses import legal_address
 from mesh.trust.bundle import Bundle
+from mesh.trust.enrolment import confirmation_phrase
 from mesh.trust.peerfile import MAX_ADDRESSES, PeerFile, accept_peer_file, parse_peer_file
+from mesh.trust.words import spoken
 
 _VERBS = {"suspend": PeerState.SUSPENDED, "resume": PeerState.ACTIVE, "revoke": PeerState.REVOKED}
 
@@ -122,6 +124,8 @@ def shown(peer: Peer, links: tuple[()] | list[LinkStatus], sight: PeerSight = UN
         "added_ms": peer.added_ms,
         "bundle_sequence": peer.bundle.sequence,
         "certificates": len(peer.bundle.certificates),
+        "approved": peer.approved,
+        "phrase": spoken(confirmation_phrase(bytes.fromhex(peer.transcript))) if peer.transcript else "",
         "revoked_before_ms": peer.revoked_before_ms,
         "denied": list(peer.denied),
         "bundle_refused": sight.bundle_refused or None,

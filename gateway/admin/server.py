@@ -17,10 +17,12 @@ from gateway.admin import (
     catalog,
     certs,
     config,
+    enrolment,
     grants,
     guard,
     health,
     offsets,
+    peer_trust,
     peers,
     shares,
     shutdown,
@@ -33,7 +35,22 @@ from gateway.admin.errors import AddressRefused, PortInUse
 from gateway.health import Health
 from gateway.services import Services
 
-MODULES = (topics, status, peers, shares, grants, subscriptions, catalog, offsets, config, verify, certs, audit)
+MODULES = (
+    topics,
+    status,
+    peers,
+    peer_trust,
+    enrolment,
+    shares,
+    grants,
+    subscriptions,
+    catalog,
+    offsets,
+    config,
+    verify,
+    certs,
+    audit,
+)
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 # Watching clients hold their stream for ever: at the end they get this long to notice.
 CLOSE_S = 2.0

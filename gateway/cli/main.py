@@ -19,11 +19,13 @@ from gateway.cli import (
     config,
     context,
     demo,
+    enrolment,
     gateway,
     grants,
     init,
     offsets,
     output,
+    peer_trust,
     peers,
     shares,
     status,
@@ -35,7 +37,8 @@ from gateway.cli.client import AdminError
 from mesh.errors import MeshError
 
 MODULES = (
-    init, gateway, status, topics, peers, shares, grants, catalog, subscriptions, offsets, verify, certs, config, demo, audit,
+    init, gateway, status, topics, peers, peer_trust, enrolment, shares, grants, catalog, subscriptions, offsets,
+    verify, certs, config, demo, audit,
 )  # fmt: skip
 
 

@@ -104,6 +104,10 @@ def show(org: Org, as_json: Json = False) -> None:
         return
     row = _row(peer)
     output.emit({key: row[key] for key in ("org", "state", "addresses", "added", "bundle_sequence")}, as_json=False)
+    if peer["state"] == "pending" and peer["phrase"]:
+        output.say(f"phrase: {peer['phrase']}")
+        waiting = "the partner's approval, and a meeting" if peer["approved"] else f"mesh peer approve {peer['org']}"
+        output.note(f"it waits for: {waiting}")
     for trouble in _troubles(peer):
         output.say(trouble)
     output.table([_link(link) for link in peer["links"]], LINK_COLUMNS, empty="no link at the moment")

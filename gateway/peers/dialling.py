@@ -15,10 +15,10 @@ from gateway.registry import Registry
 from gateway.rpc.credentials import TransportLimits
 from gateway.rpc.identity import Identity
 from gateway.rpc.streams import DialledStream
+from gateway.rpc.targets import dial_target
 from mesh.backoff import Backoff
 from mesh.errors import MeshError
 from mesh.ids import OrgId
-from mesh.shares import PeerState
 
 log = structlog.get_logger()
 
@@ -54,9 +54,7 @@ class Dialling:
         """Dial whom the registry wants dialled, at the addresses it names, and nobody else."""
         self._group = group
         wanted = {
-            org: peer.addresses
-            for org, peer in self._registry.peers.items()
-            if peer.state is PeerState.ACTIVE and peer.addresses
+            org: peer.addresses for org, peer in self._registry.peers.items() if peer.trust.may_greet and peer.addresses
         }
         for org, (addresses, task) in list(self._tasks.items()):
             if wanted.get(org) != addresses:
@@ -101,8 +99,9 @@ class Dialling:
 
     async def _dial(self, org: OrgId, address: str, backoff: Backoff) -> None:
         try:
-            trust = self._registry.peer(org).trust
-            async with dialled(self._identity(), trust, address, self._transport) as stream:
+            peer = self._registry.peer(org)
+            target = await dial_target(address) if peer.public_only else address
+            async with dialled(self._identity(), peer.trust, target, self._transport) as stream:
                 await self._run_link(org, stream, address, backoff)
         except MeshError as error:
             self._metrics.handshake_failures.labels(error.code).inc()

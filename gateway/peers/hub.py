@@ -4,8 +4,8 @@ Strategy: `Dialling` makes links, sessions of accepted calls run in their handle
 `Questions` asks over them. Each change of the registry is applied at once: trust of the listener, links of peers that
 may no longer be spoken to, lanes whose grant is gone.
 
-A. A link lives only while its peer is active and its leaf would be accepted now: both are checked again at each
-   change, and a timer ends it with the leaf.
+A. A link lives only while its peer may greet (it is active, or pending and approved) and its leaf would be accepted
+   now: both are checked again at each change, and a timer ends it with the leaf.
 B. One peer's bundle, leaf or flood of links concerns that peer only.
 """
 
@@ -47,7 +47,6 @@ from mesh.ids import GatewayId, OrgId, ShareName, TopicName
 from mesh.link.frames import Hello
 from mesh.link.machine import Link
 from mesh.ports import Cluster
-from mesh.shares import PeerState
 from mesh.trust.cache import VerificationCache
 from mesh.trust.errors import LeafRefused
 from mesh.trust.leaf import PeerTrust, VerifiedLeaf, verified
@@ -144,7 +143,7 @@ class Hub:
     def _standing(self, org: OrgId, link: LiveLink, peers: Mapping[OrgId, PeerTrust]) -> MeshError | None:
         """Why the link may not go on; None where it may (A)."""
         peer = peers.get(org)
-        if peer is None or peer.state is not PeerState.ACTIVE:
+        if peer is None or not peer.may_greet:
             return PeerCut(org, peer.state if peer else "removed")
         leaf = link.authenticator.leaf
         if leaf is not None:
@@ -267,6 +266,7 @@ class Hub:
         if self._stopping:
             link.session.drain("stopping", "the gateway stops")
             return
+        await self._registry.meet_peer(org)  # a pending peer that we approved has proven itself: active before all else
         self._dialling.failures.pop(org, None)
         leaf = link.authenticator.leaf
         assert leaf is not None

@@ -1,0 +1,44 @@
+"""The enrolment listener: TLS with our leaf only, because who calls has no certificate that we could know yet."""
+
+from __future__ import annotations
+
+import grpc
+
+from gateway.admin.errors import AddressRefused, PortInUse
+from gateway.enrolment.service import MAX_MESSAGE_BYTES, EnrolmentService
+from gateway.rpc.credentials import TransportLimits, server_options
+from gateway.rpc.identity import Identity
+from gateway.rpc.listener import Listener
+from gateway.rpc.tls13 import ensure_tls13
+
+MAX_CALLS = 16
+"""At once, of everybody: more are refused before they cost anything."""
+LIMITS = TransportLimits(
+    max_message_bytes=MAX_MESSAGE_BYTES,
+    handshake_timeout_s=5,
+    max_connection_age_s=60,
+    max_connection_grace_s=5,
+    max_concurrent_streams=2,
+)
+
+
+async def listen_enrolment(service: EnrolmentService, identity: Identity, host: str, port: int) -> Listener:
+    """Bind and serve. Raises PortInUse, AddressRefused, Tls12Accepted."""
+    server = grpc.aio.server(options=server_options(LIMITS), maximum_concurrent_rpcs=MAX_CALLS)
+    server.add_generic_rpc_handlers((service.handlers(),))
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    credentials = grpc.ssl_server_credentials([(identity.private_key_pem, identity.chain_pem)])
+    try:
+        bound = server.add_secure_port(address, credentials)
+    except RuntimeError as error:
+        await server.stop(None)
+        if "in use" in str(error).lower():
+            raise PortInUse(address, "enrolment") from error
+        raise AddressRefused(address, "enrolment", str(error)[:200]) from error
+    await server.start()
+    try:
+        await ensure_tls13({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), bound, 5)
+    except BaseException:
+        await server.stop(None)
+        raise
+    return Listener(server, host, bound)
