@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import tempfile
 import time
@@ -36,6 +37,7 @@ TOPIC, MESH_COPY, MM2_COPY = "bench", "acme.bench", f"{mirrormaker.ALIAS}.bench"
 LARGE = {"message.max.bytes": "10485760"}
 BROKER_HEAP_MB = 1024
 SLOWEST_MB_PER_S = 5
+QUIET_LOAD = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +142,10 @@ async def bench(options: Options) -> dict[str, Result]:
         return await Bench(options, directory, a, b, source, destination).run()
 
 
-def document(options: Options, results: dict[str, Result], known: dict[str, str]) -> dict[str, Any]:
+def document(options: Options, results: dict[str, Result], known: dict[str, str], load: float) -> dict[str, Any]:
     return {
         "workload": options.workload,
+        "load average before": round(load, 1),
         "brokers": f"two, heap {BROKER_HEAP_MB} MB each, one topic copy each",
         "versions": known,
         "results": [asdict(each) for each in results.values()],
@@ -152,6 +155,9 @@ def document(options: Options, results: dict[str, Result], known: dict[str, str]
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments, __doc__ or "")
+    load = os.getloadavg()[0]
+    if load > QUIET_LOAD:
+        say(f"the machine is busy already (load average {load:.1f}): only ratios of one run mean anything")
     try:
         results = asyncio.run(bench(options))
     except RuntimeError as error:
@@ -162,7 +168,7 @@ def main(arguments: list[str] | None = None) -> int:
     say(configurations([*results.values()]))
     say(f"\n{options.workload}\n{table([*results.values()])}\n")
     if options.json:
-        options.json.write_text(json.dumps(document(options, results, known), indent=1) + "\n")
+        options.json.write_text(json.dumps(document(options, results, known, load), indent=1) + "\n")
     say(closing_line(results))
     return 0
 

@@ -20,7 +20,7 @@ def versions() -> dict[str, str]:
         "kafka": _kafka(),
         "java": _said(["java", "-version"]).partition("\n")[0],
         "cores": str(os.cpu_count()),
-        "kernel": platform.release(),
+        "kernel": platform.release().partition("-")[0],
     }
 
 
