@@ -249,10 +249,10 @@ class Auditor:
     async def run(self, grants: Callable[[], Iterable[Grant]]) -> None:
         """Write what is due until cancelled: refusals, grants that ended, and what could not be written before."""
         while True:
-            self._wake.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(TURN_S):
                     await self._wake.wait()
+            self._wake.clear()
             for refused in self._refusals.due(time.monotonic()):
                 self._refusal(refused)
             self._note_ended(grants())

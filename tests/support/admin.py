@@ -100,7 +100,8 @@ class FakeLanes:
         await self.stops.wait()
 
     async def peer_stopped(self, org: OrgId) -> None:
-        await self.stopped(SubscriptionName(org))
+        self.asked_to_stop.append(org)
+        await self.stops.wait()
 
     async def offset_map(self, lane: LaneId) -> OffsetView | None:
         held = self.maps.get(lane)
