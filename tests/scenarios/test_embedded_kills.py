@@ -86,7 +86,10 @@ def produced(seed: int, topic: str) -> Iterator[dict[str, Any]]:
 
 
 def arrived(globex: Organization) -> int:
-    return sum(int(lane["records"]) for lane in globex.lanes())
+    lanes = globex.lanes()
+    stopped = [lane for lane in lanes if lane["state"] == "stopped"]
+    assert not stopped, stopped
+    return sum(int(lane["records"]) for lane in lanes)
 
 
 def read(organization: Organization, topic: str, partition: int) -> list[dict[str, Any]]:
