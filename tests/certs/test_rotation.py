@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -30,7 +30,6 @@ class Holder:
     acknowledged: int = 1
     active: bool = True
     accepts: bool | None = None
-    learned: list[int] = field(default_factory=list)
 
 
 class RotationMachine(RuleBasedStateMachine):
@@ -39,7 +38,7 @@ class RotationMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = NOW
-        self.bundles = {1: frozenset({OLD})}
+        self.published = {1: frozenset({OLD})}
         self.issuing = OLD
         self.last_leaf_end = NOW + 90 * DAY
         self.peers = {org: Holder() for org in ORGS}
@@ -48,7 +47,7 @@ class RotationMachine(RuleBasedStateMachine):
 
     @property
     def sequence(self) -> int:
-        return max(self.bundles)
+        return max(self.published)
 
     def active(self) -> dict[OrgId, PeerProgress]:
         return {org: PeerProgress(peer.acknowledged, peer.accepts) for org, peer in self.peers.items() if peer.active}
@@ -61,7 +60,7 @@ class RotationMachine(RuleBasedStateMachine):
     def a_peer_stores_the_bundle_unless_it_cannot_verify_us(self, org: OrgId) -> None:
         peer = self.peers[org]
         if self.issuing in peer.roots:
-            peer.held, peer.roots = self.sequence, self.bundles[self.sequence]
+            peer.held, peer.roots = self.sequence, self.published[self.sequence]
 
     @rule(org=st.sampled_from(ORGS))
     def an_acknowledgement_arrives(self, org: OrgId) -> None:
@@ -89,7 +88,7 @@ class RotationMachine(RuleBasedStateMachine):
         decision = rules.next_step(self.rotation, self.active(), self.now)
         match decision.action:
             case Action.PUBLISH:
-                self.bundles[self.sequence + 1] = frozenset({OLD, NEW})
+                self.published[self.sequence + 1] = frozenset({OLD, NEW})
                 self.rotation = rules.published(self.rotation, self.sequence)
             case Action.ADOPT:
                 self.rotation = rules.adopted(self.rotation)
@@ -101,7 +100,7 @@ class RotationMachine(RuleBasedStateMachine):
                 self.rotation = rules.switched(self.rotation, self.last_leaf_end)
             case Action.RETIRE:
                 assert self.now >= self.last_leaf_end
-                self.bundles[self.sequence + 1] = frozenset({NEW})
+                self.published[self.sequence + 1] = frozenset({NEW})
                 self.rotation = rules.retired(self.rotation)
             case Action.WAIT | Action.REHEARSE:
                 assert decision.lagging or decision.due
@@ -124,7 +123,7 @@ TestRotation.settings = settings(max_examples=60, stateful_step_count=40, deadli
 
 def at(phase: Phase, **given: object) -> Rotation:
     made = Rotation(OLD, NEW, NOW, NOW + 7 * DAY, phase=phase, sequence=2)
-    return rules.replace(made, **given)  # type: ignore[arg-type]  # fields of a Rotation
+    return replace(made, **given)  # type: ignore[arg-type]  # fields of a Rotation
 
 
 def test_the_laggard_is_named_with_the_moment_from_which_it_may_be_left() -> None:

@@ -12,6 +12,7 @@ from certs import store
 from certs.authority import Authority
 from certs.organization import load_authority
 from mesh.ids import GatewayName, OrgId
+from mesh.trust.pem import to_der, to_pem
 from tests.support.rotating import Site, rotating
 
 HERE = GatewayName("one")
@@ -21,7 +22,7 @@ def put(site: Site, authority: Authority, name: GatewayName = HERE) -> bytes:
     """As an agent beside the gateway would: a new pair, replaced whole."""
     issued = authority.issue(name, datetime.now(UTC))
     store.replace_pair(site.files.leaf, site.files.leaf_key, [issued.certificate], issued.key)
-    return issued.certificate.public_bytes(store.Encoding.DER)
+    return to_der(issued.certificate)
 
 
 def without_ca_key(site: Site) -> Authority:
@@ -101,7 +102,7 @@ async def test_roots_of_an_outside_ca_are_published_before_they_are_used(tmp_pat
         without_ca_key(acme)
         old = store.read_certificates(acme.files.ca_certificate(1))[0]
         outside = Authority.create(acme.org, datetime.now(UTC), 2)
-        store.replace_text(acme.files.ca_certificate(1), store.to_pem([old, outside.certificate]))
+        store.replace_text(acme.files.ca_certificate(1), to_pem([old, outside.certificate]))
         await both.until("acknowledged", lambda: acme.registry.peer(globex.org).acknowledged_sequence == 2)
         leaf = put(acme, outside)
         await both.until("used", lambda: acme.keeper.identity.chain_der[0] == leaf)
