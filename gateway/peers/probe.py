@@ -63,10 +63,8 @@ class Probe:
             return await self._handshake(context)
         except TimeoutError:
             return Shown(None, f"the handshake was not answered in {self.timeout_s:g} s")
-        except ssl.SSLError as error:
+        except OSError as error:  # TLS errors are among them
             return Shown(None, await self._why_no_tls13(context, error))
-        except OSError:
-            return Shown(None, "it closed the connection during the handshake")
 
     async def _handshake(self, context: ssl.SSLContext) -> Shown:
         async with asyncio.timeout(self.timeout_s):
@@ -77,12 +75,14 @@ class Probe:
             finally:
                 writer.transport.abort()
 
-    async def _why_no_tls13(self, context: ssl.SSLContext, error: ssl.SSLError) -> str:
+    async def _why_no_tls13(self, context: ssl.SSLContext, error: OSError) -> str:
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
         with suppress(OSError, TimeoutError):
             older = await self._handshake(context)
             return f"it speaks {older.version} only, and TLS 1.3 is required"
-        return f"what answers does not speak TLS ({(error.reason or 'no reason').lower().replace('_', ' ')})"
+        if isinstance(error, ssl.SSLError):
+            return f"what answers does not speak TLS ({(error.reason or 'no reason').lower().replace('_', ' ')})"
+        return "it closed the connection during the handshake"
 
     async def refused(self) -> str:
         """Why the listener, which must prove to be the peer, does not take our certificate; empty where it does."""

@@ -129,9 +129,14 @@ async def test_the_check_at_each_append_holds_before_anything_is_cancelled(monke
         assert run.both.globex.task is not None
         run.both.globex.task.cancel()
         monkeypatch.setattr(run.imports, "_stop_unwanted", list)
-        taken_then = []
+        taken_then: list[int] = []
         announce = registry._announce
-        monkeypatch.setattr(registry, "_announce", lambda: (taken_then.append(run.slow.taken), announce()))
+
+        def announced() -> None:
+            taken_then.append(run.slow.taken)
+            announce()
+
+        monkeypatch.setattr(registry, "_announce", announced)
         await registry.set_peer_state(acme, PeerState.SUSPENDED)
         await until(lambda: run.imports.statuses()[0].code == "peer-cut")
         assert taken_then == [run.slow.taken]
