@@ -226,6 +226,8 @@ def _lanes(subscription: Subscription, catalog: catalog_pb2.CatalogReply) -> lis
 
 def _statuses(running: _Running) -> list[LaneStatus]:
     subscription = running.subscription
+    if subscription.state.is_final:
+        return []
     if running.lanes:
         statuses = [runner.status() for runner in running.lanes.values()]
     else:
@@ -237,7 +239,7 @@ def _statuses(running: _Running) -> list[LaneStatus]:
                 LaneState.WAITING,
                 code=running.waiting.code if running.waiting else "",
                 reason=str(running.waiting) if running.waiting else "waiting for a link to the provider",
-                remedy=running.waiting.remedy if running.waiting else "",
+                remedy=running.waiting.remedy if running.waiting else f"try: mesh peer doctor {subscription.peer}",
             )
             for mapping in subscription.topics
         ]
