@@ -40,6 +40,7 @@ from gateway.link.session import SessionLimits
 from gateway.metrics import Metrics
 from gateway.peers.hub import FRAME_OVERHEAD_BYTES, Hub, HubSettings
 from gateway.ports_file import Ports, read_ports, remove_ports, write_ports
+from gateway.promoting import Promoter
 from gateway.registry import Registry
 from gateway.revocations import NAME as REVOCATIONS
 from gateway.revocations import Revocations
@@ -111,6 +112,7 @@ class Gateway:
     health: Health
     metrics: Metrics
     auditor: Auditor
+    promoter: Promoter
     stopping: asyncio.Event
 
     @classmethod
@@ -136,9 +138,21 @@ class Gateway:
         certificates = await CertificateKeeper.open(
             settings, identity, registry, hub, now=now, random=SystemRandom(), metrics=metrics
         )
+        promoter = Promoter(cluster, registry, imports, config.timing.drain_timeout_s)
         auditor.identity = lambda: certificates.identity  # its leaf is renewed
         return cls(
-            config, identity, cluster, registry, hub, imports, certificates, Health(), metrics, auditor, asyncio.Event()
+            config,
+            identity,
+            cluster,
+            registry,
+            hub,
+            imports,
+            certificates,
+            Health(),
+            metrics,
+            auditor,
+            promoter,
+            asyncio.Event(),
         )
 
     async def run(self) -> int:
@@ -160,6 +174,7 @@ class Gateway:
             hub = group.create_task(self.hub.run())
             others = [group.create_task(self._maintain()), group.create_task(self.certificates.run())]
             others.append(group.create_task(self.auditor.run(lambda: list(self.registry.grants.values()))))
+            others.append(group.create_task(self.promoter.run()))
             await self.auditor.record("gateway.started", str(self.identity.id))
             write_ports(self.config.state_dir, ports)
             others.append(group.create_task(desk.run()))
@@ -231,6 +246,7 @@ class Gateway:
             now_ms=now_ms,
             peer_address=lambda: advertised or (listener.address if listener else ""),
             audit=self.auditor,
+            promoter=self.promoter,
             certificates=self.certificates,
             enrolment=desk,
         )

@@ -38,6 +38,7 @@ from gateway.registry_errors import (
     ShareExists,
     SubscriptionAbsent,
     SubscriptionExists,
+    SubscriptionPromoted,
     TooManyDenied,
     TopicRepeated,
     TopicsMissing,
@@ -302,9 +303,28 @@ class Registry(InviteBook):
         return await self._set_subscription_state(name, SubscriptionState.ACTIVE)
 
     async def _set_subscription_state(self, name: str, state: SubscriptionState) -> Subscription:
-        """Raises SubscriptionAbsent. Also announced where nothing changes: resuming restarts what stands still."""
+        """Raises SubscriptionAbsent, SubscriptionPromoted.
+
+        Also announced where nothing changes: resuming restarts what stands still.
+        """
         async with self._changing():
-            return await self._put(replace(self.subscription(name), state=state))
+            known = self.subscription(name)
+            if known.state.is_final:
+                raise SubscriptionPromoted(known.name, known.state)
+            return await self._put(replace(known, state=state))
+
+    async def begin_promotion(self, name: str) -> Subscription:
+        """From here there is no way back; one that began earlier stays as it is. Raises SubscriptionAbsent."""
+        async with self._changing():
+            known = self.subscription(name)
+            return known if known.state.is_final else await self._put(_with_state(known, SubscriptionState.PROMOTING))
+
+    async def finish_promotion(self, name: str) -> Subscription:
+        """Every writer is shut out. Raises SubscriptionAbsent."""
+        async with self._changing():
+            known = self.subscription(name)
+            assert known.state.is_final, known
+            return await self._put(_with_state(known, SubscriptionState.PROMOTED))
 
     async def delete_subscription(self, name: str) -> None:
         """The subscription and its lanes' state; the destination topics stay. Raises SubscriptionAbsent."""
@@ -411,6 +431,10 @@ class Registry(InviteBook):
         self.version += 1
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+
+def _with_state(subscription: Subscription, state: SubscriptionState) -> Subscription:
+    return replace(subscription, state=state)
 
 
 async def _keep_no_audit(before: Entry | None, after: Entry | None) -> None:

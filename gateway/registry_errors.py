@@ -173,3 +173,13 @@ class TooManyDenied(CallerError):
     code: ClassVar[str] = "too-many-denied"
     sentence: ClassVar[str] = "the deny list of {org} holds {limit} keys already"
     hint: ClassVar[str] = "revoke all of its older leaves at once with: mesh peer revoke-leaves {org} --before now"
+
+
+@dataclass(eq=False)
+class SubscriptionPromoted(CallerError):
+    name: str
+    state: str
+
+    code: ClassVar[str] = "subscription-promoted"
+    sentence: ClassVar[str] = "subscription '{name}' is {state}: its mirror has ended for ever"
+    hint: ClassVar[str] = "to mirror the share again, subscribe under another name, to other topics"

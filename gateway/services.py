@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gateway.config import GatewayConfig
     from gateway.enrolment.desk import EnrolmentDesk
     from gateway.peers.sight import Presented
+    from gateway.promoting import Promoter
     from gateway.registry import Registry
 
 
@@ -128,6 +129,7 @@ class Services:
     peer_address: Callable[[], str]
     """host:port on which peers reach this gateway's listener, empty where there is none."""
     audit: Auditor
+    promoter: Promoter
     certificates: Certificates | None = None
     enrolment: EnrolmentDesk | None = None
 

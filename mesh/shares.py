@@ -50,6 +50,14 @@ class Grant:
 class SubscriptionState(StrEnum):
     ACTIVE = "active"
     PAUSED = "paused"
+    PROMOTING = "promoting"
+    """The mirror has ended for ever; its writers are being shut out."""
+    PROMOTED = "promoted"
+    """The topics are their owner's; the lanes' state still answers."""
+
+    @property
+    def is_final(self) -> bool:
+        return self in (SubscriptionState.PROMOTING, SubscriptionState.PROMOTED)
 
 
 class OnForeignWrite(StrEnum):

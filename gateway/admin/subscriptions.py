@@ -4,6 +4,7 @@ GET    /v1/subscriptions                 {"subscriptions": [subscription]}
 POST   /v1/subscriptions                 {peer, share, topics, start?, name?, on_foreign_write?}
 GET    /v1/subscriptions/{name}          subscription with its lanes
 POST   /v1/subscriptions/{name}/pause    subscription; also /resume
+POST   /v1/subscriptions/{name}/promote  subscription with its lanes as they ended: the mirror becomes a normal topic
 DELETE /v1/subscriptions/{name}          the lanes' state goes with it, the destination topics stay
 GET    /v1/subscriptions/{name}/gaps     {"gaps": [gap]}: the ledger
 
@@ -22,12 +23,14 @@ from aiohttp import web
 from gateway.admin.errors import BodyRefused
 from gateway.admin.fields import Fields
 from gateway.admin.ndjson import read_object
+from gateway.promoting import shown as shown_promoted
+from gateway.promoting import stored_lanes
 from gateway.services import Services
 from gateway.subscribing import subscribe
 from mesh.errors import OperatorError
 from mesh.ids import OrgId, ShareName, SubscriptionName, TopicName
 from mesh.lanes.status import LaneStatus
-from mesh.shares import OnForeignWrite, StartAt, Subscription, TopicMapping
+from mesh.shares import OnForeignWrite, StartAt, Subscription, SubscriptionState, TopicMapping
 
 MAX_GAPS = 100_000
 """Gaps in one answer: a transactional source has one per transaction."""
@@ -65,7 +68,9 @@ def routes(services: Services) -> list[web.RouteDef]:
         return web.json_response(shown(services, await registry.resume_subscription(request.match_info["name"])))
 
     async def delete(request: web.Request) -> web.Response:
-        found = await registry.pause_subscription(request.match_info["name"])
+        found = registry.subscription(request.match_info["name"])
+        if found.state is not SubscriptionState.PROMOTED:
+            found = await registry.pause_subscription(found.name)
         # A lane that still runs would store its progress again after it was removed.
         try:
             async with asyncio.timeout(services.config.timing.drain_timeout_s):
@@ -75,6 +80,11 @@ def routes(services: Services) -> list[web.RouteDef]:
         await registry.delete_subscription(found.name)
         kept = [mapping.destination_topic for mapping in found.topics]
         return web.json_response({"deleted": found.name, "kept_topics": kept})
+
+    async def promote(request: web.Request) -> web.Response:
+        lanes = await services.promoter.promote(request.match_info["name"])
+        found = registry.subscription(request.match_info["name"])
+        return web.json_response(shown(services, found) | {"lanes": [shown_promoted(lane) for lane in lanes]})
 
     async def gaps(request: web.Request) -> web.Response:
         found = registry.subscription(request.match_info["name"])
@@ -88,6 +98,7 @@ def routes(services: Services) -> list[web.RouteDef]:
         web.get("/v1/subscriptions/{name}", show),
         web.post("/v1/subscriptions/{name}/pause", pause),
         web.post("/v1/subscriptions/{name}/resume", resume),
+        web.post("/v1/subscriptions/{name}/promote", promote),
         web.delete("/v1/subscriptions/{name}", delete),
         web.get("/v1/subscriptions/{name}/gaps", gaps),
     ]
@@ -160,13 +171,14 @@ def shown_lane(status: LaneStatus) -> dict[str, object]:
 async def gaps_of(services: Services, subscription: Subscription) -> list[dict[str, object]]:
     """The ledger: every stretch of source offsets without a copy, one more than MAX_GAPS at most."""
     listed: list[dict[str, object]] = []
-    for status in lanes(services, subscription):
-        offset_map = await services.lanes.offset_map(status.lane)
+    known = {status.lane for status in lanes(services, subscription)}
+    for lane in sorted(known.union(await stored_lanes(services.cluster, subscription))):
+        offset_map = await services.lanes.offset_map(lane)
         for gap in offset_map.gaps() if offset_map is not None else ():
             listed.append(
                 {
-                    "topic": status.lane.topic,
-                    "partition": status.lane.partition,
+                    "topic": lane.topic,
+                    "partition": lane.partition,
                     "source_offset": gap.source_offset,
                     "next_source_offset": gap.source_offset + gap.length,
                     "offsets": gap.length,

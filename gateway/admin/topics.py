@@ -22,7 +22,7 @@ from mesh.cluster_errors import PartitionAbsent
 from mesh.ids import Partition, TopicName
 from mesh.log import Topic
 from mesh.ports import Cluster
-from mesh.shares import StartAt
+from mesh.shares import StartAt, SubscriptionState
 
 MAX_PARTITIONS = 10_000
 MAX_WHOLE = 1 << 62
@@ -118,10 +118,11 @@ async def answer_append(request: web.Request, report: AppendReport) -> web.Strea
 
 
 def mirrored_topics(services: Services) -> dict[str, str]:
-    """The local topics that subscriptions write, with the subscription's name."""
+    """The local topics that subscriptions write, with the subscription's name; promoted ones are their owner's."""
     return {
         str(mapping.destination_topic): str(subscription.name)
         for subscription in services.registry.subscriptions.values()
+        if subscription.state is not SubscriptionState.PROMOTED
         for mapping in subscription.topics
     }
 

@@ -27,7 +27,7 @@ _PEER_STATES = {
     PeerState.SUSPENDED: "peer.suspended",
     PeerState.REVOKED: "peer.revoked",
 }
-_SUBSCRIPTION_STATES = {
+_SUBSCRIPTION_STATES = {  # the final ones are called as they are: subscription.promoting, subscription.promoted
     SubscriptionState.ACTIVE: "subscription.resumed",
     SubscriptionState.PAUSED: "subscription.paused",
 }

@@ -107,6 +107,31 @@ def resume(name: Name, as_json: Json = False) -> None:
 
 
 @app.command()
+def promote(
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """End the mirror for ever and shut out whoever still writes it: its topics become this organization's own.
+
+    Offsets of what was mirrored still translate. It cannot be undone.
+    """
+    if not yes:
+        typer.confirm(f"End the mirror {name} for ever?", abort=True, err=True)
+    found = client().post(f"/v1/subscriptions/{quote(name, safe='')}/promote")
+    if as_json:
+        output.emit(found)
+        return
+    columns = {
+        "topic": "source topic", "partition": "partition", "source_position": "source position",
+        "destination_topic": "topic", "destination_end": "end", "unmapped": "untranslated",
+    }  # fmt: skip
+    right = ("partition", "source_position", "destination_end", "unmapped")
+    output.table(found["lanes"], columns, right=right, empty="nothing was mirrored")
+    output.say(f"{found['name']} is {found['state']}")
+
+
+@app.command()
 def delete(name: Name, as_json: Json = False) -> None:
     """Delete a subscription and its progress; the destination topics stay."""
     answer = client().delete(f"/v1/subscriptions/{quote(name, safe='')}")

@@ -239,7 +239,7 @@ def _statuses(running: _Running) -> list[LaneStatus]:
                 LaneState.WAITING,
                 code=running.waiting.code if running.waiting else "",
                 reason=str(running.waiting) if running.waiting else "waiting for a link to the provider",
-                remedy=running.waiting.remedy if running.waiting else f"try: mesh peer doctor {subscription.peer}",
+                remedy=running.waiting.remedy if running.waiting else "",
             )
             for mapping in subscription.topics
         ]

@@ -23,6 +23,7 @@ from gateway.health import Health
 from gateway.metrics import Metrics
 from gateway.peers.errors import PeerUnreachable
 from gateway.ports_file import Ports, write_ports
+from gateway.promoting import Promoter
 from gateway.registry import Registry
 from gateway.rpc.identity import Identity
 from gateway.services import DigestPage, LinkStatus, PeerSight, Services
@@ -141,7 +142,8 @@ async def admin_gateway(directory: Path) -> AsyncIterator[AdminGateway]:
     auditor = await Auditor.open(cluster.audit, identity, now_ms)
     registry = await Registry.open(cluster.control, cluster.lanes)
     registry.audited = auditor.changed
-    services = Services(config, cluster, registry, links, lanes, now_ms, lambda: "127.0.0.1:7463", audit=auditor)
+    promoter = Promoter(cluster, registry, lanes, stop_s=5)
+    services = Services(config, cluster, registry, links, lanes, now_ms, lambda: "127.0.0.1:7463", auditor, promoter)
     tokens = TokenFile(config.state_dir / TOKEN_NAME)
     stops: list[bool] = []
     app = create_app(services, health, tokens, render_metrics=metrics.render, stop=lambda: stops.append(True))

@@ -93,7 +93,14 @@ class World:
 
     @property
     def services(self) -> Services:
-        parts: Any = {"config": None, "audit": None, "registry": Registry(), "links": self.links, "lanes": self.lanes}
+        parts: Any = {
+            "config": None,
+            "audit": None,
+            "promoter": None,
+            "registry": Registry(),
+            "links": self.links,
+            "lanes": self.lanes,
+        }
         return Services(cluster=self.copy.ports, now_ms=lambda: 0, peer_address=str, **parts)
 
     async def verify(self, page_records: int = 30) -> dict[str, Any]:
