@@ -43,6 +43,11 @@ class TransportLimits:
     max_concurrent_streams: int = 64
     """Of one connection; a link takes one."""
     max_metadata_bytes: int = 8 * 1024
+    """Of the headers of a call; a call of ours has about 200 bytes. Beyond twice as much it is refused by all means."""
+    max_connections: int = 2000
+    """To the listener, whether or not they have shaken hands: each holds a file descriptor of the whole process."""
+    max_connection_idle_s: float = 60
+    """A connection without a call ends after it; a link is a call that never ends by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,8 @@ def server_options(limits: TransportLimits) -> Options:
         ("grpc.so_reuseport", 0),
         ("grpc.max_concurrent_streams", limits.max_concurrent_streams),
         ("grpc.server_handshake_timeout_ms", _ms(limits.handshake_timeout_s)),
+        ("grpc.max_allowed_incoming_connections", limits.max_connections),
+        ("grpc.max_connection_idle_ms", _ms(limits.max_connection_idle_s)),
         ("grpc.max_connection_age_ms", _ms(limits.max_connection_age_s)),
         ("grpc.max_connection_age_grace_ms", _ms(limits.max_connection_grace_s)),
         # half of what an honest client of the same settings sends, so jitter is no strike
@@ -147,6 +154,8 @@ def _common(limits: TransportLimits) -> Options:
         ("grpc.max_receive_message_length", limits.max_message_bytes),
         ("grpc.max_send_message_length", limits.max_message_bytes),
         ("grpc.max_metadata_size", limits.max_metadata_bytes),
+        # between the two gRPC refuses at random, so that a sender notices before it hits the end
+        ("grpc.absolute_max_metadata_size", 2 * limits.max_metadata_bytes),
         ("grpc.keepalive_time_ms", _ms(limits.keepalive_s)),
         ("grpc.keepalive_timeout_ms", _ms(limits.keepalive_timeout_s)),
         ("grpc.http2.max_pings_without_data", 0),
