@@ -136,7 +136,7 @@ class Gateway:
         )
         settings = KeeperSettings(config.keys_dir, config.timing.certificates_s)
         certificates = await CertificateKeeper.open(
-            settings, identity, registry, hub, now=now, random=SystemRandom(), metrics=metrics
+            settings, identity, registry, hub, now=now, random=SystemRandom(), metrics=metrics, record=auditor.record
         )
         promoter = Promoter(cluster, registry, imports, config.timing.drain_timeout_s)
         auditor.identity = lambda: certificates.identity  # its leaf is renewed
@@ -222,6 +222,9 @@ class Gateway:
         async def own_bundle() -> Bundle:
             return self.certificates.own.bundle
 
+        async def probe(opened: Listener) -> None:
+            await ensure_tls13(_reachable(opened.host), opened.port, self.config.timing.request_timeout_s)
+
         advertised = tuple(map(str, self.config.advertised))
         return EnrolmentDesk(
             self.registry,
@@ -233,6 +236,7 @@ class Gateway:
             allow_private=self.config.private_addresses,
             audit=self.auditor.record,
             announce=announce,
+            probe=probe,
         )
 
     def _admin_app(self, listener: Listener | None, desk: EnrolmentDesk) -> Application:

@@ -117,6 +117,7 @@ class EnrolmentDesk:
         allow_private: bool = False,
         audit: Audit = no_audit,
         announce: Callable[[str], None] = lambda _: None,
+        probe: Callable[[Listener], Awaitable[None]] | None = None,
     ) -> None:
         self._registry = registry
         self._identity = identity
@@ -127,6 +128,7 @@ class EnrolmentDesk:
         self._allow_private = allow_private
         self._audit = audit
         self._announce = announce
+        self._probe = probe
         self._service = EnrolmentService(identity, registry, own_bundle, self._now, time.monotonic, audit)
         self._changing = asyncio.Lock()
         self._listener: Listener | None = None
@@ -165,7 +167,7 @@ class EnrolmentDesk:
         async with self._changing:
             wanted = self._holds > 0 or bool(self._registry.open_invites(self._now_ms()))
             if wanted and self._listener is None and self._listen is not None:
-                self._listener = await listen_enrolment(self._service, self._identity(), *self._listen)
+                self._listener = await self._opened(self._listen)
                 log.info("enrolment listener opened", address=self._listener.address)
                 self._announce(self._listener.address)
             elif not wanted and self._listener is not None:
@@ -173,6 +175,16 @@ class EnrolmentDesk:
                 await listener.close(CLOSE_S)
                 log.info("enrolment listener closed", address=listener.address)
                 self._announce("")
+
+    async def _opened(self, where: Address) -> Listener:
+        listener = await listen_enrolment(self._service, self._identity(), *where)
+        try:
+            if self._probe is not None:
+                await self._probe(listener)
+        except BaseException:
+            await listener.close(0)
+            raise
+        return listener
 
     def _next_end_s(self) -> float | None:
         now_ms = self._now_ms()

@@ -9,7 +9,6 @@ from gateway.enrolment.service import MAX_MESSAGE_BYTES, EnrolmentService
 from gateway.rpc.credentials import TransportLimits, server_options
 from gateway.rpc.identity import Identity
 from gateway.rpc.listener import Listener
-from gateway.rpc.tls13 import ensure_tls13
 
 MAX_CALLS = 16
 """At once, of everybody: more are refused before they cost anything."""
@@ -23,7 +22,7 @@ LIMITS = TransportLimits(
 
 
 async def listen_enrolment(service: EnrolmentService, identity: Identity, host: str, port: int) -> Listener:
-    """Bind and serve. Raises PortInUse, AddressRefused, Tls12Accepted."""
+    """Bind and serve. Raises PortInUse, AddressRefused."""
     server = grpc.aio.server(options=server_options(LIMITS), maximum_concurrent_rpcs=MAX_CALLS)
     server.add_generic_rpc_handlers((service.handlers(),))
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -36,9 +35,4 @@ async def listen_enrolment(service: EnrolmentService, identity: Identity, host: 
             raise PortInUse(address, "enrolment") from error
         raise AddressRefused(address, "enrolment", str(error)[:200]) from error
     await server.start()
-    try:
-        await ensure_tls13({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), bound, 5)
-    except BaseException:
-        await server.stop(None)
-        raise
     return Listener(server, host, bound)
