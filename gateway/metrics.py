@@ -106,6 +106,7 @@ class Metrics:
     def render(self) -> bytes:
         """The Prometheus text of now."""
         self.ready.set(1 if self._is_ready() else 0)
+        self.certificate_expiry.clear()  # a root that has left the bundle ends with it
         for subject, seconds in self._expiry().items():
             self.certificate_expiry.labels(subject).set(seconds)
         return generate_latest(self.registry)

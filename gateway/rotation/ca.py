@@ -8,10 +8,11 @@ B. Blocking work (files, keys) happens in a thread.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
@@ -31,19 +32,31 @@ from mesh.trust.pem import to_der
 log = structlog.get_logger()
 
 
+class Record(Protocol):
+    """Writes the audit log; what fails there does not fail here."""
+
+    async def __call__(self, action: str, object_: str, **details: str) -> None: ...
+
+
 class OwnState:
     """What `trust.json` holds, and the only way to change it."""
 
-    def __init__(self, keys: Path, own: OwnTrust) -> None:
+    def __init__(self, keys: Path, own: OwnTrust, record: Record) -> None:
         self.files = TrustFiles(keys)
         self.own = own
+        self._record = record
 
     async def keep(self, own: OwnTrust) -> None:
         """Durable before anybody sees it. Raises StoreFailed."""
         await asyncio.to_thread(save_own, self.files.keys, own)
-        if own.bundle.sequence != self.own.bundle.sequence:
-            log.info("our own bundle has changed", sequence=own.bundle.sequence, roots=len(own.bundle.certificates))
-        self.own = own
+        before, self.own = self.own, own
+        details = {"bundle_sequence": str(own.bundle.sequence), "issuing": str(own.issuing)}
+        rotation = own.rotation
+        if rotation is not None and rotation != before.rotation:
+            step = {"left": ",".join(sorted(rotation.left)), "emergency": str(rotation.emergency)}
+            await self._record(f"rotation.{rotation.phase.value}", own.org, **details, **step)
+        elif own.bundle != before.bundle:
+            await self._record("bundle.published", own.org, **details)
 
 
 class CaRotation:
@@ -52,7 +65,7 @@ class CaRotation:
         state: OwnState,
         leaf: LeafKeeper,
         outreach: Outreach,
-        show: Callable[[], None],
+        show: Callable[[], Awaitable[None]],
         now: Callable[[], datetime],
         lifetimes: Lifetimes,
     ) -> None:
@@ -127,7 +140,7 @@ class CaRotation:
         await self._state.keep(own)
         # From here on a leaf of the old root counts as due: a gateway killed now renews it when it starts.
         await asyncio.to_thread(self._leaf.renew)
-        self._show()
+        await self._show()
 
     async def _retire(self, rotation: Rotation) -> None:
         own, done = self._state.own, rules.retired(rotation)

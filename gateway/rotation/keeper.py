@@ -23,7 +23,7 @@ from certs.own import OwnTrust, load_own
 from certs.profiles import DEFAULT_LIFETIMES, Lifetimes
 from gateway.metrics import Metrics
 from gateway.registry import Registry
-from gateway.rotation.ca import CaRotation, OwnState
+from gateway.rotation.ca import CaRotation, OwnState, Record
 from gateway.rotation.exchange import AskedSession, BundleExchange
 from gateway.rotation.leaf import LeafKeeper
 from gateway.rotation.outreach import Outreach
@@ -64,6 +64,7 @@ class CertificateKeeper:
         now: Callable[[], datetime],
         random: Random,
         metrics: Metrics | None = None,
+        record: Record | None = None,
     ) -> None:
         self._poll_s = settings.poll_s
         self._registry = registry
@@ -74,7 +75,8 @@ class CertificateKeeper:
         self._wake = asyncio.Event()
         self._warned: dict[str, int] = {}
         self._complaints: dict[str, str] = {}
-        state = self._state = OwnState(settings.keys, own)
+        self._record = record or _unrecorded
+        state = self._state = OwnState(settings.keys, own, self._record)
         self.leaf = LeafKeeper(settings.keys, identity, lambda: state.own, now, random, settings.lifetimes)
         exchange = BundleExchange(registry, lambda: state.own.bundle, lambda: self.leaf.identity, now)
         self._exchange = exchange
@@ -98,10 +100,11 @@ class CertificateKeeper:
         now: Callable[[], datetime],
         random: Random,
         metrics: Metrics | None = None,
+        record: Record | None = None,
     ) -> CertificateKeeper:
         """Raises OwnTrustDamaged, CertificateFileUnreadable, BundleRefused."""
         own = await asyncio.to_thread(load_own, settings.keys, identity.id.org, now())
-        return cls(settings, own, identity, registry, hub, now=now, random=random, metrics=metrics)
+        return cls(settings, own, identity, registry, hub, now=now, random=random, metrics=metrics, record=record)
 
     @property
     def identity(self) -> Identity:
@@ -161,13 +164,15 @@ class CertificateKeeper:
         if found is None and await asyncio.to_thread(lambda: self.leaf.is_due):
             found = await asyncio.to_thread(self.leaf.renew)
         if found is not None:
-            self._show()
+            await self._show()
 
-    def _show(self) -> None:
+    async def _show(self) -> None:
         leaf = self.identity.leaf
-        log.info("the gateway's certificate has changed", until=leaf.not_valid_after_utc.isoformat())
+        until = leaf.not_valid_after_utc.isoformat()
+        log.info("the gateway's certificate has changed", until=until)
         self._metrics.leaf_renewals.inc()
         self._hub.update_identity(self.identity)
+        await self._record("leaf.renewed", str(self.identity.id), serial=f"{leaf.serial_number:x}", until=until)
 
     async def _greet(self, session: AskedSession) -> None:
         await self._exchange.greet(session)
@@ -181,7 +186,7 @@ class CertificateKeeper:
         """A new leaf with a new key, now. Raises AuthorityAbsent, AuthorityExpired, StoreFailed."""
         async with self._lock:
             await asyncio.to_thread(self.leaf.renew)
-            self._show()
+            await self._show()
         return self.status()
 
     def plan(self) -> Mapping[str, object]:
@@ -256,6 +261,10 @@ class CertificateKeeper:
             if self._warned.get(name) != days:
                 log.warning("a certificate ends soon", what=name, reason=_ends(days))
         self._warned = ending
+
+
+async def _unrecorded(action: str, object_: str, **details: str) -> None:
+    """Where there is no audit log."""
 
 
 def _ends(days: int) -> str:

@@ -50,6 +50,7 @@ class Outreach:
     def connected(self, org: OrgId) -> None:
         """A new link: whatever it was asked before, it may be asked again."""
         self._asked.pop(org, None)
+        self.refusals.pop(org, None)
 
     async def push(self, sequence: int) -> None:
         """Our bundle, which has that sequence, to each active peer that has not acknowledged it."""
