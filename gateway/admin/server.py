@@ -17,6 +17,7 @@ from gateway.admin import (
     catalog,
     certs,
     config,
+    drills,
     enrolment,
     grants,
     guard,
@@ -50,6 +51,7 @@ MODULES = (
     verify,
     certs,
     audit,
+    drills,
 )
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 # Watching clients hold their stream for ever: at the end they get this long to notice.

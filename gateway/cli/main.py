@@ -19,6 +19,7 @@ from gateway.cli import (
     config,
     context,
     demo,
+    drills,
     enrolment,
     gateway,
     grants,
@@ -38,7 +39,7 @@ from mesh.errors import MeshError
 
 MODULES = (
     init, gateway, status, topics, peers, peer_trust, enrolment, shares, grants, catalog, subscriptions, offsets,
-    verify, certs, config, demo, audit,
+    verify, certs, config, demo, audit, drills,
 )  # fmt: skip
 
 

@@ -1,0 +1,24 @@
+"""Drills on the live gateway.
+
+POST /v1/drills/revoke    {grant, runs?} -> newline-delimited: run …, result
+
+A run is {number, lanes, stop_ms, resume_ms}; the result has p50, p99 and max of both, in milliseconds.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from gateway.admin.fields import Fields
+from gateway.admin.ndjson import read_object, respond_lines
+from gateway.drills.revoke import drill_revoke
+from gateway.services import Services
+
+
+def routes(services: Services) -> list[web.RouteDef]:
+    async def revoke(request: web.Request) -> web.StreamResponse:
+        fields = Fields(await read_object(request), "grant", "runs")
+        runs = fields.number("runs")
+        return await respond_lines(request, drill_revoke(services, fields.text("grant"), 1 if runs is None else runs))
+
+    return [web.post("/v1/drills/revoke", revoke)]

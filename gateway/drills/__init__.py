@@ -1,0 +1,1 @@
+"""Drills: an emergency measure is taken for real on a live system, measured, and taken back."""
