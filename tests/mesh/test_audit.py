@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -176,3 +177,11 @@ def test_an_entry_survives_its_canonical_form(entry: AuditEntry) -> None:
 
 def test_a_broken_log_says_where() -> None:
     assert str(AuditBroken(7, "it is gone")) == "the audit log is broken at entry 7: it is gone"
+
+
+def test_the_documented_example_is_true() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "audit.md").read_text(encoding="utf-8")
+    line = page.partition("```json\n")[2].partition("\n")[0].encode()
+    shown = page.partition("```text\n")[2].partition("\n")[0]
+    assert AuditEntry.from_bytes(line).to_bytes() == line
+    assert entry_hash(line).hex() == shown
