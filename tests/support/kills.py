@@ -27,12 +27,20 @@ class Victim(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """One kill: how many records had arrived before it and when everything was up again, and the time to the next."""
+    """One kill: how many records had arrived before it and when the lanes could say so again.
+
+    `restart_s` is from the kill until its victims were up, `recovery_s` from there until another record arrived.
+    """
 
     victims: tuple[str, ...]
     arrived: int
     arrived_after: int
+    restart_s: float
     recovery_s: float
+
+    def __str__(self) -> str:
+        names = "+".join(self.victims)
+        return f"{names} at {self.arrived}: up {self.restart_s:.1f} s, progress {self.recovery_s:.1f} s later"
 
 
 def new_seed() -> int:
@@ -60,10 +68,11 @@ def _strike(
         victims[name].kill()
     for name in names:
         victims[name].revive()
+    up = time.monotonic()
     # between the look and the kill more may have arrived: only what comes after this counts as progress
     held = wait_for("the lanes to say where they are", lambda: _at_least(arrived(), before), 90)
     wait_for(f"progress after {names} died at {held}", lambda: arrived() > held or held == total, 90)
-    return Strike(names, before, held, time.monotonic() - began)
+    return Strike(names, before, held, up - began, time.monotonic() - up)
 
 
 def _at_least(found: int, least: int) -> int | None:
@@ -72,11 +81,16 @@ def _at_least(found: int, least: int) -> int | None:
 
 def report(seed: int, strikes: Sequence[Strike], total: int) -> str:
     """The figures of a run; fails where somebody was never killed in the middle of it."""
-    times = sorted(strike.recovery_s for strike in strikes)
     struck = [strike for strike in strikes if 0 < strike.arrived < total]
     idle = {name for strike in strikes for name in strike.victims} - {name for each in struck for name in each.victims}
     assert not idle, f"{idle} died only when nothing was under way: {strikes}"
-    middle, longest = times[len(times) // 2], times[-1]
-    lines = [f"  {'+'.join(each.victims)} at {each.arrived}: {each.recovery_s:.1f} s" for each in strikes]
+    lines = [f"  {each}" for each in strikes]
     head = f"seed {seed}: {len(struck)} of {len(strikes)} kills struck in the middle of {total} records"
-    return "\n".join([f"{head}; kill to progress p50 {middle:.1f} s, max {longest:.1f} s", *lines])
+    up = _figures([each.restart_s for each in strikes])
+    progress = _figures([each.recovery_s for each in strikes])
+    return "\n".join([f"{head}; kill to up {up}, up to progress {progress}", *lines])
+
+
+def _figures(times_s: Sequence[float]) -> str:
+    ordered = sorted(times_s)
+    return f"p50 {ordered[len(ordered) // 2]:.1f} s, max {ordered[-1]:.1f} s"
