@@ -86,7 +86,7 @@ async def test_a_broken_file_is_refused_loudly_and_the_old_leaf_stays(
         break_files(acme, authority)
         await both.until("refused", lambda: acme.keeper.leaf.fault)
         assert acme.keeper.identity is before
-        assert b"mesh_certificate_refusals_total 1.0" in acme.metrics.render()
+        await both.until("counted", lambda: b"mesh_certificate_refusals_total 1.0" in acme.metrics.render())
         await both.copied(10)
         assert both.latest_s < 1
         acme.files.leaf.unlink(missing_ok=True)

@@ -58,7 +58,7 @@ async def test_a_new_ca_takes_over_without_a_late_record(tmp_path: Path, acme_di
 
 
 async def test_leaves_of_a_short_life_and_the_old_root_go_by_themselves(tmp_path: Path) -> None:
-    short = Lifetimes(leaf=timedelta(seconds=6), backdated=timedelta())
+    short = Lifetimes(leaf=timedelta(seconds=4), backdated=timedelta())
     async with rotating(tmp_path, lifetimes=short) as both:
         acme, globex = both.acme, both.globex
         await acme.keeper.start(None, emergency=False)
