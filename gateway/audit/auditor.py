@@ -37,6 +37,8 @@ log = structlog.get_logger()
 
 HEAD_EVERY = 100
 """Entries between two signed heads."""
+APPEND_BYTES = 256 << 10
+"""Of one append; an entry is far below it, and Kafka takes four times as much."""
 TURN_S = 5.0
 """Between two looks at what is due: counts of refusals, grants that ended, entries that could not be written."""
 MAX_QUEUED = 10_000
@@ -159,24 +161,28 @@ class Auditor:
     async def _write(self) -> None:
         if self._tried or self._failure is not None:
             await self._settle()
-        lines, count = self._chained()
-        self._tried = lines
-        await self._log.append(lines)
-        self._written(lines, count)
-        if self._since_head >= HEAD_EVERY:
-            await self._sign()
+        while self._queue:
+            self._tried = lines = self._chained()
+            await self._log.append(lines)
+            for _ in lines:
+                self._queue.popleft()
+            self._written(lines)
+            if self._since_head >= HEAD_EVERY:
+                await self._sign()
 
-    def _chained(self) -> tuple[list[bytes], int]:
+    def _chained(self) -> list[bytes]:
+        """What waits, as far as one append may hold it."""
         lines: list[bytes] = []
-        previous = self._last_hash
+        previous, size_bytes = self._last_hash, 0
         for entry in self._queue:
+            if size_bytes > APPEND_BYTES:
+                break
             lines.append(replace(entry, index=self._end + len(lines), previous=previous).to_bytes())
             previous = entry_hash(lines[-1])
-        return lines, len(lines)
+            size_bytes += len(lines[-1])
+        return lines
 
-    def _written(self, lines: list[bytes], count: int) -> None:
-        for _ in range(count):
-            self._queue.popleft()
+    def _written(self, lines: list[bytes]) -> None:
         self._tried = []
         self._end += len(lines)
         self._since_head += len(lines)
@@ -232,7 +238,7 @@ class Auditor:
         head = SignedHead(self._end, self._last_hash, now_ms, str(identity.id), identity.chain_der[0], signature)
         self._tried = [head.entry().to_bytes()]
         await self._log.append(self._tried)
-        self._written(self._tried, 0)
+        self._written(self._tried)
         self._since_head = 0
         self._keep(head)
         return head

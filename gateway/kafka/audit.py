@@ -22,7 +22,7 @@ from mesh.batch.encode import encode
 from mesh.batch.header import HEADER_BYTES
 from mesh.batch.records import Record, records_of
 from mesh.batch.stamp import Producer, StampedBatch, next_sequence, restamp
-from mesh.cluster_errors import SequenceRefused, TopicAbsent, TopicExists
+from mesh.cluster_errors import BatchRefused, SequenceRefused, TopicAbsent, TopicExists
 from mesh.errors import NetworkError
 from mesh.ids import Partition
 
@@ -79,8 +79,10 @@ class KafkaAudit:
                 return
             try:
                 await self._destination.append(self._partition, self._pending)
-            except SequenceRefused:
-                self._producer = self._pending = None  # the broker lost what it knew of us
+            except (SequenceRefused, BatchRefused):
+                self._producer = self._pending = (
+                    None  # nothing was written; the broker may have lost what it knew of us
+                )
                 raise
             except NetworkError:
                 if self._client.closed or asyncio.get_running_loop().time() > give_up:

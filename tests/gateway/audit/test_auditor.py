@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from gateway.audit.actor import OPERATOR, acting
-from gateway.audit.auditor import HEAD_EVERY, Auditor
+from gateway.audit.auditor import APPEND_BYTES, HEAD_EVERY, Auditor
 from gateway.audit.head_file import HeadFile
 from gateway.audit.reading import judged
 from gateway.kafka.config import Secret
@@ -92,6 +92,29 @@ async def test_what_cannot_be_written_is_shown_and_written_later_in_order() -> N
     await auditor.record("a.thing", "3")
     assert auditor.trouble() == ""
     assert [entry.object for entry in await entries(fake)] == ["0", "1", "2", "3"]
+
+
+async def test_after_a_long_outage_what_waited_is_written_in_several_appends() -> None:
+    fake = FakeCluster()
+    auditor = await opened(fake)
+    append, sizes, is_down = fake.ports.audit.append, [], True
+
+    async def measured(lines: list[bytes]) -> None:
+        if is_down:
+            raise ClusterUnreachable("fake", "cut")
+        sizes.append(sum(map(len, lines)))
+        await append(lines)
+
+    fake.ports.audit.append = measured  # type: ignore[method-assign,assignment]
+    for number in range(300):
+        await auditor.record("a.thing", str(number), text="x" * 3000)
+    is_down = False
+    await auditor.record("a.thing", "last")
+    assert 3 < len(sizes) < 20
+    assert max(sizes) < 2 * APPEND_BYTES
+    lines = await fake.ports.audit.read(0, 1000)
+    assert judged(lines, [], ACME.bundle)[::2] == (len(lines), len(lines) - 301)
+    assert auditor.trouble() == ""
 
 
 async def test_an_append_whose_answer_was_lost_is_not_repeated() -> None:
