@@ -131,6 +131,7 @@ class EnrolmentDesk:
         self._probe = probe
         self._service = EnrolmentService(identity, registry, own_bundle, self._now, time.monotonic, audit)
         self._changing = asyncio.Lock()
+        self._wake = asyncio.Event()
         self._listener: Listener | None = None
         self._holds = 0
 
@@ -147,34 +148,56 @@ class EnrolmentDesk:
     async def run(self) -> None:
         """Open and close the listener as invites come and go, until cancelled."""
         try:
-            while True:
-                version = self._registry.version
-                try:
-                    await self._reconcile()
-                    pause_s = self._next_end_s()
-                except MeshError as error:  # the port may be free again later
-                    log.warning("enrolment listener not opened", code=error.code, reason=str(error))
-                    pause_s = RETRY_S
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(pause_s):
-                        await self._registry.wait_changed(version)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._follow())
+                while True:
+                    self._wake.clear()
+                    pause_s = await self._turn()
+                    if self._listener is not None and not self._is_wanted:
+                        # A task of its own: gRPC may swallow the cancellation of whoever waits for it to stop.
+                        group.create_task(self._close_unwanted())
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(pause_s):
+                            await self._wake.wait()
         finally:
             listener, self._listener = self._listener, None
             if listener is not None:
                 await listener.close(0)
 
-    async def _reconcile(self) -> None:
+    async def _follow(self) -> None:
+        version = self._registry.version
+        while True:
+            version = await self._registry.wait_changed(version)
+            self._wake.set()
+
+    async def _turn(self) -> float | None:
+        """Open the listener where it is wanted; the seconds until something may have ended."""
+        try:
+            await self._open_wanted()
+        except MeshError as error:  # the port may be free again later
+            log.warning("enrolment listener not opened", code=error.code, reason=str(error))
+            return RETRY_S
+        return self._next_end_s()
+
+    @property
+    def _is_wanted(self) -> bool:
+        return self._holds > 0 or bool(self._registry.open_invites(self._now_ms()))
+
+    async def _open_wanted(self) -> None:
         async with self._changing:
-            wanted = self._holds > 0 or bool(self._registry.open_invites(self._now_ms()))
-            if wanted and self._listener is None and self._listen is not None:
+            if self._listener is None and self._listen is not None and self._is_wanted:
                 self._listener = await self._opened(self._listen)
                 log.info("enrolment listener opened", address=self._listener.address)
                 self._announce(self._listener.address)
-            elif not wanted and self._listener is not None:
-                listener, self._listener = self._listener, None
-                await listener.close(CLOSE_S)
-                log.info("enrolment listener closed", address=listener.address)
-                self._announce("")
+
+    async def _close_unwanted(self) -> None:
+        async with self._changing:
+            if self._listener is None or self._is_wanted:
+                return
+            listener, self._listener = self._listener, None
+            await listener.close(CLOSE_S)
+            log.info("enrolment listener closed", address=listener.address)
+            self._announce("")
 
     async def _opened(self, where: Address) -> Listener:
         listener = await listen_enrolment(self._service, self._identity(), *where)
@@ -197,13 +220,13 @@ class EnrolmentDesk:
         """The listener, open at least as long as this lasts. Raises EnrolmentClosed, PortInUse, AddressRefused."""
         self._holds += 1
         try:
-            await self._reconcile()
+            await self._open_wanted()
             if self._listener is None:
                 raise EnrolmentClosed
             yield self._listener
         finally:
             self._holds -= 1
-            await self._reconcile()
+            self._wake.set()
 
     # Inviting
 

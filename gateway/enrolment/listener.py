@@ -8,7 +8,7 @@ from gateway.admin.errors import AddressRefused, PortInUse
 from gateway.enrolment.service import MAX_MESSAGE_BYTES, EnrolmentService
 from gateway.rpc.credentials import TransportLimits, server_options
 from gateway.rpc.identity import Identity
-from gateway.rpc.listener import Listener
+from gateway.rpc.listener import Listener, in_use
 
 MAX_CALLS = 16
 """At once, of everybody: more are refused before they cost anything."""
@@ -31,7 +31,7 @@ async def listen_enrolment(service: EnrolmentService, identity: Identity, host: 
         bound = server.add_secure_port(address, credentials)
     except RuntimeError as error:
         await server.stop(None)
-        if "in use" in str(error).lower():
+        if in_use(host, port):
             raise PortInUse(address, "enrolment") from error
         raise AddressRefused(address, "enrolment", str(error)[:200]) from error
     await server.start()

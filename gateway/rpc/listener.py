@@ -58,15 +58,15 @@ async def listen(service: PeerService, trust: ServerTrust, limits: TransportLimi
         bound = server.add_secure_port(address, server_credentials(trust))
     except RuntimeError as error:
         await server.stop(None)
-        if "address already in use" in str(error).lower() or _in_use(host, port):
+        if "address already in use" in str(error).lower() or in_use(host, port):
             raise PortInUse(address, "peers") from error
         raise AddressRefused(address, "peers", str(error)[:200]) from error
     await server.start()
     return Listener(server, host, bound)
 
 
-def _in_use(host: str, port: int) -> bool:
-    """gRPC does not say why it could not bind; binding once more does."""
+def in_use(host: str, port: int) -> bool:
+    """Whether somebody has the port: gRPC does not say why it could not bind; binding once more does."""
     import errno
     import socket
 

@@ -58,6 +58,9 @@ class Side:
     identity: Identity
     offset_ms: int = 0
     audited: list[tuple[str, str, str]] = field(default_factory=list)
+    announced: list[str] = field(default_factory=list)
+    """Addresses of the enrolment listener as it opened, empty texts as it closed."""
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
     async def open(cls, org: str, store: YieldingStore | None = None, **options: bool) -> Side:
@@ -73,6 +76,10 @@ class Side:
         async def audit(action: str, object_: str, outcome: str, *, actor: str = "", **details: str | int) -> None:
             side.audited.append((action, outcome, str(details.get("reason", ""))))
 
+        def announce(address: str) -> None:
+            side.announced.append(address)
+            side.heard.set()
+
         def clock() -> int:
             return side.now_ms()
 
@@ -85,6 +92,7 @@ class Side:
             clock,
             allow_private=options.get("allow_private", True),
             audit=audit,
+            announce=announce,
         )
         side = cls(made, registry, store, desk, identity)
         return side
