@@ -224,6 +224,21 @@ async def test_a_log_whose_end_was_taken_away_does_not_fit_the_head_that_was_kep
         judged([], [kept], ACME.bundle)
 
 
+async def test_a_log_that_lost_its_end_is_shown_at_the_next_start_and_the_evidence_stays(tmp_path: Path) -> None:
+    heads = HeadFile(tmp_path / "audit.head")
+    auditor = await opened(FakeCluster(), heads=heads)
+    await auditor.record("a.thing", "1")
+    await auditor.close()
+    evidence = heads.path.read_bytes()
+    again = await opened(FakeCluster(), heads=heads)
+    assert again.trouble() == "the audit log is broken at entry 0: the head that was kept says otherwise"
+    await again.record("a.thing", "2")
+    await again.close()
+    assert heads.path.read_bytes() == evidence
+    heads.path.write_bytes(b"rubbish")
+    assert "is damaged" in (await opened(FakeCluster(), heads=heads)).trouble()
+
+
 async def test_nothing_is_signed_with_a_certificate_that_has_ended() -> None:
     fake, clock = FakeCluster(), Clock()
     auditor = await opened(fake, clock)
