@@ -88,7 +88,9 @@ def show(name: Name, as_json: Json = False) -> None:
     keys = ("name", "source", "topics", "start", "state", "on_foreign_write", "lanes", "lag_records")
     output.emit({key: row[key] for key in keys}, as_json=False)
     right = ("partition", "records", "lag_records", "gaps")
-    output.table(found["lanes"], LANE_COLUMNS, right=right, empty="no lanes yet")
+    ended = "the mirror has ended; offsets of what was mirrored translate as before"
+    empty = ended if found["state"] in ("promoting", "promoted") else "no lanes yet"
+    output.table(found["lanes"], LANE_COLUMNS, right=right, empty=empty)
     for lane in found["lanes"]:
         if lane["remedy"]:
             output.say(f"{lane['topic']}[{lane['partition']}]: {lane['remedy']}")

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Protocol, TypeAlias
 
+from gateway.promoting import stored_lanes
 from gateway.services import DigestPage, Services
 from gateway.verify.compare import Comparison, Translations
 from gateway.verify.errors import NothingLeft, NothingToVerify
@@ -87,17 +88,17 @@ async def verify(services: Services, name: str, report: Report, page_records: in
 async def _jobs(services: Services, subscription: Subscription) -> tuple[list[LaneJob], list[LaneId]]:
     """The lanes that have begun, each as far as it is now, and those that have not."""
     jobs, waiting = [], []
-    for status in services.lanes.statuses():
-        if status.lane.subscription != subscription.name:
-            continue
-        view = await services.lanes.offset_map(status.lane)
-        if view is None:
-            waiting.append(status.lane)
+    lags = {each.lane: each.lag_records for each in services.lanes.statuses() if each.lane[0] == subscription.name}
+    # those that do not run now, of a paused or promoted subscription, are known by their stored state alone
+    for lane in sorted({*lags, *await stored_lanes(services.cluster, subscription)}):
+        view = await services.lanes.offset_map(lane)
+        topic = subscription.destination_of(lane.topic)
+        if view is None or topic is None:
+            waiting.append(lane)
             continue
         extent = Extent(view.start, view.position, view.destination_start, view.destination_offset)
-        destination = Partition(status.destination_topic, status.lane.partition)
-        jobs.append(LaneJob(status.lane, destination, view, extent, status.lag_records))
-    return sorted(jobs, key=lambda job: job.lane), sorted(waiting)
+        jobs.append(LaneJob(lane, Partition(topic, lane.partition), view, extent, lags.get(lane)))
+    return jobs, waiting
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,8 @@ def test_a_gateway_that_slept_through_a_promotion_is_shut_out(broker: Broker, tm
         answer = waker.mesh("offsets", "translate", "flights", "--topic", "departures", "--partition", "0", "--offset",
                             "5", "--json").json  # fmt: skip
         assert (answer["answer"], answer["destination_offset"]) == ("exact", 5)
+        closing = waker.mesh("verify", "flights").out.splitlines()[-1]
+        assert closing.startswith(f"verified: {FIRST} records, 0 lost, 0 duplicated, 0 reordered, 0 altered")
         waker.mesh("audit", "verify")
         entries = [json.loads(line) for line in waker.mesh("audit", "list", "--json").out.splitlines()]
         assert [entry["actor"] for entry in entries if entry["action"] == "subscription.promoting"] == ["operator"]
