@@ -95,9 +95,7 @@ async def test_a_bad_line_ends_the_run_after_all_before_it(cluster: Cluster, top
     report = await append(cluster, topic, [lines(10) + b"{}\n" + lines(5)])
 
     assert report.appended == 10
-    assert str(report.error) == (
-        'line 11 is not a record: it has neither "key" nor "value"; appended before it: 10'
-    )
+    assert str(report.error) == ('line 11 is not a record: it has neither "key" nor "value"; appended before it: 10')
     assert len(await read(cluster, topic)) == 10
 
 
