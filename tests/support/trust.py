@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509 import Certificate, CertificateBuilder
@@ -13,6 +16,7 @@ from cryptography.x509 import Certificate, CertificateBuilder
 from certs.authority import Authority, Issued
 from certs.bundle import bundle_of
 from certs.profiles import gateway_builder
+from certs.store import write_certificates, write_key
 from gateway.rpc.identity import Identity
 from mesh.ids import GatewayId, GatewayName, OrgId
 from mesh.shares import PeerState
@@ -68,3 +72,15 @@ def identity_of(issued: Issued, gateway: GatewayId) -> Identity:
 def organization(name: str, now: datetime = NOW, generation: int = 1) -> Organization:
     """The same organization for the same arguments: making keys is the slow part of these tests."""
     return Organization(Authority.create(OrgId(name), now, generation), now)
+
+
+def client_context(identity: Identity | None, server: PeerTrust) -> ssl.SSLContext:
+    """What Python's own TLS needs to dial `server` as `identity`, or without a certificate."""
+    context = ssl.create_default_context(cadata=server.bundle.pem())
+    context.set_alpn_protocols(["h2"])
+    if identity is not None:
+        with tempfile.TemporaryDirectory() as directory:
+            write_key(Path(directory, "key"), identity.key)
+            write_certificates(Path(directory, "pem"), [identity.leaf])
+            context.load_cert_chain(Path(directory, "pem"), Path(directory, "key"))
+    return context

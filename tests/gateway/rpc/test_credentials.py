@@ -41,7 +41,7 @@ from mesh.trust.cache import VerificationCache
 from mesh.trust.errors import BundleRefused, LeafReason, LeafRefused
 from mesh.trust.leaf import PeerTrust
 from mesh.trust.pem import to_der
-from tests.support.trust import DAY, GATEWAY, Organization, identity_of
+from tests.support.trust import DAY, GATEWAY, Organization, client_context, identity_of
 
 BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -268,16 +268,6 @@ class Shaken:
     session: ssl.SSLSession | None
     reused: bool
     version: str | None
-
-
-def client_context(identity: Identity, server: PeerTrust) -> ssl.SSLContext:
-    context = ssl.create_default_context(cadata=server.bundle.pem())
-    context.set_alpn_protocols(["h2"])
-    with tempfile.TemporaryDirectory() as directory:
-        write_key(Path(directory, "key"), identity.key)
-        write_certificates(Path(directory, "pem"), [identity.leaf])
-        context.load_cert_chain(Path(directory, "pem"), Path(directory, "key"))
-    return context
 
 
 def shake_hands(context: ssl.SSLContext, port: int, session: ssl.SSLSession | None) -> Shaken:
