@@ -139,7 +139,7 @@ class Gateway:
             settings, identity, registry, hub, now=now, random=SystemRandom(), metrics=metrics, record=auditor.record
         )
         promoter = Promoter(cluster, registry, imports, config.timing.drain_timeout_s)
-        auditor.identity = lambda: certificates.identity  # its leaf is renewed
+        auditor.signer.identity = lambda: certificates.identity  # its leaf is renewed
         return cls(
             config,
             identity,

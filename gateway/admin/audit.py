@@ -33,7 +33,7 @@ def routes(services: Services) -> list[web.RouteDef]:
 
     async def verification(request: web.Request) -> web.Response:
         # an entry that comes in while the log is read is after the head that is kept: this order misses none
-        kept = auditor.kept_head
+        kept = auditor.signer.kept
         lines = [line async for line in lines_of(auditor.log)]
         bundle = await own_bundle(services)
         found = await asyncio.to_thread(judged, lines, [kept] if kept else [], bundle)

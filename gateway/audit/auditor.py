@@ -7,8 +7,6 @@ A. An entry that cannot be written is kept and tried again, in order; meanwhile 
    What was decided stands: a revocation does not wait for a full disk.
 B. After a failed write the log itself is asked how far it is, so that no entry is in the chain twice.
 C. Values that may be secret have no way in: details are texts and numbers, everything else is refused as a mistake.
-D. The head that is kept beside the log is the evidence against whoever changes it: it is never replaced by one that
-   does not follow from it.
 
 What goes wrong here is logged without a traceback (TRY400): it is an expected failure of a disk or a cluster.
 """
@@ -29,8 +27,9 @@ from gateway.audit.actor import current_actor
 from gateway.audit.changes import change_of
 from gateway.audit.head_file import HeadFile
 from gateway.audit.refusals import RefusalTally, Refused
+from gateway.audit.signer import Signer
 from gateway.rpc.identity import Identity
-from mesh.audit import HEAD_ACTION, MAX_TEXT, NO_HASH, AuditBroken, AuditEntry, SignedHead, entry_hash, head_digest
+from mesh.audit import HEAD_ACTION, MAX_TEXT, NO_HASH, AuditEntry, SignedHead, entry_hash
 from mesh.errors import MeshError
 from mesh.ports import AuditLog
 from mesh.shares import Grant, GrantState
@@ -55,10 +54,8 @@ class Auditor:
         self, log_: AuditLog, identity: Callable[[], Identity], now_ms: Callable[[], int], heads: HeadFile | None = None
     ) -> None:
         self._log = log_
-        self.identity = identity
-        """May be replaced: leaves are renewed."""
+        self.signer = Signer(identity, heads)
         self._now_ms = now_ms
-        self._heads = heads
         self._queue: deque[AuditEntry] = deque()
         self._lock = asyncio.Lock()
         self._wake = asyncio.Event()
@@ -68,7 +65,6 @@ class Auditor:
         self._last_hash = NO_HASH
         self._since_head = 0
         self._failure: MeshError | None = None
-        self._doubt = ""
         self._dropped = 0
         self._refusals = RefusalTally()
         self._looked_ms = 0
@@ -83,7 +79,7 @@ class Auditor:
         """Goes on where the log ends. Raises what reading the log raises."""
         auditor = cls(log_, identity, now_ms, heads)
         last = await auditor._read_end()
-        await auditor._compare_kept()
+        await auditor.signer.compare(log_, auditor._end)
         auditor._looked_ms = last.time_ms if last else now_ms()
         return auditor
 
@@ -92,27 +88,11 @@ class Auditor:
         """To be read only."""
         return self._log
 
-    @property
-    def kept_head(self) -> SignedHead | None:
-        """The newest head that was kept outside of the log. Raises AuditBroken."""
-        return self._heads.read() if self._heads is not None else None
-
     def trouble(self) -> str:
         """Why the log cannot be written or trusted, empty where all is well: a health check."""
         if self._failure is None:
-            return self._doubt
+            return self.signer.doubt
         return f"{len(self._queue)} audit entries are not written: {self._failure}"
-
-    async def _compare_kept(self) -> None:
-        """A log that does not hold what its kept head says goes on, but nobody shall overlook it (D)."""
-        try:
-            kept = self.kept_head
-            if kept is None:
-                return
-            check_kept(kept, await self._log.read(kept.count - 1, 1), self._end)
-        except AuditBroken as error:
-            self._doubt = str(error)
-            log.error("audit log was changed", reason=str(error), remedy=error.remedy)  # noqa: TRY400
 
     # Recording
 
@@ -242,28 +222,15 @@ class Auditor:
             return await self._sign() if self._end else None
 
     async def _sign(self) -> SignedHead | None:
-        identity, now_ms = self.identity(), self._now_ms()
-        leaf = identity.leaf
-        if not leaf.not_valid_before_utc.timestamp() <= now_ms / 1000 <= leaf.not_valid_after_utc.timestamp():
-            # such a head could never be verified, and it could not be taken out of the chain again
-            log.error("audit log not signed: the gateway's certificate is not valid now")
+        head = self.signer.head(self._end, self._last_hash, self._now_ms())
+        if head is None:
             return None
-        digest = head_digest(self._end, self._last_hash, now_ms, str(identity.id))
-        signature = identity.sign(digest)
-        head = SignedHead(self._end, self._last_hash, now_ms, str(identity.id), identity.chain_der[0], signature)
         self._tried = [head.entry().to_bytes()]
         await self._log.append(self._tried)
         self._written(self._tried)
         self._since_head = 0
-        self._keep(head)
+        self.signer.keep(head)
         return head
-
-    def _keep(self, head: SignedHead) -> None:
-        try:
-            if self._heads is not None and not self._doubt:
-                self._heads.write(head)
-        except OSError as error:
-            log.error("signed head not kept", path=str(self._heads), reason=str(error))  # noqa: TRY400
 
     # Running
 
@@ -296,9 +263,3 @@ class Auditor:
             await self.sign()
         except MeshError as error:
             log.error("audit log not signed at the end", code=error.code, reason=str(error))  # noqa: TRY400
-
-
-def check_kept(kept: SignedHead, found: list[bytes], end: int) -> None:
-    """Raises AuditBroken unless `found` is the entry that the head speaks of."""
-    if not found or entry_hash(found[0]) != kept.hash:
-        raise AuditBroken(min(end, kept.count - 1), "the head that was kept says otherwise")

@@ -217,7 +217,7 @@ async def test_a_log_whose_end_was_taken_away_does_not_fit_the_head_that_was_kep
     auditor = await opened(fake, heads=HeadFile(tmp_path / "audit.head"))
     await auditor.record("a.thing", "1")
     await auditor.close()
-    kept = auditor.kept_head
+    kept = auditor.signer.kept
     assert kept is not None
     assert judged(await fake.ports.audit.read(0, 9), [kept], ACME.bundle).signed == 1
     with pytest.raises(AuditBroken, match="entry 0"):
