@@ -351,6 +351,7 @@ class Registry(InviteBook):
                 await self._audit()
 
     async def _load(self) -> None:
+        before = self._all()
         entries: list[Entry] = []
         for kind in _KINDS:
             stored = await self._control.load(f"{kind}/")
@@ -362,7 +363,20 @@ class Registry(InviteBook):
             self._apply(entry)
         self._doubtful = False
         self._unaudited.clear()
+        if self.version:  # not the first time: a change whose outcome was unknown (B) may be among them
+            self._note_differences(before)
         self._announce()
+
+    def _all(self) -> dict[str, Entry]:
+        kinds = (self._peers, self._invites, self._shares, self._grants, self._subscriptions)
+        found: list[Entry] = [entry for kind in kinds for entry in kind.values()]
+        return {key_of(entry): entry for entry in found}
+
+    def _note_differences(self, before: Mapping[str, Entry]) -> None:
+        after = self._all()
+        for key in sorted(before.keys() | after.keys()):
+            if before.get(key) != after.get(key):
+                self._unaudited.append((before.get(key), after.get(key)))
 
     async def _audit(self) -> None:
         """Every change goes through `_apply` or `_remove`, so none is made without an entry (E)."""

@@ -21,7 +21,7 @@ from mesh.cluster_errors import ClusterUnreachable, DiskFull
 from mesh.ids import OrgId, ShareName, TopicName
 from mesh.shares import Grant, PeerState
 from mesh.testing.cluster import FakeCluster
-from tests.support.control import peer_of
+from tests.support.control import MemoryStore, peer_of
 from tests.support.trust import NOW, organization
 
 ACME = organization("acme.example")
@@ -178,6 +178,19 @@ async def test_a_change_stands_even_where_its_entry_cannot_be_written() -> None:
     await registry.set_peer_state(GLOBEX, PeerState.REVOKED)
     assert registry.peer(GLOBEX).state is PeerState.REVOKED
     assert auditor.trouble()
+
+
+async def test_a_change_whose_outcome_was_unknown_has_an_entry_as_soon_as_it_is_known() -> None:
+    fake, store = FakeCluster(), MemoryStore()
+    auditor = await opened(fake)
+    registry = await Registry.open(store, store)
+    registry.audited = auditor.changed
+    await registry.add_peer(peer_of(GLOBEX))
+    store.failure, store.stores = ClusterUnreachable("fake", "cut"), True
+    with pytest.raises(ClusterUnreachable):
+        await registry.set_peer_state(GLOBEX, PeerState.SUSPENDED)
+    await registry.create_share(ShareName("flights"), [TopicName("departures")], NOW_MS)
+    assert await actions(fake) == ["peer.added", "peer.suspended", "share.created"]
 
 
 async def test_refusals_are_written_once_and_then_counted() -> None:
