@@ -14,7 +14,8 @@ A. Issuing does not switch before each active peer has acknowledged both roots a
    peers that an operator left behind by name after the deadline.
 B. The old root stays in the bundle until its last leaf has expired.
 C. An emergency publishes without the old root, for a stolen key must not vouch for anybody: peers that have
-   acknowledged refuse the old leaves from then on, and the deadline leaves those that lag behind by itself.
+   acknowledged refuse the old leaves from then on, so nothing is rehearsed, and the deadline leaves those that lag
+   behind by itself.
 """
 
 from __future__ import annotations
@@ -140,7 +141,8 @@ def lagging(rotation: Rotation, peers: Mapping[OrgId, PeerProgress]) -> tuple[Or
     return tuple(
         org
         for org, peer in sorted(peers.items())
-        if org not in rotation.left and not (peer.acknowledged >= rotation.sequence and peer.accepts)
+        if org not in rotation.left
+        and not (peer.acknowledged >= rotation.sequence and (peer.accepts or rotation.emergency))
     )
 
 

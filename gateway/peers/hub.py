@@ -48,7 +48,7 @@ from mesh.link.frames import Hello
 from mesh.link.machine import Link
 from mesh.ports import Cluster
 from mesh.trust.cache import VerificationCache
-from mesh.trust.errors import LeafRefused
+from mesh.trust.errors import LeafReason, LeafRefused
 from mesh.trust.leaf import PeerTrust, VerifiedLeaf, verified
 from mesh.trust.pem import to_der
 from mesh.wire.v1 import catalog_pb2
@@ -61,6 +61,8 @@ FRAME_OVERHEAD_BYTES = 1 << 20
 FEATURES = ("bundles",)
 # A wall clock that is set, or a machine that slept, is noticed after this long at the latest.
 CLOCK_CHECK_S = 5.0
+# For the acknowledgement of the bundle by which a peer disowns the leaf of this very link. Its lanes end before.
+LAST_WORDS_S = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ class Hub:
         for org, link in self._table.all():
             error = self._standing(org, link, peers)
             if error is not None:
-                link.session.abort(error)
+                _cut(link, error)
             else:
                 self._serving.cut_unwanted(org, link.session)
 
@@ -380,6 +382,16 @@ class Hub:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._now_ms() / 1000, UTC)
+
+
+def _cut(link: LiveLink, error: MeshError) -> None:
+    """End lanes and link at once; where only the bundle has changed, the link may say its last words first."""
+    if not isinstance(error, LeafRefused) or error.reason is not LeafReason.PATH_INVALID:
+        link.session.abort(error)
+        return
+    if link.session.is_open:
+        link.session.drain("untrusted", "the bundle does not vouch for this certificate any more")
+    asyncio.get_running_loop().call_later(LAST_WORDS_S, link.session.abort, error)
 
 
 def _gateway(peer: GatewayId | None) -> str:

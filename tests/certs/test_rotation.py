@@ -170,6 +170,8 @@ def test_an_emergency_leaves_laggards_by_itself_and_retires_at_once() -> None:
     assert rules.next_step(emergency, peers, NOW).action is Action.WAIT
     decision = rules.next_step(emergency, peers, NOW + 7 * DAY)
     assert (decision.action, decision.lagging) == (Action.LEAVE, (ORGS[0],))
+    acknowledged = {ORGS[0]: PeerProgress(2)}
+    assert rules.next_step(at(Phase.ADOPTED, emergency=True), acknowledged, NOW).action is Action.SWITCH
     assert rules.next_step(at(Phase.SWITCHED, emergency=True), peers, NOW).action is Action.RETIRE
 
 

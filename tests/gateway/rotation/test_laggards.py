@@ -60,16 +60,25 @@ async def test_a_peer_left_behind_comes_back_when_it_is_pinned_anew(tmp_path: Pa
 async def test_an_emergency_ends_the_trust_in_the_stolen_root(tmp_path: Path) -> None:
     async with rotating(tmp_path) as both:
         acme, globex = both.acme, both.globex
-        await acme.keeper.start(timedelta(seconds=1), emergency=True)
+        await acme.keeper.start(None, emergency=True)
         await both.until("RETIRED", lambda: acme.keeper.own.rotation and acme.keeper.own.under_way is None)
+        assert rotation_of(acme)["left"] == [], "its acknowledgement came over the link that it ended"
         assert acme.keeper.own.issuing == 2
         new = acme.bundle
         assert len(new.certificates) == 1
         await both.until("stored", lambda: globex.registry.peer(acme.org).bundle.certificates == new.certificates)
         await both.until("the old key is gone", lambda: not acme.files.ca_key(1).exists())
         await both.linked()
-        await both.copied(5)
+        await both.copied(20)
+        assert both.latest_s < 1
         await both.check()
+
+
+async def test_an_emergency_does_not_wait_for_a_peer_that_is_away(tmp_path: Path) -> None:
+    async with rotating(tmp_path) as both:
+        await published_without_globex(both, timedelta(), emergency=True)
+        await both.until("SWITCHED", lambda: both.acme.keeper.own.issuing == 2)
+        assert rotation_of(both.acme)["left"] == [both.globex.org]
 
 
 async def test_only_one_rotation_at_a_time_and_only_where_the_key_is(tmp_path: Path) -> None:
