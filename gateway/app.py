@@ -38,6 +38,8 @@ from gateway.importer.pipeline import PipelineSettings
 from gateway.kafka.cluster import open_kafka
 from gateway.link.session import SessionLimits
 from gateway.metrics import Metrics
+from gateway.peers.denials import NAME as DISOWNED
+from gateway.peers.denials import Denials
 from gateway.peers.hub import FRAME_OVERHEAD_BYTES, Hub, HubSettings
 from gateway.ports_file import Ports, read_ports, remove_ports, write_ports
 from gateway.promoting import Promoter
@@ -113,6 +115,7 @@ class Gateway:
     metrics: Metrics
     auditor: Auditor
     promoter: Promoter
+    denials: Denials
     stopping: asyncio.Event
 
     @classmethod
@@ -140,6 +143,7 @@ class Gateway:
         )
         promoter = Promoter(cluster, registry, imports, config.timing.drain_timeout_s)
         auditor.signer.identity = lambda: certificates.identity  # its leaf is renewed
+        denials = Denials(config.state_dir / DISOWNED, registry, hub, lambda: certificates.identity, now)
         return cls(
             config,
             identity,
@@ -152,6 +156,7 @@ class Gateway:
             metrics,
             auditor,
             promoter,
+            denials,
             asyncio.Event(),
         )
 
@@ -253,6 +258,7 @@ class Gateway:
             promoter=self.promoter,
             certificates=self.certificates,
             enrolment=desk,
+            denials=self.denials,
         )
         tokens = TokenFile(self.config.state_dir / "admin.token")
         return admin.create_app(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gateway.audit.auditor import Auditor
     from gateway.config import GatewayConfig
     from gateway.enrolment.desk import EnrolmentDesk
+    from gateway.peers.denials import Denials
     from gateway.peers.sight import Presented
     from gateway.promoting import Promoter
     from gateway.registry import Registry
@@ -132,6 +133,7 @@ class Services:
     promoter: Promoter
     certificates: Certificates | None = None
     enrolment: EnrolmentDesk | None = None
+    denials: Denials | None = None
 
 
 Stream = AsyncIterator[dict[str, object]]

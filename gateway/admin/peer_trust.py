@@ -4,6 +4,7 @@ POST /v1/peers/{org}/revoke-leaves    {before_ms?} -> peer; its leaves from befo
 POST /v1/peers/{org}/deny             {key_hash} -> peer; the leaf with that key is dead
 GET  /v1/peers/{org}/why              {org, leaves: [leaf], grants: [decision]}: what it presented last
 POST /v1/peers-why                    {certificate} -> {org, leaves: [leaf], grants}: of a certificate at hand
+POST /v1/certificates/disown          {key_hash} -> {key_hash, told: {org: why not yet}}; a leaf of our own is dead
 GET  /v1/peers/{org}/doctor           newline-delimited: one hop a line, the verdict last
 
 A leaf is {presented_ms?, refused_then?, accepted, reason, steps: [{rule, detail, passed}]}.
@@ -59,6 +60,13 @@ def routes(services: Services) -> list[web.RouteDef]:
         peer = await registry.deny_leaf(request.match_info["org"], key_hash)
         return web.json_response(shown(peer, services.links.status(), services.links.sight(peer.org)))
 
+    async def disown(request: web.Request) -> web.Response:
+        key_hash = Fields(await read_object(request), "key_hash").text("key_hash")
+        if not KEY_HASH.fullmatch(key_hash):
+            raise KeyHashRefused(key_hash[:100])
+        assert services.denials is not None
+        return web.json_response({"key_hash": key_hash, "told": await services.denials.disown(key_hash)})
+
     async def why(request: web.Request) -> web.Response:
         org, now_ms = request.match_info["org"], services.now_ms()
         leaves = services.links.sight(org).leaves
@@ -82,6 +90,7 @@ def routes(services: Services) -> list[web.RouteDef]:
     return [
         web.post("/v1/peers/{org}/revoke-leaves", revoke_leaves),
         web.post("/v1/peers/{org}/deny", deny),
+        web.post("/v1/certificates/disown", disown),
         web.get("/v1/peers/{org}/why", why),
         web.post("/v1/peers-why", why_certificate),
         web.get("/v1/peers/{org}/doctor", doctor),

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import typer
 
-from gateway.cli import output, peers
+from gateway.cli import certs, output, peers
 from gateway.cli.client import AdminError
 from gateway.cli.context import client
 
@@ -21,6 +21,7 @@ def register(root: typer.Typer) -> None:
     """Into the group that `gateway.cli.peers` adds."""
     for command in (revoke_leaves, deny, why, doctor):
         peers.app.command(command.__name__.replace("_", "-"))(command)
+    certs.app.command()(disown)
 
 
 def revoke_leaves(
@@ -48,6 +49,19 @@ def deny(
         output.emit(peer)
     else:
         output.say(f"{peer['org']}: {len(peer['denied'])} keys are on its deny list")
+
+
+def disown(
+    key_hash: Annotated[str, typer.Option("--key-hash", metavar="HASH", help="As `mesh peer why FILE` shows it.")],
+    as_json: Json = False,
+) -> None:
+    """Declare a certificate of our own dead, by the hash of its key, and tell every peer."""
+    said = client().post("/v1/certificates/disown", {"key_hash": key_hash})
+    if as_json:
+        output.emit(said)
+        return
+    for org, why_not in sorted(said["told"].items()):
+        output.say(f"{org}: {'told on its next link: ' + why_not if why_not else 'it is on its deny list'}")
 
 
 def why(

@@ -58,7 +58,7 @@ log = structlog.get_logger()
 # Room in a frame for what is not batches: lengths of spans, of a very holey segment.
 FRAME_OVERHEAD_BYTES = 1 << 20
 # What of the optional parts of the protocol this gateway understands.
-FEATURES = ("bundles",)
+FEATURES = ("bundles", "denials")
 # A wall clock that is set, or a machine that slept, is noticed after this long at the latest.
 CLOCK_CHECK_S = 5.0
 # For the acknowledgement of the bundle by which a peer disowns the leaf of this very link. Its lanes end before.

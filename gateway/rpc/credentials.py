@@ -3,18 +3,20 @@
 A. The listener demands a client certificate. Its pool is the union of the active peers' bundles, each checked before
    it gets there, so that a bad bundle shuts out its own peer only. The pool says who may shake hands; who a caller
    *is* decides `identity.authenticate`, on every call.
-B. Each handshake gets a fresh configuration: a peer added or removed counts at once, and no TLS session ticket
-   outlives the handshake that made it (a ticket would admit a leaf that has expired since).
+B. A handshake gets a fresh configuration where anything changed since the last one, and once in `FRESH_S`: a peer added
+   or removed counts at once, and TLS session tickets, which a configuration makes and takes with it, are short-lived.
+   Not for every handshake: see `ServerTrust.reloaded`. What a ticket still lets in, every call is verified for anyway.
 C. A channel trusts the roots of one peer and its logical DNS name, nothing else: not the system's roots, not a proxy
    named by the environment.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import grpc
 
@@ -27,6 +29,10 @@ from mesh.trust.leaf import PeerTrust
 from mesh.trust.pem import to_pem
 
 Options: TypeAlias = list[tuple[str, int | str]]
+
+FRESH_S = 60.0
+SETTLE_S = 0.05
+"""Long for a thread that has microseconds to go, short for a handshake that waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,8 @@ class ServerTrust:
 
     def __init__(self, identity: Identity, peers: Iterable[PeerTrust]) -> None:
         self._nobody = _root_of_nobody()
+        self._given: tuple[bytes, bytes, bytes] | None = None
+        self._given_s = 0.0
         self._current: tuple[bytes, bytes, bytes] = (b"", b"", b"")
         self.update(identity, peers)
 
@@ -88,9 +96,28 @@ class ServerTrust:
         Connections that are open stay open: ending them is the caller's task.
         """
         pool = client_pool(peers)
-        # one assignment: a handshake sees the old state or the new one, never parts of both
-        self._current = (identity.private_key_pem, identity.chain_pem, pool.pem or self._nobody)
+        new = (identity.private_key_pem, identity.chain_pem, pool.pem or self._nobody)
+        if new != self._current:
+            # one assignment: a handshake sees the old state or the new one, never parts of both
+            self._current = new
         return pool.refused
+
+    def reloaded(self) -> grpc.ServerCertificateConfiguration | None:
+        """For gRPC, before each handshake and on its own threads, one at a time; None: nothing is new.
+
+        gRPC 1.85.1 takes the old configuration away without asking whether another thread is making a handshake by it
+        at that moment: a few hundred connections at once, of anybody, then end the process (a count of references
+        falls below zero, or freed memory is used). Those threads have passed here before and need microseconds, and no
+        other can pass while this call lasts, so waiting here first leaves nobody with the old one.
+        """
+        now_s = time.monotonic()
+        if self._given is self._current and now_s - self._given_s < FRESH_S:
+            return None
+        time.sleep(SETTLE_S)
+        current = self._current
+        configuration = self.configuration()
+        self._given, self._given_s = current, now_s
+        return configuration
 
     def configuration(self) -> grpc.ServerCertificateConfiguration:
         key, chain, roots = self._current
@@ -102,9 +129,9 @@ class ServerTrust:
 
 def server_credentials(trust: ServerTrust) -> grpc.ServerCredentials:
     """Credentials that ask `trust` at each handshake and refuse a client without a certificate from its pool."""
-    return grpc.dynamic_ssl_server_credentials(
-        trust.configuration(), trust.configuration, require_client_authentication=True
-    )
+    # None is "unchanged" to gRPC; its stubs do not know
+    reloaded = cast(Callable[[], grpc.ServerCertificateConfiguration], trust.reloaded)
+    return grpc.dynamic_ssl_server_credentials(trust.configuration(), reloaded, require_client_authentication=True)
 
 
 def channel_credentials(identity: Identity, peer: PeerTrust) -> grpc.ChannelCredentials:

@@ -556,6 +556,7 @@ class Request(_message.Message):
     BUNDLE_FIELD_NUMBER: _builtins.int
     BUNDLE_UPDATE_FIELD_NUMBER: _builtins.int
     PROBE_LEAF_FIELD_NUMBER: _builtins.int
+    LEAF_DENIAL_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     @_builtins.property
     def catalog(self) -> _catalog_pb2.CatalogRequest: ...
@@ -567,6 +568,8 @@ class Request(_message.Message):
     def bundle_update(self) -> _trust_pb2.BundleUpdate: ...
     @_builtins.property
     def probe_leaf(self) -> _trust_pb2.ProbeLeaf: ...
+    @_builtins.property
+    def leaf_denial(self) -> _trust_pb2.LeafDenial: ...
     def __init__(
         self,
         *,
@@ -576,12 +579,13 @@ class Request(_message.Message):
         bundle: _trust_pb2.BundleRequest | None = ...,
         bundle_update: _trust_pb2.BundleUpdate | None = ...,
         probe_leaf: _trust_pb2.ProbeLeaf | None = ...,
+        leaf_denial: _trust_pb2.LeafDenial | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "bundle", b"bundle", "bundle_update", b"bundle_update", "catalog", b"catalog", "digests", b"digests", "probe_leaf", b"probe_leaf"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "bundle", b"bundle", "bundle_update", b"bundle_update", "catalog", b"catalog", "digests", b"digests", "leaf_denial", b"leaf_denial", "probe_leaf", b"probe_leaf"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "bundle", b"bundle", "bundle_update", b"bundle_update", "catalog", b"catalog", "digests", b"digests", "id", b"id", "probe_leaf", b"probe_leaf"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "bundle", b"bundle", "bundle_update", b"bundle_update", "catalog", b"catalog", "digests", b"digests", "id", b"id", "leaf_denial", b"leaf_denial", "probe_leaf", b"probe_leaf"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["catalog", "digests", "bundle", "bundle_update", "probe_leaf"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["catalog", "digests", "bundle", "bundle_update", "probe_leaf", "leaf_denial"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -598,6 +602,7 @@ class Reply(_message.Message):
     BUNDLE_FIELD_NUMBER: _builtins.int
     BUNDLE_ACKNOWLEDGEMENT_FIELD_NUMBER: _builtins.int
     PROBE_VERDICT_FIELD_NUMBER: _builtins.int
+    LEAF_DENIAL_REPLY_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     @_builtins.property
     def catalog(self) -> _catalog_pb2.CatalogReply: ...
@@ -611,6 +616,8 @@ class Reply(_message.Message):
     def bundle_acknowledgement(self) -> _trust_pb2.BundleAcknowledgement: ...
     @_builtins.property
     def probe_verdict(self) -> _trust_pb2.ProbeVerdict: ...
+    @_builtins.property
+    def leaf_denial_reply(self) -> _trust_pb2.LeafDenialReply: ...
     def __init__(
         self,
         *,
@@ -621,12 +628,13 @@ class Reply(_message.Message):
         bundle: _trust_pb2.BundleReply | None = ...,
         bundle_acknowledgement: _trust_pb2.BundleAcknowledgement | None = ...,
         probe_verdict: _trust_pb2.ProbeVerdict | None = ...,
+        leaf_denial_reply: _trust_pb2.LeafDenialReply | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "bundle", b"bundle", "bundle_acknowledgement", b"bundle_acknowledgement", "catalog", b"catalog", "digests", b"digests", "probe_verdict", b"probe_verdict", "refusal", b"refusal"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "bundle", b"bundle", "bundle_acknowledgement", b"bundle_acknowledgement", "catalog", b"catalog", "digests", b"digests", "leaf_denial_reply", b"leaf_denial_reply", "probe_verdict", b"probe_verdict", "refusal", b"refusal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "bundle", b"bundle", "bundle_acknowledgement", b"bundle_acknowledgement", "catalog", b"catalog", "digests", b"digests", "id", b"id", "probe_verdict", b"probe_verdict", "refusal", b"refusal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "bundle", b"bundle", "bundle_acknowledgement", b"bundle_acknowledgement", "catalog", b"catalog", "digests", b"digests", "id", b"id", "leaf_denial_reply", b"leaf_denial_reply", "probe_verdict", b"probe_verdict", "refusal", b"refusal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["catalog", "digests", "refusal", "bundle", "bundle_acknowledgement", "probe_verdict"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["catalog", "digests", "refusal", "bundle", "bundle_acknowledgement", "probe_verdict", "leaf_denial_reply"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 

@@ -182,3 +182,60 @@ class ProbeVerdict(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ProbeVerdict: _TypeAlias = ProbeVerdict  # noqa: Y015
+
+@_typing.final
+class LeafDenial(_message.Message):
+    """An organization's word that leaves of its own are dead, signed by the key of one that is not.
+    Sent only to a peer whose Hello.features has "denials".
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANIZATION_FIELD_NUMBER: _builtins.int
+    KEY_HASHES_FIELD_NUMBER: _builtins.int
+    SIGNER_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    organization: _builtins.str
+    signer: _builtins.bytes
+    """The leaf (DER) whose key signed."""
+    signature: _builtins.bytes
+    @_builtins.property
+    def key_hashes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """SHA-256 of the public key (DER SubjectPublicKeyInfo) of each."""
+
+    def __init__(
+        self,
+        *,
+        organization: _builtins.str = ...,
+        key_hashes: _abc.Iterable[_builtins.bytes] | None = ...,
+        signer: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_hashes", b"key_hashes", "organization", b"organization", "signature", b"signature", "signer", b"signer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeafDenial: _TypeAlias = LeafDenial  # noqa: Y015
+
+@_typing.final
+class LeafDenialReply(_message.Message):
+    """They are on the receiver's deny list, durably."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DENIED_FIELD_NUMBER: _builtins.int
+    denied: _builtins.int
+    def __init__(
+        self,
+        *,
+        denied: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["denied", b"denied"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeafDenialReply: _TypeAlias = LeafDenialReply  # noqa: Y015

@@ -17,6 +17,8 @@ import pytest
 from certs.store import write_certificates, write_key
 from gateway.rpc.credentials import TransportLimits, open_channel
 from gateway.rpc.streams import CATALOG_METHOD, OPEN_METHOD
+from mesh.ids import OrgId
+from mesh.trust.names import gateway_dns_name
 from mesh.wire.v1 import catalog_pb2
 from tests.support.hubs import SETTINGS, Both, Gateway, two, until
 
@@ -28,7 +30,7 @@ Call = grpc.aio.StreamStreamCall[bytes, bytes]
 async def connections(address: str, count: int, context: ssl.SSLContext | None = None) -> AsyncIterator[None]:
     """So many connections at once, on which nobody says a word after the handshake, if there is one."""
     host, port = address.split(":")
-    name = "acme.example" if context else None
+    name = gateway_dns_name(OrgId("acme.example")) if context else None
     opened = [await asyncio.open_connection(host, int(port), ssl=context, server_hostname=name) for _ in range(count)]
     try:
         yield

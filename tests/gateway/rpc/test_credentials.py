@@ -10,6 +10,7 @@ import socket
 import ssl
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -251,16 +252,40 @@ async def test_a_proxy_named_by_the_environment_is_not_used(monkeypatch: pytest.
         assert seen == []
 
 
-async def test_no_session_ticket_is_resumed() -> None:
-    """A resumed session skips the certificates, so a leaf that expired since would be let in."""
+@pytest.mark.parametrize("what", ["time", "trust"])
+async def test_a_session_ticket_lives_no_longer_than_the_configuration(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A resumed session skips the certificates; what it may do is verified on each call all the same."""
     async with listening(GLOBEX) as listener:
         context = client_context(GLOBEX.identity(), ACME.trust())
         first = await asyncio.to_thread(shake_hands, context, listener.port, None)
-        second = await asyncio.to_thread(shake_hands, context, listener.port, first.session)
         assert first.session is not None
         assert first.session.has_ticket
+        if what == "time":
+            monkeypatch.setattr("gateway.rpc.credentials.FRESH_S", 0.0)
+        else:
+            listener.trust.update(ACME.identity(), [GLOBEX.trust(), INITECH.trust()])
+        second = await asyncio.to_thread(shake_hands, context, listener.port, first.session)
         assert not second.reused
         assert first.version == second.version == "TLSv1.3"
+
+
+def test_a_configuration_is_given_once_until_something_changes_or_it_is_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    """gRPC may use freed memory where it is replaced while other handshakes begin: seldom, and never in haste."""
+    identity = ACME.identity()
+    trust = ServerTrust(identity, [GLOBEX.trust()])
+    assert trust.reloaded() is not None
+    assert trust.reloaded() is None
+    trust.update(identity, [GLOBEX.trust()])
+    assert trust.reloaded() is None
+    trust.update(identity, [])
+    begun_s = time.perf_counter()
+    assert trust.reloaded() is not None
+    assert time.perf_counter() - begun_s >= 0.05
+    assert trust.reloaded() is None
+    monkeypatch.setattr("gateway.rpc.credentials.FRESH_S", 0.0)
+    assert trust.reloaded() is not None
 
 
 @dataclass
