@@ -132,6 +132,7 @@ class EnrolmentDesk:
         self._service = EnrolmentService(identity, registry, own_bundle, self._now, time.monotonic, audit)
         self._changing = asyncio.Lock()
         self._wake = asyncio.Event()
+        self._trouble = ""
         self._listener: Listener | None = None
         self._holds = 0
 
@@ -149,7 +150,7 @@ class EnrolmentDesk:
         """Open and close the listener as invites come and go, until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._follow())
+                group.create_task(self._follow(self._registry.version))
                 while True:
                     self._wake.clear()
                     pause_s = await self._turn()
@@ -164,8 +165,7 @@ class EnrolmentDesk:
             if listener is not None:
                 await listener.close(0)
 
-    async def _follow(self) -> None:
-        version = self._registry.version
+    async def _follow(self, version: int) -> None:
         while True:
             version = await self._registry.wait_changed(version)
             self._wake.set()
@@ -175,8 +175,11 @@ class EnrolmentDesk:
         try:
             await self._open_wanted()
         except MeshError as error:  # the port may be free again later
-            log.warning("enrolment listener not opened", code=error.code, reason=str(error))
+            if str(error) != self._trouble:  # once, not at every turn
+                log.warning("enrolment listener not opened", code=error.code, reason=str(error), remedy=error.remedy)
+            self._trouble = str(error)
             return RETRY_S
+        self._trouble = ""
         return self._next_end_s()
 
     @property
