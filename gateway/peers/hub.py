@@ -282,12 +282,18 @@ class Hub:
         if backoff is not None:
             backoff.reset()
             self._drain_older(org)
+        async with asyncio.TaskGroup() as group:
+            # beside the timer: a peer that does not answer must not put it off
+            greeting = group.create_task(self._greet_all(link.session))
+            end = leaf.certificate.not_valid_after_utc
+            while (left_s := (end - self._now()).total_seconds()) > 0:  # noqa: ASYNC110  # a clock that is set tells nobody
+                await asyncio.sleep(min(left_s, CLOCK_CHECK_S))
+            link.session.abort(LeafEnded(org, end.isoformat(timespec="seconds")))
+            greeting.cancel()
+
+    async def _greet_all(self, session: Session) -> None:
         for greeter in self._greeters:
-            await self._greet(greeter, link.session)
-        end = leaf.certificate.not_valid_after_utc
-        while (left_s := (end - self._now()).total_seconds()) > 0:  # noqa: ASYNC110  # a wall clock that is set tells nobody
-            await asyncio.sleep(min(left_s, CLOCK_CHECK_S))
-        link.session.abort(LeafEnded(org, end.isoformat(timespec="seconds")))
+            await self._greet(greeter, session)
 
     def _drain_older(self, org: OrgId) -> None:
         """The links that we dialled with an earlier leaf: their lanes go on over the new one."""

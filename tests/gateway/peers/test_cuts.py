@@ -94,9 +94,14 @@ async def test_a_change_that_does_not_concern_a_leaf_leaves_its_link_alone() -> 
         assert lane.status is not None
 
 
+async def never(session: Session) -> None:
+    await asyncio.Event().wait()
+
+
 @pytest.mark.parametrize("acme_dials", [True, False])
-async def test_a_link_ends_with_the_leaf_that_opened_it(acme_dials: bool) -> None:
+async def test_a_link_ends_with_the_leaf_that_opened_it_even_if_the_peer_answers_nothing(acme_dials: bool) -> None:
     async with two(acme_dials, not acme_dials, globex_leaf_s=2.5) as both:
+        both.acme.hub.on_open(never)
         _, lane = await linked(both)
         end = both.globex.hub._identity.leaf.not_valid_after_utc
         (status,) = both.acme.hub.status()
