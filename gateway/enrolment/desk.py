@@ -1,25 +1,22 @@
 """Where the operator's commands for first contact arrive: invite a partner, accept a partner's invite.
 
-A. The enrolment listener is open while an invite is, or one is being made, and closed otherwise.
-B. Words come in and go out in this module; they are stored nowhere and logged nowhere.
+A. Words come in and go out in this module; they are stored nowhere and logged nowhere.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from secrets import token_bytes, token_hex
 from typing import NamedTuple
 
-import structlog
-
 from gateway.address import Address
 from gateway.enrolment.audit import Audit, no_audit
-from gateway.enrolment.listener import listen_enrolment
+from gateway.enrolment.door import Door, Probe
 from gateway.enrolment.reach import Reach, reach_of
 from gateway.enrolment.redeemer import Redeemer
 from gateway.enrolment.service import EnrolmentService
@@ -34,7 +31,6 @@ from mesh.shares import PeerState
 from mesh.trust.bundle import Bundle
 from mesh.trust.enrolment import InviteRecord, confirmation_phrase
 from mesh.trust.enrolment_errors import (
-    EnrolmentClosed,
     EnrolmentRefused,
     EnrolmentUnanswered,
     EnrolmentUnproven,
@@ -56,11 +52,6 @@ from mesh.trust.words import ENTROPY_BYTES, Words, parse_words, words_of
 
 MIN_TTL_S, MAX_TTL_S = 60, 30 * 86_400
 DEFAULT_TTL_S = 86_400
-CLOSE_S = 2.0
-"""What an answer under way gets when the last invite is used."""
-RETRY_S = 5.0
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,24 +108,17 @@ class EnrolmentDesk:
         allow_private: bool = False,
         audit: Audit = no_audit,
         announce: Callable[[str], None] = lambda _: None,
-        probe: Callable[[Listener], Awaitable[None]] | None = None,
+        probe: Probe | None = None,
     ) -> None:
         self._registry = registry
         self._identity = identity
         self._own_bundle = own_bundle
         self._addresses = addresses
-        self._listen = listen
         self._now_ms = now_ms
         self._allow_private = allow_private
         self._audit = audit
-        self._announce = announce
-        self._probe = probe
         self._service = EnrolmentService(identity, registry, own_bundle, self._now, time.monotonic, audit)
-        self._changing = asyncio.Lock()
-        self._wake = asyncio.Event()
-        self._trouble = ""
-        self._listener: Listener | None = None
-        self._holds = 0
+        self.door = Door(self._service, registry, listen, now_ms, announce, probe)
 
     def __repr__(self) -> str:
         return f"<EnrolmentDesk {self.address or 'closed'}>"
@@ -142,94 +126,11 @@ class EnrolmentDesk:
     @property
     def address(self) -> str:
         """Where the enrolment listener is, empty while it is closed."""
-        return self._listener.address if self._listener is not None else ""
-
-    # Running
+        return self.door.address
 
     async def run(self) -> None:
-        """Open and close the listener as invites come and go, until cancelled."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._follow(self._registry.version))
-                while True:
-                    self._wake.clear()
-                    pause_s = await self._turn()
-                    if self._listener is not None and not self._is_wanted:
-                        # A task of its own: gRPC may swallow the cancellation of whoever waits for it to stop.
-                        group.create_task(self._close_unwanted())
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(pause_s):
-                            await self._wake.wait()
-        finally:
-            listener, self._listener = self._listener, None
-            if listener is not None:
-                await listener.close(0)
-
-    async def _follow(self, version: int) -> None:
-        while True:
-            version = await self._registry.wait_changed(version)
-            self._wake.set()
-
-    async def _turn(self) -> float | None:
-        """Open the listener where it is wanted; the seconds until something may have ended."""
-        try:
-            await self._open_wanted()
-        except MeshError as error:  # the port may be free again later
-            if str(error) != self._trouble:  # once, not at every turn
-                log.warning("enrolment listener not opened", code=error.code, reason=str(error), remedy=error.remedy)
-            self._trouble = str(error)
-            return RETRY_S
-        self._trouble = ""
-        return self._next_end_s()
-
-    @property
-    def _is_wanted(self) -> bool:
-        return self._holds > 0 or bool(self._registry.open_invites(self._now_ms()))
-
-    async def _open_wanted(self) -> None:
-        async with self._changing:
-            if self._listener is None and self._listen is not None and self._is_wanted:
-                self._listener = await self._opened(self._listen)
-                log.info("enrolment listener opened", address=self._listener.address)
-                self._announce(self._listener.address)
-
-    async def _close_unwanted(self) -> None:
-        async with self._changing:
-            if self._listener is None or self._is_wanted:
-                return
-            listener, self._listener = self._listener, None
-            await listener.close(CLOSE_S)
-            log.info("enrolment listener closed", address=listener.address)
-            self._announce("")
-
-    async def _opened(self, where: Address) -> Listener:
-        listener = await listen_enrolment(self._service, self._identity(), *where)
-        try:
-            if self._probe is not None:
-                await self._probe(listener)
-        except BaseException:
-            await listener.close(0)
-            raise
-        return listener
-
-    def _next_end_s(self) -> float | None:
-        now_ms = self._now_ms()
-        ends = [invite.expires_ms for invite in self._registry.open_invites(now_ms)]
-        # the wall clock may be set, so a long wait is cut into minutes
-        return min(60.0, max(0.0, (min(ends) - now_ms) / 1000) + 0.001) if ends else None
-
-    @asynccontextmanager
-    async def _open(self) -> AsyncIterator[Listener]:
-        """The listener, open at least as long as this lasts. Raises EnrolmentClosed, PortInUse, AddressRefused."""
-        self._holds += 1
-        try:
-            await self._open_wanted()
-            if self._listener is None:
-                raise EnrolmentClosed
-            yield self._listener
-        finally:
-            self._holds -= 1
-            self._wake.set()
+        """Open and close the enrolment listener as invites come and go, until cancelled."""
+        await self.door.run()
 
     # Inviting
 
@@ -244,7 +145,7 @@ class EnrolmentDesk:
         if not MIN_TTL_S <= wanted.ttl_s <= MAX_TTL_S:
             raise InviteTermsRefused(f"it may last from {MIN_TTL_S} seconds to {MAX_TTL_S // 86_400} days")
         self._registry.check_invited(wanted.expected)
-        async with self._open() as listener:
+        async with self.door.held_open() as listener:
             words = words_of(token_bytes(ENTROPY_BYTES))
             invite = self._compose(wanted, own, listener)
             keys = await asyncio.to_thread(derive, words, invite.salt)

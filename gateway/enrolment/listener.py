@@ -7,7 +7,6 @@ import grpc
 from gateway.admin.errors import AddressRefused, PortInUse
 from gateway.enrolment.service import MAX_MESSAGE_BYTES, EnrolmentService
 from gateway.rpc.credentials import TransportLimits, server_options
-from gateway.rpc.identity import Identity
 from gateway.rpc.listener import Listener, in_use
 
 MAX_CALLS = 16
@@ -21,12 +20,19 @@ LIMITS = TransportLimits(
 )
 
 
-async def listen_enrolment(service: EnrolmentService, identity: Identity, host: str, port: int) -> Listener:
-    """Bind and serve. Raises PortInUse, AddressRefused."""
+async def listen_enrolment(service: EnrolmentService, host: str, port: int) -> Listener:
+    """Bind and serve; each handshake shows the leaf that is the present one then. Raises PortInUse, AddressRefused."""
     server = grpc.aio.server(options=server_options(LIMITS), maximum_concurrent_rpcs=MAX_CALLS)
     server.add_generic_rpc_handlers((service.handlers(),))
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    credentials = grpc.ssl_server_credentials([(identity.private_key_pem, identity.chain_pem)])
+
+    def configuration() -> grpc.ServerCertificateConfiguration:
+        identity = service.identity()
+        return grpc.ssl_server_certificate_configuration([(identity.private_key_pem, identity.chain_pem)])
+
+    credentials = grpc.dynamic_ssl_server_credentials(
+        configuration(), configuration, require_client_authentication=False
+    )
     try:
         bound = server.add_secure_port(address, credentials)
     except RuntimeError as error:

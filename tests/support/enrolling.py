@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import grpc
 
@@ -63,12 +64,19 @@ class Side:
     heard: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
-    async def open(cls, org: str, store: YieldingStore | None = None, **options: bool) -> Side:
+    async def open(
+        cls,
+        org: str,
+        store: YieldingStore | None = None,
+        registry: Registry | None = None,
+        *,
+        allow_private: bool = True,
+    ) -> Side:
         made = authority(org)
         issued = made.issue(ONE, datetime.now(UTC))
         identity = Identity(GatewayId(OrgId(org), ONE), (issued.certificate,), issued.key)
         store = store or YieldingStore()
-        registry = await Registry.open(store, MemoryStore())
+        registry = registry or await Registry.open(store, MemoryStore())
 
         async def own_bundle() -> Bundle:
             return bundle_of(OrgId(org), [made.certificate], made.certificate.not_valid_before_utc)
@@ -90,7 +98,7 @@ class Side:
             lambda: ("127.0.0.1:7463",),
             Address("127.0.0.1", 0),
             clock,
-            allow_private=options.get("allow_private", True),
+            allow_private=allow_private,
             audit=audit,
             announce=announce,
         )
@@ -140,21 +148,36 @@ def redemption(
     made: Made, side: Side, nonce: bytes, keys: InviteKeys, *, inviter: OrgId, bundle: Bundle | None = None
 ) -> Redemption:
     """What `side` would send honestly, had it these keys, and this bundle instead of its own."""
-    bundle = bundle or side.bundle
+    invited = Invited(made.record.id, made.record.digest, inviter)
+    return redeeming(invited, bundle or side.bundle, side.identity, nonce, keys)
+
+
+class Invited(NamedTuple):
+    """What a redemption must name of an invite."""
+
+    id: str
+    digest: bytes
+    inviter: OrgId
+
+
+def redeeming(
+    invited: Invited, bundle: Bundle, identity: Identity, nonce: bytes, keys: InviteKeys, org: str = ""
+) -> Redemption:
+    """A redemption signed by the keys given; `org` is the domain that it claims, that of the bundle where empty."""
     bare = Redemption(
-        invite_id=made.record.id,
-        invite_digest=made.record.digest,
-        org=bundle.org,
+        invite_id=invited.id,
+        invite_digest=invited.digest,
+        org=org or bundle.org,
         bundle=canonical(bundle.document()),
-        chain=side.identity.chain_der,
+        chain=identity.chain_der,
         addresses=(),
         nonce=bytes(range(NONCE_BYTES)),
     )
-    transcript = transcript_of(inviter, nonce, bare)
+    transcript = transcript_of(invited.inviter, nonce, bare)
     return replace(
         bare,
         invite_signature=keys.invite.sign(signed_digest("invite", transcript)),
-        leaf_signature=side.identity.sign(signed_digest("redeemer", transcript)),
+        leaf_signature=identity.sign(signed_digest("redeemer", transcript)),
     )
 
 
@@ -174,11 +197,16 @@ def encoded(sent: Redemption) -> bytes:
 
 
 async def speak(inviter: Side, build: Callable[[bytes], bytes]) -> str:
+    """As `speak_to`, to the listener of `inviter`."""
+    return await speak_to(inviter.desk.address, inviter.bundle, build)
+
+
+async def speak_to(address: str, bundle: Bundle, build: Callable[[bytes], bytes]) -> str:
     """Redeem with whatever `build` makes of the nonce: `accepted`, or the status and its words."""
-    trust = PeerTrust(PeerState.ACTIVE, inviter.bundle)
-    credentials = grpc.ssl_channel_credentials(inviter.bundle.pem().encode())
+    trust = PeerTrust(PeerState.ACTIVE, bundle)
+    credentials = grpc.ssl_channel_credentials(bundle.pem().encode())
     options = channel_options(trust, LIMITS)
-    async with grpc.aio.secure_channel(inviter.desk.address, credentials, options=options) as channel:
+    async with grpc.aio.secure_channel(address, credentials, options=options) as channel:
         call: grpc.aio.StreamStreamCall[bytes, bytes] = channel.stream_stream(METHOD)()
         try:
             first = await call.read()

@@ -47,8 +47,8 @@ async def meeting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     async with AsyncExitStack() as stack:
         stack.enter_context(capture_logs())  # its lines would stand in the commands' own output
         acme = await stack.enter_async_context(control_gateway(tmp_path))
-        side, globex = await Side.open("acme.example"), await Side.open(GLOBEX)
-        side.desk._registry = side.desk._service.registry = acme.admin.services.registry
+        registry = acme.admin.services.registry
+        side, globex = await Side.open("acme.example", registry=registry), await Side.open(GLOBEX)
         await stack.enter_async_context(running(side, globex))
         services = replace(acme.admin.services, enrolment=side.desk)
         app = create_app(services, Health(), acme.admin.token)

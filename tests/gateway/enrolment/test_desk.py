@@ -295,7 +295,7 @@ async def test_a_taken_port_is_said_to_the_operator(acme: Side) -> None:
     await acme.invites(GLOBEX)
     other = await Side.open("other.example")
     host, _, port = acme.desk.address.rpartition(":")
-    other.desk._listen = Address(host, int(port))
+    other.desk.door._where = Address(host, int(port))
     with pytest.raises(PortInUse):
         await other.invites(GLOBEX)
 
