@@ -130,7 +130,8 @@ class ImportManager:
         """Asked at the moment of each append. Raises PeerCut, SubscriptionChanged."""
         if not self._may_import(subscription.peer):
             raise self._not_active(subscription.peer)
-        if self._registry.subscriptions.get(subscription.name) is not subscription:
+        known = self._registry.subscriptions.get(subscription.name)
+        if known is not subscription or known.state is not SubscriptionState.ACTIVE:
             raise SubscriptionChanged(subscription.name)
 
     def _not_active(self, org: OrgId) -> PeerCut:
@@ -239,7 +240,7 @@ def _statuses(running: _Running) -> list[LaneStatus]:
                 LaneState.WAITING,
                 code=running.waiting.code if running.waiting else "",
                 reason=str(running.waiting) if running.waiting else "waiting for a link to the provider",
-                remedy=running.waiting.remedy if running.waiting else "",
+                remedy=running.waiting.remedy if running.waiting else f"try: mesh peer doctor {subscription.peer}",
             )
             for mapping in subscription.topics
         ]
