@@ -1,0 +1,1 @@
+"""Drills: what is promised, tried on running gateways, with figures."""
