@@ -101,4 +101,4 @@ def test_an_organization_too_long_for_a_dns_name_is_refused() -> None:
 def test_no_repr_shows_a_key() -> None:
     assert repr(ACME.authority) == "Authority(org='acme.example')"
     assert repr(ACME.leaf()) == "Issued()"
-    assert repr(ACME.identity()) == ("Identity(id=GatewayId(org='acme.example', name=GatewayName('one')))")
+    assert repr(ACME.identity()) == "Identity(id=GatewayId(org='acme.example', name='one'))"
