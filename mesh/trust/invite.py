@@ -40,7 +40,7 @@ VERSION = 1
 MAX_BYTES = 256 * 1024
 SALT_BYTES = 16
 SCRYPT_N, SCRYPT_R, SCRYPT_P = 1 << 16, 8, 1
-"""64 MiB and about a fifth of a second for each guess."""
+"""64 MiB and some tenths of a second for each guess."""
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """How far the inviter's clock may be ahead of ours; certificates are backdated by as much."""
 SIGNATURE_LABEL = b"stream-mesh invite v1\x00"
@@ -119,7 +119,7 @@ class InviteFile:
 
 
 def derive(words: Words, salt: bytes) -> InviteKeys:
-    """A fifth of a second and 64 MiB: call it off the event loop."""
+    """Some tenths of a second and 64 MiB: call it off the event loop."""
     secret = hashlib.scrypt(
         " ".join(words).encode(), salt=salt, n=SCRYPT_N, r=SCRYPT_R, p=SCRYPT_P, maxmem=1 << 27, dklen=64
     )

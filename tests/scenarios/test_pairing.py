@@ -132,3 +132,15 @@ def test_known_fingerprints_stand_for_the_comparison(pair: tuple[Organization, O
     words = invite(acme, file, "--expect-fingerprint", fingerprints[globex.org])
     accept(globex, file, words, "--expect-fingerprint", fingerprints[acme.org])
     wait_for("both to be active", lambda: both_active(acme, globex))
+
+
+def test_a_gateway_stops_in_good_order_with_an_invite_open_and_while_one_closes(
+    pair: tuple[Organization, Organization], tmp_path: Path
+) -> None:
+    acme, globex = pair
+    words = invite(acme, tmp_path / "first.json")
+    assert acme.stop() == 0
+    acme.start()
+    accept(globex, tmp_path / "first.json", words)
+    assert acme.stop() == 0
+    assert globex.stop() == 0
