@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
@@ -315,6 +316,11 @@ def _reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
 
 
+def connections_bound() -> int:
+    """Strangers may take half of the file descriptors at most: the other half is for the log and for peers."""
+    return min(TransportLimits().max_connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+
+
 def hub_settings(config: GatewayConfig) -> HubSettings:
     limits, timing = config.limits, config.timing
     max_frame_bytes = limits.max_batch_bytes + limits.frame_bytes + FRAME_OVERHEAD_BYTES
@@ -325,7 +331,7 @@ def hub_settings(config: GatewayConfig) -> HubSettings:
             request_s=timing.request_timeout_s,
         ),
         export=ExportSettings(fetch_bytes=limits.frame_bytes, limits=config.batch_limits),
-        transport=TransportLimits(max_message_bytes=max_frame_bytes),
+        transport=TransportLimits(max_message_bytes=max_frame_bytes, max_connections=connections_bound()),
         max_frame_bytes=max_frame_bytes,
         heartbeat_s=timing.heartbeat_s,
         reconnect_initial_s=timing.reconnect_initial_s,
