@@ -6,7 +6,7 @@ import grpc
 
 from gateway.admin.errors import AddressRefused, PortInUse
 from gateway.enrolment.service import MAX_MESSAGE_BYTES, EnrolmentService
-from gateway.rpc.credentials import TransportLimits, server_options
+from gateway.rpc.credentials import Reload, TransportLimits, server_options
 from gateway.rpc.listener import Listener, in_use
 
 MAX_CALLS = 16
@@ -30,9 +30,8 @@ async def listen_enrolment(service: EnrolmentService, host: str, port: int) -> L
         identity = service.identity()
         return grpc.ssl_server_certificate_configuration([(identity.private_key_pem, identity.chain_pem)])
 
-    credentials = grpc.dynamic_ssl_server_credentials(
-        configuration(), configuration, require_client_authentication=False
-    )
+    reload = Reload(service.identity, configuration).for_grpc()
+    credentials = grpc.dynamic_ssl_server_credentials(configuration(), reload, require_client_authentication=False)
     try:
         bound = server.add_secure_port(address, credentials)
     except RuntimeError as error:

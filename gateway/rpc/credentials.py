@@ -5,7 +5,7 @@ A. The listener demands a client certificate. Its pool is the union of the activ
    *is* decides `identity.authenticate`, on every call.
 B. A handshake gets a fresh configuration where anything changed since the last one, and once in `FRESH_S`: a peer added
    or removed counts at once, and TLS session tickets, which a configuration makes and takes with it, are short-lived.
-   Not for every handshake: see `ServerTrust.reloaded`. What a ticket still lets in, every call is verified for anyway.
+   Not for every handshake: see `Reload`. What a ticket still lets in, every call is verified for anyway.
 C. A channel trusts the roots of one peer and its logical DNS name, nothing else: not the system's roots, not a proxy
    named by the environment.
 """
@@ -80,13 +80,43 @@ def client_pool(peers: Iterable[PeerTrust]) -> ClientPool:
     return ClientPool("".join(bundle.pem() for bundle in taken).encode(), refused)
 
 
+class Reload:
+    """What gRPC calls before each handshake, on its own threads, one at a time; None: nothing is new.
+
+    gRPC 1.85.1 takes the old configuration away without asking whether another thread is making a handshake by it at
+    that moment: a few hundred connections at once, of anybody, then end the process (a count of references falls below
+    zero, or freed memory is used). Those threads have passed here before and need microseconds, and no other can pass
+    while this call lasts, so waiting here before a new one is given leaves nobody with the old one.
+    """
+
+    def __init__(
+        self, state: Callable[[], object], configuration: Callable[[], grpc.ServerCertificateConfiguration]
+    ) -> None:
+        """`state` answers another object where `configuration` would answer another configuration."""
+        self._state = state
+        self._configuration = configuration
+        self._given: object = None
+        self._given_s = 0.0
+
+    def __call__(self) -> grpc.ServerCertificateConfiguration | None:
+        now_s = time.monotonic()
+        if self._given is self._state() and now_s - self._given_s < FRESH_S:
+            return None
+        time.sleep(SETTLE_S)
+        self._given, self._given_s = self._state(), now_s
+        return self._configuration()
+
+    def for_grpc(self) -> Callable[[], grpc.ServerCertificateConfiguration]:
+        """None is "unchanged" to gRPC; its stubs do not know."""
+        return cast(Callable[[], grpc.ServerCertificateConfiguration], self)
+
+
 class ServerTrust:
     """What the listener's next handshake goes by. `update` it on the event loop; gRPC reads it from its own thread."""
 
     def __init__(self, identity: Identity, peers: Iterable[PeerTrust]) -> None:
         self._nobody = _root_of_nobody()
-        self._given: tuple[bytes, bytes, bytes] | None = None
-        self._given_s = 0.0
+        self.reload = Reload(lambda: self._current, self.configuration)
         self._current: tuple[bytes, bytes, bytes] = (b"", b"", b"")
         self.update(identity, peers)
 
@@ -102,23 +132,6 @@ class ServerTrust:
             self._current = new
         return pool.refused
 
-    def reloaded(self) -> grpc.ServerCertificateConfiguration | None:
-        """For gRPC, before each handshake and on its own threads, one at a time; None: nothing is new.
-
-        gRPC 1.85.1 takes the old configuration away without asking whether another thread is making a handshake by it
-        at that moment: a few hundred connections at once, of anybody, then end the process (a count of references
-        falls below zero, or freed memory is used). Those threads have passed here before and need microseconds, and no
-        other can pass while this call lasts, so waiting here first leaves nobody with the old one.
-        """
-        now_s = time.monotonic()
-        if self._given is self._current and now_s - self._given_s < FRESH_S:
-            return None
-        time.sleep(SETTLE_S)
-        current = self._current
-        configuration = self.configuration()
-        self._given, self._given_s = current, now_s
-        return configuration
-
     def configuration(self) -> grpc.ServerCertificateConfiguration:
         key, chain, roots = self._current
         return grpc.ssl_server_certificate_configuration([(key, chain)], root_certificates=roots)
@@ -129,9 +142,8 @@ class ServerTrust:
 
 def server_credentials(trust: ServerTrust) -> grpc.ServerCredentials:
     """Credentials that ask `trust` at each handshake and refuse a client without a certificate from its pool."""
-    # None is "unchanged" to gRPC; its stubs do not know
-    reloaded = cast(Callable[[], grpc.ServerCertificateConfiguration], trust.reloaded)
-    return grpc.dynamic_ssl_server_credentials(trust.configuration(), reloaded, require_client_authentication=True)
+    reload = trust.reload.for_grpc()
+    return grpc.dynamic_ssl_server_credentials(trust.configuration(), reload, require_client_authentication=True)
 
 
 def channel_credentials(identity: Identity, peer: PeerTrust) -> grpc.ChannelCredentials:

@@ -275,17 +275,17 @@ def test_a_configuration_is_given_once_until_something_changes_or_it_is_old(monk
     """gRPC may use freed memory where it is replaced while other handshakes begin: seldom, and never in haste."""
     identity = ACME.identity()
     trust = ServerTrust(identity, [GLOBEX.trust()])
-    assert trust.reloaded() is not None
-    assert trust.reloaded() is None
+    assert trust.reload() is not None
+    assert trust.reload() is None
     trust.update(identity, [GLOBEX.trust()])
-    assert trust.reloaded() is None
+    assert trust.reload() is None
     trust.update(identity, [])
     begun_s = time.perf_counter()
-    assert trust.reloaded() is not None
+    assert trust.reload() is not None
     assert time.perf_counter() - begun_s >= 0.05
-    assert trust.reloaded() is None
+    assert trust.reload() is None
     monkeypatch.setattr("gateway.rpc.credentials.FRESH_S", 0.0)
-    assert trust.reloaded() is not None
+    assert trust.reload() is not None
 
 
 @dataclass
