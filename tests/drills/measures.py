@@ -1,0 +1,125 @@
+"""What is measured on the running stream: silence after a revocation, lateness while certificates change, exactness.
+
+Every measure runs in a thread of its own, for the stream's clock shall not wait for the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from math import ceil
+from statistics import median
+from typing import Any
+
+from tests.drills.attack import Measure
+from tests.drills.stage import SHARE
+from tests.drills.stream import Stream, client
+from tests.support.organization import Organization
+
+BOUND_S = 1.0
+"""Of all that is promised: silence after a revocation, and how late a record may be while certificates change."""
+WATCH_S = 1.2
+"""Longer than the bound, so that what misses it is seen."""
+RESUME_S = 30.0
+AFTER_S = 2.0
+"""How long lateness is watched after a rotation: links made anew by it come within."""
+SWITCH_S = 60.0
+
+
+def revocations(acme: Organization, globex: Organization, stream: Stream, runs: int) -> list[Measure]:
+    """From the answer to the command until the last record that is in the copy, while the source goes on."""
+    times = [_revocation(acme, globex, stream) for _ in range(runs)]
+    figures = f"p50 {_ms(median(times))}, p99 {_ms(_p99(times))}, max {_ms(max(times))} over {runs} runs"
+    return [Measure("grant revoked to silence at the destination", figures, "p99 < 1 s", _p99(times) < BOUND_S)]
+
+
+def _revocation(acme: Organization, globex: Organization, stream: Stream) -> float:
+    admin = client(acme)
+    stream.wait_flowing(RESUME_S)
+    admin.post(f"/v1/grants/{SHARE}/{globex.org}/revoke")
+    silence_s = stream.silence_s(time.monotonic(), WATCH_S)
+    admin.post("/v1/grants", {"share": SHARE, "peer": globex.org})
+    return silence_s
+
+
+def served(acme: Organization, globex: Organization, stream: Stream, runs: int) -> list[Measure]:
+    """The gateway's own drill: from the order until the exporter reads nothing any more."""
+    stream.wait_flowing(RESUME_S)
+    events = client(acme).stream("POST", "/v1/drills/revoke", [{"grant": f"{SHARE}@{globex.org}", "runs": runs}])
+    found: dict[str, Any] = next(event for event in events if event["event"] == "result")
+    p50, p99, most = (found["stop_ms"][name] / 1000 for name in ("p50", "p99", "max"))
+    figures = f"p50 {_ms(p50)}, p99 {_ms(p99)}, max {_ms(most)} over {runs} runs"
+    return [Measure("grant revoked to nothing served (mesh drill revoke)", figures, "p99 < 1 s", p99 < BOUND_S)]
+
+
+def leaf_rotations(stream: Stream, runs: int, *sides: Organization) -> list[Measure]:
+    """`mesh certs rotate-leaf` at each side in turn."""
+
+    def rotate() -> None:
+        for _ in range(runs):
+            for side in sides:
+                client(side).post("/v1/certificates/rotate-leaf")
+                time.sleep(AFTER_S)
+
+    return [_lateness(f"leaf rotated {runs * len(sides)} times: records late", stream, rotate)]
+
+
+def ca_rotations(stream: Stream, *sides: Organization) -> list[Measure]:
+    """`mesh certs rotate-ca` at each side, until it issues from the new CA."""
+
+    def rotate() -> None:
+        for side in sides:
+            admin = client(side)
+            rotation = admin.post("/v1/certificates/rotation", {})["rotation"]
+            deadline_s = time.monotonic() + SWITCH_S
+            while rotation["phase"] != "switched":
+                if time.monotonic() > deadline_s:
+                    raise TimeoutError(f"the rotation at {side.org} is {rotation['phase']} after {SWITCH_S:g} s")
+                time.sleep(0.05)
+                rotation = admin.get("/v1/certificates")["rotation"]
+            time.sleep(AFTER_S)
+
+    return [_lateness(f"CA rotated at {len(sides)} sides: records late", stream, rotate)]
+
+
+def untouched(stream: Stream, since: int) -> Measure:
+    """What was copied since so many records had arrived, while others attacked."""
+    return _judged("under attack: records late", stream.late_s(since))
+
+
+def _lateness(name: str, stream: Stream, act: Callable[[], None]) -> Measure:
+    stream.wait_flowing(RESUME_S)
+    since = len(stream.arrived)
+    act()
+    stream.wait_flowing(RESUME_S)
+    return _judged(name, stream.late_s(since))
+
+
+def _judged(name: str, times: Sequence[float]) -> Measure:
+    late = sum(time_s > BOUND_S for time_s in times)
+    figures = f"{late} of {len(times)}; p50 {_ms(median(times))}, max {_ms(max(times))}" if times else "none arrived"
+    return Measure(name, figures, "0 later than 1 s", bool(times) and not late)
+
+
+def verified(globex: Organization) -> Measure:
+    said = globex.try_mesh("verify", SHARE)
+    closing = said.out.strip().rpartition("\n")[2] or said.err.strip()
+    return Measure("mesh verify", closing.removeprefix("verified: "), "all 0", said.code == 0)
+
+
+async def carried_out(measure: Callable[..., list[Measure]], *arguments: Any) -> list[Measure]:
+    """In a thread; what breaks is a measure that missed its bound."""
+    try:
+        return await asyncio.to_thread(measure, *arguments)
+    except Exception as error:
+        return [Measure(measure.__name__.replace("_", " "), f"not measured: {error!r:.300}", "", False)]
+
+
+def _p99(times: Sequence[float]) -> float:
+    """By nearest rank."""
+    return sorted(times)[ceil(0.99 * len(times)) - 1]
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms"
