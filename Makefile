@@ -23,10 +23,11 @@ demo: $(STAMP) ## two companies share a stream, on the embedded log
 	$(BIN)/mesh demo
 
 test: $(STAMP) ## all tests, the Kafka ones included
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest -n 2 tests -m "not kafka and not slow"
+	$(BIN)/python -m pytest tests -m "kafka or slow"
 
 test-unit: $(STAMP) ## the tests that need no broker and no gateway process
-	$(BIN)/python -m pytest tests -m "not kafka and not slow"
+	$(BIN)/python -m pytest -n 2 tests -m "not kafka and not slow"
 
 check: format lint types layering proto-check ## format, lint, strict types, layering, generated code
 
