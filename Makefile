@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PROTOS := $(wildcard proto/mesh/wire/v1/*.proto)
 PACKAGES := mesh gateway certs
 
-.PHONY: setup demo test test-unit check format lint types layering proto proto-check bench lock clean help
+.PHONY: setup demo test test-unit check format lint types layering proto proto-check bench drill-trust lock clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ proto-check: $(STAMP) ## the committed wire code is what the proto files say
 
 bench: $(STAMP) ## catch-up against MirrorMaker 2, both in one run
 	$(BIN)/python -m bench.catchup
+
+drill-trust: $(STAMP) ## attacks on trust between two running gateways, and what revocation costs
+	$(BIN)/python -m tests.drills.trust
 
 lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --extra dev --extra demo \

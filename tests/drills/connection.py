@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from certs.profiles import Lifetimes
 from gateway.rpc.identity import Identity
@@ -87,9 +88,7 @@ async def forged_leaf(at: Assault) -> str:
 async def forged_link(at: Assault) -> str:
     async with speaking(at.door, forged(at)) as speaker:
         before = len(at.door.noted())
-        await speaker.greet()
-        heard = await ended(speaker)
-        if heard:
+        if heard := await ended(speaker, speaker.greet):
             raise GotIn(f"a link that says {type(heard[0]).__name__}")
         return await at.door.reason(before)
 
@@ -99,9 +98,7 @@ async def other_proof(at: Assault) -> str:
     async with speaking(at.door, at.mallory.identity()) as speaker:
         before = len(at.door.noted())
         speaker.identity = forged(at)
-        await speaker.greet()
-        await speaker.prove()
-        if any(not isinstance(frame, Proof) for frame in await ended(speaker)):
+        if any(not isinstance(frame, Proof) for frame in await ended(speaker, speaker.greet, speaker.prove)):
             raise GotIn(f"a link as {at.honest.id.org}")
         return await at.door.reason(before)
 
@@ -110,9 +107,10 @@ async def before_proof(at: Assault) -> str:
     """The lane is asked for by one who might even have it, but has not proven itself on this link."""
     async with speaking(at.door, at.mallory.identity()) as speaker:
         before = len(at.door.noted())
-        await speaker.greet()
-        await speaker.say(opening(0, at.share, at.topic))
-        lanes = [frame for frame in await ended(speaker) if getattr(frame, "lane", None) is not None]
+        ask = partial(speaker.say, opening(0, at.share, at.topic))
+        lanes = [
+            frame for frame in await ended(speaker, speaker.greet, ask) if getattr(frame, "lane", None) is not None
+        ]
         if lanes:
             raise GotIn(f"an answer about a lane: {lanes[0]}")
         return await at.door.reason(before)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import grpc
@@ -14,7 +14,6 @@ import grpc
 from gateway.rpc.credentials import TransportLimits, open_channel
 from gateway.rpc.identity import Identity
 from gateway.rpc.streams import CATALOG_METHOD, OPEN_METHOD, DialledStream
-from mesh.errors import MeshError
 from mesh.link.errors import LinkLost
 from mesh.link.frames import Frame, Hello, Proof
 from mesh.shares import PeerState
@@ -26,6 +25,8 @@ from mesh.wire.v1 import catalog_pb2
 from tests.drills.attack import GotIn
 
 DEADLINE_S = 10.0
+QUIET_S = 2.0
+"""How long somebody who was let in would be listened to; a refusal is awaited in the log, however late it comes."""
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
 """How an HTTP/2 client begins, with empty settings."""
 SETTINGS = 4
@@ -184,12 +185,14 @@ async def speaking(door: Door, identity: Identity) -> AsyncIterator[Speaker]:
             call.cancel()
 
 
-async def ended(speaker: Speaker) -> list[Frame]:
-    """What is heard until the link ends."""
+async def ended(speaker: Speaker, *acts: Callable[[], Awaitable[None]]) -> list[Frame]:
+    """What is heard after `acts` until the link ends, maybe before they are done, or nothing more is said on it."""
     heard: list[Frame] = []
-    try:
-        while (frame := await speaker.hear()) is not None:
-            heard.append(frame)
-    except MeshError:
-        pass
+    with suppress(LinkLost):
+        for act in acts:
+            await act()
+    with suppress(LinkLost, TimeoutError):
+        async with asyncio.timeout(QUIET_S):
+            while (frame := await speaker.hear()) is not None:
+                heard.append(frame)
     return heard

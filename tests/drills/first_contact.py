@@ -25,7 +25,7 @@ from mesh.trust.invite import InviteFile, InviteKeys, _invite, derive, parse_inv
 from mesh.trust.words import Words, parse_words, words_of
 from tests.drills.attack import Attack, GotIn
 from tests.drills.door import Door
-from tests.drills.rogue import rogue
+from tests.drills.rogue import Rogue, rogue
 from tests.support.enrolling import REFUSED, Invited, encoded, redeeming, speak_to
 from tests.support.trust import GATEWAY, Organization
 
@@ -139,23 +139,21 @@ async def turned_away(scene: Scene, sent: Sent, by: Organization, keys: InviteKe
 
 
 async def altered_file(scene: Scene) -> str:
-    """Mallory puts the roots of a false inviter into the file, signed by a leaf of those."""
+    """Mallory puts roots and address of a false inviter into the file, signed by a leaf of those."""
     sent = await invited(scene)
     false = hostile(scene.inviter.door.bundle.org)
-    forged = seal(
-        replace(_invite(sent.file), bundle=false.bundle),
-        guessed(sent),
-        false.identity().chain_der,
-        false.identity().sign,
-    )
-    return await unaccepted(scene, Sent(to_json(forged), sent.words))
+    leaf = false.identity()
+    async with rogue(false) as server:
+        altered = replace(_invite(sent.file), bundle=false.bundle, enrolment=(server.address,))
+        forged = seal(altered, guessed(sent), leaf.chain_der, leaf.sign)
+        return await unaccepted(scene, Sent(to_json(forged), sent.words), server)
 
 
-async def unaccepted(scene: Scene, sent: Sent) -> str:
-    """The code by which the invited gateway refuses what its operator was handed."""
+async def unaccepted(scene: Scene, sent: Sent, server: Rogue) -> str:
+    """The code by which the invited gateway refuses what its operator was handed, before it speaks to the rogue."""
     code = await scene.guest.accept(sent)
-    if not code:
-        raise GotIn(f"{scene.inviter.door.bundle.org} is pending at {INVITED}")
+    if not code or server.called:
+        raise GotIn("the guest spoke to the rogue")
     return code
 
 
@@ -216,7 +214,8 @@ async def redeemed_twice(scene: Scene) -> str:
     """Two who both have file and words, at once."""
     sent = await invited(scene)
     keys, before = keys_of(sent), len(scene.inviter.door.noted())
-    said = await asyncio.gather(*(scene.redeem(sent, hostile(INVITED), keys) for _ in range(2)))
+    both = hostile(INVITED), hostile(INVITED)
+    said = await asyncio.gather(*(scene.redeem(sent, each, keys) for each in both))
     if sorted(said) != [REFUSED, "accepted"]:
         raise GotIn(" and ".join(said))
     return await scene.inviter.door.reason(before)
@@ -227,10 +226,7 @@ async def rogue_server(scene: Scene) -> str:
     await scene.inviter.forget(INVITED)
     async with rogue(hostile(scene.inviter.door.bundle.org)) as server:
         sent = await scene.inviter.invite(INVITED, "--enrolment-address", server.address)
-        code = await unaccepted(scene, sent)
-        if server.called:
-            raise GotIn("the guest spoke to the rogue")
-        return code
+        return await unaccepted(scene, sent, server)
 
 
 async def foreign_domain(scene: Scene) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.drills.attack import Measure
 from tests.drills.stage import SHARE
-from tests.drills.stream import Stream, client
+from tests.drills.stream import EVERY_S, Stream, client
 from tests.support.organization import Organization
 
 BOUND_S = 1.0
@@ -28,19 +28,47 @@ SWITCH_S = 60.0
 
 
 def revocations(acme: Organization, globex: Organization, stream: Stream, runs: int) -> list[Measure]:
-    """From the answer to the command until the last record that is in the copy, while the source goes on."""
-    times = [_revocation(acme, globex, stream) for _ in range(runs)]
-    figures = f"p50 {_ms(median(times))}, p99 {_ms(_p99(times))}, max {_ms(max(times))} over {runs} runs"
-    return [Measure("grant revoked to silence at the destination", figures, "p99 < 1 s", _p99(times) < BOUND_S)]
-
-
-def _revocation(acme: Organization, globex: Organization, stream: Stream) -> float:
+    """A grant is revoked and given back, and the source goes on."""
     admin = client(acme)
+    grant = {"share": SHARE, "peer": globex.org}
+    return _cuts(
+        "grant revoked",
+        stream,
+        runs,
+        lambda: admin.post(f"/v1/grants/{SHARE}/{globex.org}/revoke"),
+        lambda: admin.post("/v1/grants", grant),
+    )
+
+
+def suspensions(acme: Organization, globex: Organization, stream: Stream, runs: int) -> list[Measure]:
+    """A peer is suspended and resumed, and the source goes on."""
+    admin, path = client(acme), f"/v1/peers/{globex.org}"
+    return _cuts(
+        "peer suspended", stream, runs, lambda: admin.post(f"{path}/suspend"), lambda: admin.post(f"{path}/resume")
+    )
+
+
+def _cuts(
+    what: str, stream: Stream, runs: int, cut: Callable[[], object], restore: Callable[[], object]
+) -> list[Measure]:
+    ordered, answered = zip(*(_cut(stream, cut, restore) for _ in range(runs)), strict=True)
+    figures = f"after the answer p99 {_ms(_p99(answered))}; after the order p50 {_ms(median(ordered))}, p99 "
+    figures += f"{_ms(_p99(ordered))}, max {_ms(max(ordered))}; {runs} runs"
+    return [Measure(f"{what} to last record at the destination", figures, "p99 < 1 s", _p99(ordered) < BOUND_S)]
+
+
+def _cut(stream: Stream, cut: Callable[[], object], restore: Callable[[], object]) -> tuple[float, float]:
+    """How long records still arrived, after the order and after its answer."""
     stream.wait_flowing(RESUME_S)
-    admin.post(f"/v1/grants/{SHARE}/{globex.org}/revoke")
-    silence_s = stream.silence_s(time.monotonic(), WATCH_S)
-    admin.post("/v1/grants", {"share": SHARE, "peer": globex.org})
-    return silence_s
+    ordered_s, written = time.monotonic(), len(stream.written_s)
+    cut()
+    answered_s = time.monotonic()
+    after_answer_s = stream.silence_s(answered_s, WATCH_S)
+    after_order_s = stream.silence_s(ordered_s, WATCH_S)
+    restore()
+    if len(stream.written_s) - written < WATCH_S / EVERY_S / 4:
+        raise RuntimeError("the source did not go on: nothing is shown by silence")
+    return after_order_s, after_answer_s
 
 
 def served(acme: Organization, globex: Organization, stream: Stream, runs: int) -> list[Measure]:

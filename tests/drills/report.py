@@ -15,7 +15,7 @@ def show(console: Console, outcomes: Sequence[Outcome], measures: Sequence[Measu
     for column in ("attack or measure", "result", "reason or figures", "bound"):
         table.add_column(column, overflow="fold")
     for outcome in outcomes:
-        result = "[green]refused[/]" if outcome.refused else "[bold red]PASSED[/]"
+        result = "[green]refused[/]" if outcome.refused else "[bold red]NOT REFUSED[/]"
         table.add_row(outcome.name, result, _plain(outcome.saw), "refused")
     table.add_section()
     for measure in measures:
