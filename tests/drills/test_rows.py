@@ -32,7 +32,7 @@ from mesh.trust.leaf import VerifiedLeaf
 from mesh.trust.words import Words, parse_words, spoken
 from mesh.wire.codec import decode_frame, encode_frame
 from mesh.wire.v1 import catalog_pb2
-from tests.drills import connection, first_contact
+from tests.drills import connection, door, first_contact
 from tests.drills.attack import Attack, GotIn, Outcome, played
 from tests.drills.connection import Assault
 from tests.drills.door import Door
@@ -95,8 +95,8 @@ async def test_a_door_that_greets_everybody_is_found(name: str, tmp_path: Path) 
     write_certificates(tmp_path / "pem", list(identity.chain))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "pem", tmp_path / "key")
-    async with careless_tls(acme, None if name == "plaintext" else context) as door:
-        outcome = await played(attack(connection.ATTACKS, name), assault(door))
+    async with careless_tls(acme, None if name == "plaintext" else context) as careless:
+        outcome = await played(attack(connection.ATTACKS, name), assault(careless))
     assert outcome == Outcome(name, False, "got in: the server greets")
 
 
@@ -105,8 +105,8 @@ async def test_a_door_that_greets_nobody_is_no_refusal() -> None:
         writer.close()
 
     async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
-        door = Door(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", hostile(ACME).bundle, list)
-        outcome = await played(attack(connection.ATTACKS, "plaintext"), assault(door))
+        shut = Door(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", hostile(ACME).bundle, list)
+        outcome = await played(attack(connection.ATTACKS, "plaintext"), assault(shut))
     assert outcome == Outcome("plaintext", False, "'closed, as an honest peer is', not 'closed'")
 
 
@@ -145,7 +145,8 @@ class Careless:
         ("peer revoked: next call", "got in: the catalog"),
     ],
 )
-async def test_a_gateway_without_checks_is_found(name: str, saw: str) -> None:
+async def test_a_gateway_without_checks_is_found(name: str, saw: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "QUIET_S", 0.2)  # this gateway never ends a link
     acme = hostile(ACME)
     at = assault(Door("", acme.bundle, list))
     trusted = [at.mallory.trust()]
@@ -212,10 +213,11 @@ class SideAccepts:
 
 
 class SlowStore(YieldingStore):
-    """A disk that takes so long that whoever is not kept out meanwhile gets in."""
+    """A disk that takes so long over a redemption that whoever is not kept out meanwhile gets in."""
 
     async def put(self, entries: Mapping[str, bytes | None]) -> None:
-        await asyncio.sleep(0.1)
+        if len(entries) > 1:
+            await asyncio.sleep(0.1)
         await super().put(entries)
 
 
