@@ -9,7 +9,6 @@ C. A pending peer becomes active by approval and a meeting, in this order, and b
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from hmac import compare_digest
 from types import MappingProxyType
@@ -17,7 +16,7 @@ from types import MappingProxyType
 from gateway.config_file import nearest
 from gateway.peer import Peer
 from gateway.registry_errors import PeerAbsent, PeerExists, PeerRevoked
-from gateway.revocations import Revocations
+from gateway.registry_state import RegistryState
 from mesh.ids import OrgId
 from mesh.shares import PeerState
 from mesh.trust.bundle import Bundle
@@ -31,24 +30,8 @@ MAX_OPEN = 32
 Decide = Callable[[InviteRecord | None, Collection[Bundle]], Accepted | Refused]
 
 
-class InviteBook:
-    """What `Registry` mixes in. The attributes and methods below are the registry's own."""
-
-    _peers: dict[OrgId, Peer]
-    _invites: dict[str, InviteRecord]
-    _revocations: Revocations
-
-    def _changing(self) -> AbstractAsyncContextManager[None]:
-        raise NotImplementedError
-
-    async def _put_peer(self, changed: Peer, *also: InviteRecord) -> Peer:
-        raise NotImplementedError
-
-    async def _put_invite(self, invite: InviteRecord) -> InviteRecord:
-        raise NotImplementedError
-
-    async def _remove(self, entry: Peer) -> None:
-        raise NotImplementedError
+class InviteBook(RegistryState):
+    """The part of the registry that `Registry` builds on."""
 
     # Invites
 
@@ -74,7 +57,7 @@ class InviteBook:
             self.check_invited(invite.expected)
             if len(self.open_invites(now_ms)) >= MAX_OPEN:
                 raise InviteTermsRefused(f"{MAX_OPEN} others are open")
-            return await self._put_invite(invite)
+            return await self._put(invite)
 
     async def withdraw_invite(self, invite_id: str) -> InviteRecord:
         """One that ended stays as it is. Raises InviteAbsent."""
@@ -84,7 +67,7 @@ class InviteBook:
                 raise InviteAbsent(invite_id[:80], nearest(invite_id, self._invites))
             if invite.used_ms is not None or invite.withdrawn:
                 return invite
-            return await self._put_invite(replace(invite, withdrawn=True))
+            return await self._put(replace(invite, withdrawn=True))
 
     async def redeem_invite(self, invite_id: str, decide: Decide, now_ms: int) -> Peer | Refused:
         """The pending peer that came of it, or why not; a strike is durable before the answer (A, B)."""
@@ -94,7 +77,7 @@ class InviteBook:
             if invite is None or isinstance(verdict, Refused):
                 assert isinstance(verdict, Refused)
                 if verdict.strike and invite is not None:
-                    await self._put_invite(replace(invite, strikes=invite.strikes + 1))
+                    await self._put(replace(invite, strikes=invite.strikes + 1))
                 return verdict
             try:
                 self.check_invited(verdict.bundle.org)
