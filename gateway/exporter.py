@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from gateway.link.lanes import ExportLane
 from gateway.meters import LaneMeter
+from mesh.batch.header import epoch_before
 from mesh.batch.limits import DEFAULT_LIMITS, Limits
 from mesh.cluster_errors import OffsetOutOfRange, PartitionAbsent
 from mesh.errors import CallerError, OperatorError
@@ -99,10 +100,10 @@ async def export_lane(
     first = await _first_offset(cluster, partition, opening.start, log_range)
     lane.open(topic.topic_id, first, log_range)
     expected_id = TopicId(opening.topic_id) if opening.topic_id else topic.topic_id
-    position, ordinal = first, 0
+    position, ordinal, epoch = first, 0, -1
     while True:
         budget = min(await lane.credit(), settings.fetch_bytes)
-        fetched = await _fetch(cluster, partition, position, expected_id, budget, settings.wait_s)
+        fetched = await _fetch(cluster, partition, position, expected_id, budget, settings.wait_s, epoch)
         authorize()
         lane.status(fetched.range)
         segment = cut(fetched, position, ordinal, settings.fetch_bytes, settings.limits)
@@ -110,15 +111,16 @@ async def export_lane(
             _check_sizes(partition, segment, opening.max_batch_bytes)
             await lane.send(segment)
             position, ordinal = segment.next_source_offset, ordinal + segment.record_count
+            epoch = epoch_before(fetched.data, position)
             if meter is not None:
                 meter.moved(segment.record_count, segment.size_bytes)
 
 
 async def _fetch(
-    cluster: Cluster, partition: Partition, position: int, topic_id: TopicId, max_bytes: int, wait_s: float
+    cluster: Cluster, partition: Partition, position: int, topic_id: TopicId, max_bytes: int, wait_s: float, epoch: int
 ) -> Fetched:
     try:
-        return await cluster.source.fetch(partition, position, topic_id, max_bytes, wait_s)
+        return await cluster.source.fetch(partition, position, topic_id, max_bytes, wait_s, epoch)
     except OffsetOutOfRange as error:
         raise _out_of_range(partition, position, error) from error
 

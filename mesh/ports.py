@@ -35,13 +35,22 @@ class Topics(Protocol):
 
 class Source(Protocol):
     async def fetch(
-        self, partition: Partition, offset: int, topic_id: TopicId | None, max_bytes: int, wait_s: float
+        self,
+        partition: Partition,
+        offset: int,
+        topic_id: TopicId | None,
+        max_bytes: int,
+        wait_s: float,
+        last_epoch: int = -1,
     ) -> Fetched:
         """Committed data from `offset` on, at least one whole batch if there is any.
 
         Waits up to `wait_s` for the first byte, then answers empty. Raises TopicAbsent, PartitionAbsent,
         TopicRecreated (the id is another than `topic_id`), OffsetOutOfRange (with the range: below its
         start means lost, above its end means truncated).
+
+        `last_epoch` is the leader epoch of the batch that this reader read last, -1 unknown: a log whose history before
+        `offset` has been replaced since then raises LogTruncated. A log that is never truncated need not look at it.
         """
 
     async def range(self, partition: Partition) -> LogRange:

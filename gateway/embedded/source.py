@@ -22,7 +22,13 @@ class EmbeddedSource:
         self._changes = changes
 
     async def fetch(
-        self, partition: Partition, offset: int, topic_id: TopicId | None, max_bytes: int, wait_s: float
+        self,
+        partition: Partition,
+        offset: int,
+        topic_id: TopicId | None,
+        max_bytes: int,
+        wait_s: float,
+        last_epoch: int = -1,
     ) -> Fetched:
         def query(db: apsw.Connection) -> Fetched:
             place = lookup.find(db, partition)

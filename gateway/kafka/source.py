@@ -1,7 +1,8 @@
 """Kafka as a `Source`: committed batches as they lie in the log, as views into the response.
 
-What it remembers of a partition is the leader epoch of the batch that it handed out last: who reads on from there
-is told when the log was truncated under him (LogTruncated) instead of being given another history.
+A reader that says of which leader epoch the last batch it read was is told when the log was truncated under it
+(LogTruncated) instead of being given another history. Only the reader knows: nothing of it is remembered here, so that
+readers of one partition cannot mislead each other.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from gateway.kafka.fetches import LeaderFetches
 from gateway.kafka.metadata import Leader, TopicMetadata
 from gateway.kafka.offsets import log_range, offset_at
 from gateway.kafka.patience import patiently
-from mesh.batch.header import LAYOUT, LENGTH_END
 from mesh.cluster_errors import LogTruncated, OffsetOutOfRange, TopicRecreated
 from mesh.ids import Partition, TopicId
 from mesh.log import Fetched, LogRange
@@ -28,11 +28,15 @@ class KafkaSource:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._leaders: dict[int, LeaderFetches] = {}
-        self._read: dict[tuple[TopicId, int], tuple[int, int]] = {}
-        """Of a partition: the offset after what was handed out last, and the leader epoch of its last batch."""
 
     async def fetch(
-        self, partition: Partition, offset: int, topic_id: TopicId | None, max_bytes: int, wait_s: float
+        self,
+        partition: Partition,
+        offset: int,
+        topic_id: TopicId | None,
+        max_bytes: int,
+        wait_s: float,
+        last_epoch: int = -1,
     ) -> Fetched:
         """As the port says; also raises LogTruncated. An election is waited for, then answered by a NetworkError."""
         deadline = asyncio.get_running_loop().time() + wait_s
@@ -40,9 +44,11 @@ class KafkaSource:
         async def ask() -> Fetched:
             topic, leader = await self._incarnation(partition, topic_id)
             left_s = max(0.0, deadline - asyncio.get_running_loop().time())
-            part = self._part(partition, topic, leader, offset, max_bytes)
+            part = FetchPart(
+                bytes.fromhex(topic.topic_id), partition.number, offset, leader.epoch, last_epoch, max_bytes
+            )
             answer = await self._fetches(leader.node).ask(part, left_s)
-            return await self._fetched(partition, topic, leader, part, answer)
+            return await self._fetched(partition, leader, part, answer)
 
         return await patiently(self._client, partition, ask, wait_s + self._client.config.request_timeout_s)
 
@@ -51,10 +57,6 @@ class KafkaSource:
 
     async def offset_at(self, partition: Partition, timestamp_ms: int) -> int | None:
         return await offset_at(self._client, partition, timestamp_ms, self._client.config.request_timeout_s)
-
-    def remember(self, topic_id: TopicId, number: int, offset: int, leader_epoch: int) -> None:
-        """That a reader has what lies before `offset`, the last of it written under `leader_epoch`."""
-        self._read[topic_id, number] = (offset, leader_epoch)
 
     async def _incarnation(self, partition: Partition, wanted: TopicId | None) -> tuple[TopicMetadata, Leader]:
         topic, leader = await self._client.leader(partition)
@@ -70,25 +72,13 @@ class KafkaSource:
             self._leaders[node] = LeaderFetches(self._client, node)
         return self._leaders[node]
 
-    def _part(
-        self, partition: Partition, topic: TopicMetadata, leader: Leader, offset: int, max_bytes: int
-    ) -> FetchPart:
-        read_to, epoch = self._read.get((topic.topic_id, partition.number), (-1, -1))
-        last_epoch = epoch if read_to == offset else -1
-        return FetchPart(bytes.fromhex(topic.topic_id), partition.number, offset, leader.epoch, last_epoch, max_bytes)
-
-    async def _fetched(
-        self, partition: Partition, topic: TopicMetadata, leader: Leader, part: FetchPart, answer: FetchedPart
-    ) -> Fetched:
+    async def _fetched(self, partition: Partition, leader: Leader, part: FetchPart, answer: FetchedPart) -> Fetched:
         if answer.error in LEADER_UNSETTLED:
             raise LeaderMoved(*partition)
         if answer.error == Code.OFFSET_OUT_OF_RANGE or answer.diverges_at is not None:
             raise await self._out_of_range(partition, part, answer.diverges_at)
         if answer.error != Code.NONE:
             raise request_error("read", partition.topic, answer.error)
-        end = last_batch_end(answer.records)
-        if end is not None:
-            self.remember(topic.topic_id, partition.number, *end)
         where = LogRange(answer.log_start, answer.high_watermark, answer.last_stable)
         return Fetched(answer.records, answer.aborted, where, leader.epoch)
 
@@ -105,18 +95,3 @@ class KafkaSource:
         if inside:
             return LeaderMoved(*partition)  # a new leader still learns how far its log is committed
         return OffsetOutOfRange(*partition, part.offset, where.start, where.end)
-
-
-def last_batch_end(records: memoryview) -> tuple[int, int] | None:
-    """The offset after the last whole batch and its leader epoch; None where there is no whole batch."""
-    at, last, size = 0, -1, len(records)
-    while size - at >= LAYOUT.size:
-        length = int.from_bytes(records[at + 8 : at + LENGTH_END], "big", signed=True)
-        if length < LAYOUT.size - LENGTH_END or at + LENGTH_END + length > size:
-            break
-        last, at = at, at + LENGTH_END + length
-    if last < 0:
-        return None
-    fields = LAYOUT.unpack_from(records, last)
-    base_offset, leader_epoch, last_offset_delta = fields[0], fields[2], fields[6]
-    return base_offset + last_offset_delta + 1, leader_epoch

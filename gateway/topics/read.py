@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from gateway.topics.errors import QueryRefused
 from gateway.topics.lines import format_record
-from mesh.batch.header import HEADER_BYTES, parse_header
+from mesh.batch.header import HEADER_BYTES, epoch_before, parse_header
 from mesh.batch.limits import DEFAULT_LIMITS, Limits
 from mesh.batch.records import Record, records_of
 from mesh.cluster_errors import PartitionAbsent
@@ -91,14 +91,16 @@ class _Reader:
     async def read(self, number: int) -> None:
         partition = Partition(self._topic.name, number)
         position, end = await self._bounds(partition)
+        epoch = -1
         while self._query.follow or position < end:
-            fetched = await self._source.fetch(partition, position, self._topic.topic_id, FETCH_BYTES, WAIT_S)
+            fetched = await self._source.fetch(partition, position, self._topic.topic_id, FETCH_BYTES, WAIT_S, epoch)
             segment = cut(fetched, position, 0, FETCH_BYTES, self._limits)
             if segment is None:
                 await self._write(b"")
                 continue
             await self._show(number, segment, None if self._query.follow else end)
             position = segment.next_source_offset
+            epoch = epoch_before(fetched.data, position)
 
     async def _bounds(self, partition: Partition) -> tuple[int, int]:
         """Where to begin, within the log, and the end as of now."""

@@ -135,6 +135,18 @@ def split(data: memoryview) -> Iterator[tuple[BatchHeader, memoryview]]:
         raise OldFormat(int.from_bytes(data[at : at + 8], "big", signed=True), data[at + MAGIC_AT])
 
 
+def epoch_before(data: memoryview, offset: int) -> int:
+    """The leader epoch of the last batch in a fetch answer that begins before `offset`, -1 where none does."""
+    at, epoch, size = 0, -1, len(data)
+    while size - at >= HEADER_BYTES and int.from_bytes(data[at : at + 8], "big", signed=True) < offset:
+        epoch = int.from_bytes(data[at + LENGTH_END : at + MAGIC_AT], "big", signed=True)
+        length = int.from_bytes(data[at + 8 : at + LENGTH_END], "big", signed=True)
+        if length < HEADER_BYTES - LENGTH_END:
+            break
+        at += LENGTH_END + length
+    return epoch
+
+
 def _refuse(header: BatchHeader) -> None:
     if header.magic in (0, 1):
         raise OldFormat(header.base_offset, header.magic)

@@ -226,7 +226,13 @@ class _Source:
         self._fake = fake
 
     async def fetch(
-        self, partition: Partition, offset: int, topic_id: TopicId | None, max_bytes: int, wait_s: float
+        self,
+        partition: Partition,
+        offset: int,
+        topic_id: TopicId | None,
+        max_bytes: int,
+        wait_s: float,
+        last_epoch: int = -1,
     ) -> Fetched:
         deadline = asyncio.get_running_loop().time() + wait_s
         while True:

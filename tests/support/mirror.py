@@ -221,9 +221,15 @@ class _Aborts:
         self.offset_at = source.offset_at
 
     async def fetch(
-        self, partition: Partition, offset: int, topic_id: TopicId | None, max_bytes: int, wait_s: float
+        self,
+        partition: Partition,
+        offset: int,
+        topic_id: TopicId | None,
+        max_bytes: int,
+        wait_s: float,
+        last_epoch: int = -1,
     ) -> Fetched:
-        fetched = await self._source.fetch(partition, offset, topic_id, max_bytes, wait_s)
+        fetched = await self._source.fetch(partition, offset, topic_id, max_bytes, wait_s, last_epoch)
         first = next((header.base_offset for header, _ in split(fetched.data)), offset)
         at = next((i for i, batch in enumerate(self._log.batches) if batch.base_offset >= first), None)
         return fetched if at is None else replace(fetched, aborted=self._log.answer(at).aborted)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from mesh.batch.encode import encode
 from mesh.batch.errors import BatchTruncated, LogUnreadable, OldFormat
-from mesh.batch.header import HEADER_BYTES, Codec, parse_header, split
+from mesh.batch.header import HEADER_BYTES, Codec, epoch_before, parse_header, split
 from mesh.batch.records import Record
 from mesh.batch.stamp import Producer
 from tests.support.records import TIMESTAMP_MS, batch_of
@@ -75,3 +75,18 @@ def test_any_bytes_give_whole_batches_or_a_documented_error(data: bytes) -> None
     except (OldFormat, LogUnreadable):
         return
     assert b"".join(batch for _, batch in found) == data[: sum(len(batch) for _, batch in found)]
+
+
+def _of_epoch(batch: bytes, epoch: int) -> bytes:
+    return batch[:12] + epoch.to_bytes(4, "big") + batch[16:]
+
+
+@pytest.mark.parametrize(("offset", "epoch"), [(0, -1), (7, -1), (8, 3), (9, 5), (10, 5), (99, 5)])
+def test_a_reader_knows_the_epoch_of_the_last_batch_before_its_position(offset: int, epoch: int) -> None:
+    data = memoryview(_of_epoch(ONE, 3) + _of_epoch(TWO, 5))
+    assert epoch_before(data, offset) == epoch
+
+
+@given(st.binary(max_size=200), st.integers(0, 1 << 62))
+def test_an_epoch_is_sought_in_anything_without_harm(data: bytes, offset: int) -> None:
+    assert -(1 << 31) <= epoch_before(memoryview(data), offset) < 1 << 31

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import replace
+
+from gateway.exporter import ExportSettings, export_lane
+from gateway.link.lanes import ExportLane
+from mesh.batch.encode import encode
+from mesh.batch.records import Record
+from mesh.ids import Partition, ShareName, TopicId
+from mesh.link.frames import Acknowledgement, Credit, LaneEnd, LaneOpen, LaneOpened, LaneStatus
+from mesh.link.lane import Lane
+from mesh.log import Fetched, LogRange
+from mesh.segment import Segment
+from mesh.shares import StartAt
+from mesh.testing.cluster import FakeCluster
+from tests.support.records import TIMESTAMP_MS
+
+
+class _Side:
+    """A session that takes everything and sends nothing."""
+
+    def send_on(self, lane: Lane, frame: LaneStatus | Credit | Acknowledgement | LaneEnd) -> None: ...
+    def send_opened(self, lane: Lane, opened: LaneOpened) -> None: ...
+    async def send_segment(self, lane: Lane, segment: Segment) -> None: ...
+
+
+class _Epochs:
+    """A source of three answers that remembers which epochs it was told; then it waits for ever."""
+
+    def __init__(self, answers: list[Fetched]) -> None:
+        self.told: list[tuple[int, int]] = []
+        self.exhausted = asyncio.Event()
+        self._answers = deque(answers)
+
+    async def fetch(
+        self,
+        partition: Partition,
+        offset: int,
+        topic_id: TopicId | None,
+        max_bytes: int,
+        wait_s: float,
+        last_epoch: int = -1,
+    ) -> Fetched:
+        self.told.append((offset, last_epoch))
+        if not self._answers:
+            self.exhausted.set()
+            await asyncio.Event().wait()
+        return self._answers.popleft()
+
+    async def range(self, partition: Partition) -> LogRange:
+        return LogRange(0, 5, 5)
+
+    async def offset_at(self, partition: Partition, timestamp_ms: int) -> int | None:
+        return None
+
+
+def _batch(base_offset: int, count: int, epoch: int) -> bytes:
+    batch = encode([Record(0, TIMESTAMP_MS, None, b"v")] * count, base_offset=base_offset)
+    return batch[:12] + epoch.to_bytes(4, "big") + batch[16:]
+
+
+async def test_a_lane_reads_on_with_the_epoch_of_the_last_batch_it_read() -> None:
+    fake = FakeCluster()
+    await fake.ports.topics.create("orders", 1, {})
+    held = LogRange(0, 5, 5)
+    full, empty = memoryview(_batch(0, 2, 3) + _batch(2, 2, 7)), memoryview(b"")
+    source = _Epochs(
+        [Fetched(full, (), held), Fetched(empty, (), held), Fetched(memoryview(_batch(4, 1, 9)), (), held)]
+    )
+    cluster = replace(fake.ports, source=source)
+    lane = Lane(
+        LaneOpen(0, ShareName("flights"), "orders", 0, StartAt("earliest")), importing=False, credit_bytes=1 << 30
+    )
+    async with asyncio.TaskGroup() as group:
+        exporting = group.create_task(export_lane(cluster, ExportLane(_Side(), lane), lambda: None, ExportSettings()))
+        async with asyncio.timeout(5):
+            await source.exhausted.wait()
+        exporting.cancel()
+    assert source.told == [(0, -1), (4, 7), (4, 7), (5, 9)]
