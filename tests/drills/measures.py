@@ -130,10 +130,18 @@ def _judged(name: str, times: Sequence[float]) -> Measure:
     return Measure(name, figures, "0 later than 1 s", bool(times) and not late)
 
 
-def verified(globex: Organization) -> Measure:
+def verified(globex: Organization) -> list[Measure]:
+    """`mesh verify` of the stream, which has ended."""
     said = globex.try_mesh("verify", SHARE)
     closing = said.out.strip().rpartition("\n")[2] or said.err.strip()
-    return Measure("mesh verify", closing.removeprefix("verified: "), "all 0", said.code == 0)
+    return [Measure("mesh verify", closing.removeprefix("verified: "), "all 0", said.code == 0)]
+
+
+def audited(*sides: Organization) -> list[Measure]:
+    """`mesh audit verify` at each side, whose signing certificates have changed meanwhile."""
+    said = [side.try_mesh("audit", "verify") for side in sides]
+    figures = "; ".join((each.out or each.err).strip().splitlines()[0].removeprefix("verified: ") for each in said)
+    return [Measure("mesh audit verify, both sides", figures, "whole", not any(each.code for each in said))]
 
 
 async def carried_out(measure: Callable[..., list[Measure]], *arguments: Any) -> list[Measure]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from gateway.rpc.credentials import ServerTrust, TransportLimits
 from gateway.rpc.listener import Context, listen
 from gateway.rpc.streams import AcceptedStream
 from mesh.errors import MeshError
-from mesh.link.frames import Hello, LaneEnd, LaneOpen
+from mesh.link.frames import Hello, LaneEnd, LaneOpen, Proof
 from mesh.trust.enrolment_errors import PhraseWrong
 from mesh.trust.leaf import VerifiedLeaf
 from mesh.trust.words import Words, parse_words, spoken
@@ -115,7 +115,6 @@ class Careless:
     """A gateway that believes TLS, shows everybody everything and needs no proof."""
 
     acme: Organization
-    ends: Callable[[LaneOpen], LaneEnd] = lambda opening: LaneEnd(opening.lane, f"no {opening.share}")
 
     def verify(self, context: Context) -> VerifiedLeaf:
         identity = self.acme.identity()
@@ -126,8 +125,9 @@ class Careless:
         sequence = 1
         while (data := await stream.read()) is not None:
             _, frame = decode_frame(data)
-            if isinstance(frame, LaneOpen):
-                await stream.write(encode_frame(sequence, self.ends(frame)))
+            if isinstance(frame, LaneOpen | Proof):
+                answer = LaneEnd(frame.lane, f"no {frame.share}") if isinstance(frame, LaneOpen) else Proof((), b"")
+                await stream.write(encode_frame(sequence, answer))
                 sequence += 1
 
     async def list_catalog(self, leaf: VerifiedLeaf) -> catalog_pb2.CatalogReply:
@@ -140,6 +140,8 @@ class Careless:
         ("peer's id by another peer's CA: call", "got in: the catalog"),
         ("peer's id by another peer's CA: link", "got in: a link that says Hello"),
         ("frame before the proof", "got in: an answer about a lane"),
+        ("peer's id in the proof of another's link", "got in: an answer about a lane"),
+        ("not granted, or absent: one answer", "got in: told apart"),
         ("catalog without a grant", "got in: the catalog names flights"),
         ("peer suspended: next call", "got in: the catalog"),
         ("peer revoked: next call", "got in: the catalog"),

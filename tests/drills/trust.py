@@ -50,7 +50,8 @@ class Drill:
                 await self._streaming(stage)
             except Exception as error:  # the table is shown, and says so
                 self.measures.append(Measure("running stream", f"broke: {error!r:.300}", "", False))
-            self.measures.append(await asyncio.to_thread(measures.verified, stage.globex))
+            self.measures += await measures.carried_out(measures.verified, stage.globex)
+            self.measures += await measures.carried_out(measures.audited, stage.acme, stage.globex)
 
     async def _streaming(self, stage: Stage) -> None:
         acme, globex = stage.acme, stage.globex
