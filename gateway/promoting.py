@@ -19,8 +19,8 @@ from gateway.registry import Registry
 from gateway.services import Lanes
 from mesh.cluster_errors import PartitionAbsent, TopicAbsent
 from mesh.errors import MeshError, OperatorError
-from mesh.ids import LaneId, Partition, SubscriptionName, TopicName
-from mesh.lanes.checkpoint import Checkpoint, load_lane, prefix, producer_name
+from mesh.ids import LaneId, Partition, SubscriptionName
+from mesh.lanes.checkpoint import Checkpoint, begun_lanes, load_lane, prefix, producer_name
 from mesh.ports import Cluster
 from mesh.shares import Subscription, SubscriptionState
 
@@ -134,12 +134,8 @@ class Promoter:
 
 async def stored_lanes(cluster: Cluster, subscription: Subscription) -> list[LaneId]:
     """The lanes that have begun, in order."""
-    found: set[LaneId] = set()
-    for key in await cluster.lanes.load(f"lane/{subscription.name}/"):
-        _, _, topic, partition, *rest = key.split("/")
-        if rest == ["checkpoint"] and subscription.destination_of(topic) is not None:
-            found.add(LaneId(subscription.name, TopicName(topic), int(partition)))
-    return sorted(found)
+    stored = await cluster.lanes.load(f"lane/{subscription.name}/")
+    return [lane for lane in begun_lanes(subscription.name, stored) if subscription.destination_of(lane.topic)]
 
 
 def shown(promoted: PromotedLane) -> dict[str, object]:

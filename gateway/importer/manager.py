@@ -18,13 +18,14 @@ import structlog
 
 from gateway.importer.errors import LaneBroken, SubscriptionChanged
 from gateway.importer.lane import LaneRunner, LaneSettings, PeerLinks
+from gateway.importer.stored import stored_checkpoints, with_checkpoint
 from gateway.meters import LaneMeter
 from gateway.peers.errors import PeerCut
 from gateway.registry import Registry
 from mesh.backoff import Backoff
 from mesh.errors import MeshError
 from mesh.ids import LaneId, OrgId, ShareName, SubscriptionName
-from mesh.lanes.checkpoint import load_lane, prefix
+from mesh.lanes.checkpoint import Checkpoint, load_lane, prefix
 from mesh.lanes.status import LaneState, LaneStatus
 from mesh.offsets.view import OffsetView
 from mesh.policy import ShareNotAvailable
@@ -47,6 +48,8 @@ class _Running:
     subscription: Subscription
     task: asyncio.Task[None] | None = None
     lanes: dict[LaneId, LaneRunner] = field(default_factory=dict)
+    stored: dict[LaneId, Checkpoint] = field(default_factory=dict)
+    """Where its lanes stood before."""
     waiting: MeshError | None = None
     """Why its lanes are not known yet."""
     is_held: bool = False
@@ -121,6 +124,7 @@ class ImportManager:
     def _start(self, group: asyncio.TaskGroup, subscription: Subscription, *, accept_foreign: bool) -> None:
         running = _Running(subscription, is_held=not self._may_import(subscription.peer))
         self._running[subscription.name] = running
+        group.create_task(self._look(running))
         if running.is_held:
             running.waiting = self._not_active(subscription.peer)
         elif subscription.state is SubscriptionState.ACTIVE:
@@ -137,6 +141,10 @@ class ImportManager:
     def _not_active(self, org: OrgId) -> PeerCut:
         peer = self._registry.peers.get(org)
         return PeerCut(org, peer.state if peer is not None else "removed")
+
+    async def _look(self, running: _Running) -> None:
+        """A task of its own: nothing waits for it, lanes that start and a revocation least of all."""
+        running.stored = await stored_checkpoints(self._cluster.lanes, running.subscription)
 
     async def _run(self, running: _Running, *, accept_foreign: bool) -> None:
         lanes = await self._lanes_of(running)
@@ -229,25 +237,31 @@ def _statuses(running: _Running) -> list[LaneStatus]:
     subscription = running.subscription
     if subscription.state.is_final:
         return []
-    if running.lanes:
-        statuses = [runner.status() for runner in running.lanes.values()]
-    else:
-        statuses = [
-            LaneStatus(
-                LaneId(subscription.name, mapping.source_topic, 0),
-                subscription.peer,
-                mapping.destination_topic,
-                LaneState.WAITING,
-                code=running.waiting.code if running.waiting else "",
-                reason=str(running.waiting) if running.waiting else "waiting for a link to the provider",
-                remedy=running.waiting.remedy if running.waiting else f"try: mesh peer doctor {subscription.peer}",
-            )
-            for mapping in subscription.topics
-        ]
+    statuses = [runner.status() for runner in running.lanes.values()] or _not_begun(running)
+    statuses = [with_checkpoint(status, running.stored) for status in statuses]
     if subscription.state is SubscriptionState.PAUSED:
         remedy = f"mesh subscription resume {subscription.name}"
         return [replace(status, state=LaneState.PAUSED, reason="paused", remedy=remedy) for status in statuses]
     return statuses
+
+
+def _not_begun(running: _Running) -> list[LaneStatus]:
+    """The lanes as far as they are known without the provider: those of before, at least one for each topic."""
+    subscription, waiting = running.subscription, running.waiting
+    begun = {lane.topic for lane in running.stored}
+    new = [LaneId(subscription.name, mapping.source_topic, 0) for mapping in subscription.topics]
+    return [
+        LaneStatus(
+            lane,
+            subscription.peer,
+            subscription.destination_of(lane.topic) or "",
+            LaneState.WAITING,
+            code=waiting.code if waiting else "",
+            reason=str(waiting) if waiting else "waiting for a link to the provider",
+            remedy=waiting.remedy if waiting else f"try: mesh peer doctor {subscription.peer}",
+        )
+        for lane in (*running.stored, *(lane for lane in new if lane.topic not in begun))
+    ]
 
 
 async def _logged(runner: LaneRunner, lane: LaneId) -> None:

@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from mesh.batch.stamp import Producer
 from mesh.errors import MeshError, OperatorError
-from mesh.ids import LaneId, TopicId
+from mesh.ids import LaneId, SubscriptionName, TopicId, TopicName
 from mesh.offsets.breaks import OFFSET_LIMIT, PACKED_BYTES
 from mesh.offsets.map import OffsetMap
 
@@ -124,6 +124,24 @@ def load_lane(lane: LaneId, stored: Mapping[str, bytes]) -> tuple[Checkpoint, Of
         return None
     try:
         return _load(lane, own)
+    except (ValueError, TypeError, KeyError, MeshError) as error:
+        raise LaneStateDamaged(str(lane), str(error) or type(error).__name__) from error
+
+
+def begun_lanes(subscription: SubscriptionName, stored: Mapping[str, bytes]) -> list[LaneId]:
+    """The subscription's lanes of which a checkpoint is stored, in order."""
+    found = []
+    for key in stored:
+        if key.startswith(f"lane/{subscription}/") and key.endswith("/checkpoint"):
+            _, _, topic, partition, _ = key.split("/")
+            found.append(LaneId(subscription, TopicName(topic), int(partition)))
+    return sorted(found)
+
+
+def load_checkpoint(lane: LaneId, stored: Mapping[str, bytes]) -> Checkpoint:
+    """The stored checkpoint of a lane that has begun, without a look at its map. Raises LaneStateDamaged."""
+    try:
+        return _from_json(stored[_checkpoint_key(lane)])
     except (ValueError, TypeError, KeyError, MeshError) as error:
         raise LaneStateDamaged(str(lane), str(error) or type(error).__name__) from error
 

@@ -1,0 +1,46 @@
+"""Where lanes stood when they last ran: what a status shows of them until they run again.
+
+A checkpoint may lie behind the log by what was on its way when a gateway was killed; the lane itself asks the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import structlog
+
+from mesh.errors import MeshError
+from mesh.ids import LaneId
+from mesh.lanes.checkpoint import Checkpoint, begun_lanes, load_checkpoint
+from mesh.lanes.status import LaneStatus
+from mesh.ports import StateStore
+from mesh.shares import Subscription
+
+log = structlog.get_logger()
+
+
+async def stored_checkpoints(lanes: StateStore, subscription: Subscription) -> dict[LaneId, Checkpoint]:
+    """The lanes of the subscription that have begun, in order; none where they cannot be read: their lanes say why."""
+    try:
+        stored = await lanes.load(f"lane/{subscription.name}/")
+        begun = [lane for lane in begun_lanes(subscription.name, stored) if subscription.destination_of(lane.topic)]
+        return {lane: load_checkpoint(lane, stored) for lane in begun}
+    except MeshError as error:
+        log.warning("stored positions not read", subscription=subscription.name, code=error.code, reason=str(error))
+        return {}
+
+
+def with_checkpoint(status: LaneStatus, checkpoints: Mapping[LaneId, Checkpoint]) -> LaneStatus:
+    """The status of a lane that does not know its position yet, with the stored one if there is any."""
+    checkpoint = checkpoints.get(status.lane)
+    if checkpoint is None or status.source_position >= 0:
+        return status
+    copied = checkpoint.ordinal - checkpoint.map_first_ordinal
+    return replace(
+        status,
+        source_position=checkpoint.source_position,
+        destination_end=checkpoint.destination_offset,
+        records=checkpoint.ordinal,
+        gaps=checkpoint.source_position - checkpoint.map_start - copied,
+    )
