@@ -15,6 +15,7 @@ from pathlib import Path
 from certs import store
 from certs.authority import Authority
 from certs.errors import DirectoryInUse, StoreFailed
+from certs.files import sync_directory
 from certs.profiles import DEFAULT_LIFETIMES, Lifetimes
 from mesh.ids import GatewayName, OrgId
 
@@ -66,8 +67,8 @@ def create_organization(
             _rename(home / KEYS if exists else home, files.keys if exists else directory)
         finally:
             shutil.rmtree(home, ignore_errors=True)
-        store.sync_directory(directory)
-        store.sync_directory(directory.parent)
+        sync_directory(directory)
+        sync_directory(directory.parent)
     except OSError as error:
         raise StoreFailed(str(directory), error.strerror or "input or output failed") from error
     return files

@@ -1,6 +1,6 @@
 """The only file that writes keys.
 
-A. A file is whole or absent: written beside its place, synced, linked to its name, the directory synced.
+A. A file is whole or absent: see `certs.files`.
 B. Nothing is overwritten by `write_…`: linking fails where the name exists, so two writers cannot both win. What
    changes by design (`replace_…`) is replaced whole, by a rename.
 C. A key is 0600 from its first byte on. One that others could read, a link, or another user's file is not used.
@@ -9,7 +9,6 @@ C. A key is 0600 from its first byte on. One that others could read, a link, or 
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +30,7 @@ from certs.errors import (
     KeyFileUnreadable,
     StoreFailed,
 )
+from certs.files import create_whole, replace_whole, sync_directory
 from mesh.trust.pem import certificates_from_pem, to_pem
 
 KEY_MODE = 0o600
@@ -122,23 +122,9 @@ def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _write(path: Path, data: bytes, mode: int) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        try:
-            _write_new(temporary, data, mode)
-            os.link(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        sync_directory(path.parent)
+        create_whole(path, data, mode)
     except FileExistsError as error:
         raise FileExistsAlready(str(path)) from error
     except OSError as error:
@@ -146,29 +132,14 @@ def _write(path: Path, data: bytes, mode: int) -> None:
 
 
 def _replace(path: Path, data: bytes, mode: int) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        try:
-            _write_new(temporary, data, mode)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        sync_directory(path.parent)
+        replace_whole(path, data, mode)
     except OSError as error:
         raise StoreFailed(str(path), error.strerror or "input or output failed") from error
 
 
 def _next(path: Path) -> Path:
     return path.with_name(f".{path.name}.next")
-
-
-def _write_new(path: Path, data: bytes, mode: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, mode)  # what the umask took from a certificate; a key has nothing to lose to it
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
 
 
 def _read_private(path: Path) -> bytes:

@@ -7,10 +7,11 @@ clean end; a file left behind by a killed one names a process id that no longer 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from certs.files import replace_whole
 
 PORTS_NAME = "ports.json"
 
@@ -34,13 +35,7 @@ class Ports:
 def write_ports(state_dir: Path, ports: Ports) -> Path:
     """Replace `<state>/ports.json`. The directory exists. Raises OSError."""
     path = state_dir / PORTS_NAME
-    scratch = path.with_name(f".{PORTS_NAME}.{os.getpid()}")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(asdict(ports), file)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
+    replace_whole(path, json.dumps(asdict(ports)).encode(), 0o600)
     return path
 
 

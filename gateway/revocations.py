@@ -12,8 +12,6 @@ D. The file is replaced whole (written aside, fsynced, renamed); one that cannot
 
 from __future__ import annotations
 
-import os
-import secrets
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -21,7 +19,7 @@ from typing import ClassVar, Literal
 import structlog
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
-from certs.store import sync_directory
+from certs.files import replace_whole
 from gateway.peer import Peer
 from mesh.errors import OperatorError
 from mesh.ids import OrgId
@@ -156,17 +154,7 @@ def _read(path: Path) -> dict[str, Decided]:
 
 
 def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(descriptor)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        sync_directory(path.parent)
+        replace_whole(path, data, 0o600)
     except OSError as error:
         raise RevocationsUnusable(str(path), error.strerror or "it cannot be written") from error

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from pathlib import Path
 
+from certs.files import replace_whole
 from mesh.audit import AuditBroken, AuditEntry, SignedHead
 
 HEAD_FILE = "audit.head"
@@ -21,12 +21,7 @@ class HeadFile:
 
     def write(self, head: SignedHead) -> None:
         """Raises OSError."""
-        beside = self.path.with_name(f"{self.path.name}.new")
-        with beside.open("wb") as file:
-            file.write(head.entry().to_bytes() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self.path)
+        replace_whole(self.path, head.entry().to_bytes() + b"\n", 0o644)
 
     def read(self) -> SignedHead | None:
         """None where there is none. Raises AuditBroken where it is damaged."""
