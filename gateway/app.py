@@ -348,4 +348,6 @@ def lane_settings(config: GatewayConfig) -> LaneSettings:
         credit_bytes=config.limits.lane_credit_bytes,
         retry_initial_s=config.timing.reconnect_initial_s,
         retry_max_s=config.timing.reconnect_max_s,
+        # for the provider an opening is up to three questions to its cluster: the topic, its ends, an offset by time
+        open_s=3 * config.timing.request_timeout_s,
     )

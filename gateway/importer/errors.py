@@ -65,6 +65,20 @@ class LaneMisplaced(PeerError):
 
 
 @dataclass(eq=False)
+class LaneUnanswered(NetworkError):
+    """The provider neither opened the lane nor refused it."""
+
+    lane: str
+    timeout_s: float
+
+    code: ClassVar[str] = "lane-unanswered"
+    sentence: ClassVar[str] = "the provider did not open lane {lane} within {timeout_s:g} s"
+    hint: ClassVar[str] = (
+        "it is tried again; if it goes on, the provider's cluster may be slow or away: ask its operator"
+    )
+
+
+@dataclass(eq=False)
 class DestinationTopicUnfit(OperatorError):
     topic: str
     why: str

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import structlog
 
-from gateway.importer.errors import ForeignWrite, LaneBroken, LaneMisplaced, SourceRecreated
+from gateway.importer.errors import ForeignWrite, LaneBroken, LaneMisplaced, LaneUnanswered, SourceRecreated
 from gateway.importer.pipeline import Pipeline, PipelineSettings
 from gateway.importer.recovery import begin_lane, resume_lane
 from gateway.link.lanes import ImportLane
@@ -26,7 +26,7 @@ from mesh.lanes.progress import LaneProgress
 from mesh.lanes.recovery import Resume
 from mesh.lanes.status import LaneState, LaneStatus
 from mesh.link.errors import LaneEnded
-from mesh.link.frames import LaneOpen
+from mesh.link.frames import LaneOpen, LaneOpened
 from mesh.offsets.view import OffsetView
 from mesh.ports import Cluster
 from mesh.shares import OnForeignWrite, StartAt, Subscription
@@ -54,6 +54,8 @@ class LaneSettings:
     credit_bytes: int
     retry_initial_s: float
     retry_max_s: float
+    open_s: float = 30.0
+    """How long the provider may take to open a lane."""
 
 
 class LaneRunner:
@@ -137,7 +139,7 @@ class LaneRunner:
         lane = opener.open_lane(lambda number: self._opening(number, resumed[0] if resumed else None))
         self._link_lane = lane
         try:
-            opened = await lane.opened()
+            opened = await self._opened(lane)
             topic_id = TopicId(opened.topic_id)
             if resumed is None:
                 progress = await begin_lane(
@@ -150,6 +152,13 @@ class LaneRunner:
             await self._run(progress, lane)
         finally:
             lane.end("cancelled", "the importer ended the lane")
+
+    async def _opened(self, lane: ImportLane) -> LaneOpened:
+        try:
+            async with asyncio.timeout(self._settings.open_s):
+                return await lane.opened()
+        except TimeoutError as error:
+            raise LaneUnanswered(str(self._lane), self._settings.open_s) from error
 
     async def _run(self, progress: LaneProgress, lane: ImportLane) -> None:
         pipeline = Pipeline(

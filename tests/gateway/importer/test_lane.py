@@ -421,3 +421,26 @@ def test_what_is_stored_is_whole_at_every_moment_and_never_goes_back(joins_state
         await mirror.check(log)
 
     run(scenario())
+
+
+def test_a_provider_that_never_opens_the_lane_is_asked_again() -> None:
+    async def scenario() -> None:
+        log, asked = dense(3), 0
+        mirror = await mirror_of(log)
+
+        async def export(session: Session, lane: ExportLane) -> None:
+            nonlocal asked
+            asked += 1
+            if asked == 3:
+                mirror.export = None
+            await asyncio.Event().wait()
+
+        mirror.export = export
+        async with mirroring(mirror):
+            status = await mirror.until(lambda status: status.code == "lane-unanswered")
+            assert status.state is LaneState.WAITING
+            await mirror.until_copied()
+        assert asked == 3
+        await mirror.check(log)
+
+    run(scenario())
