@@ -100,7 +100,8 @@ async def export_lane(
     first = await _first_offset(cluster, partition, opening.start, log_range)
     lane.open(topic.topic_id, first, log_range)
     expected_id = TopicId(opening.topic_id) if opening.topic_id else topic.topic_id
-    position, ordinal, epoch = first, 0, -1
+    position, ordinal = first, 0
+    epoch = opening.leader_epoch if opening.start.kind == "offset" else -1
     while True:
         budget = min(await lane.credit(), settings.fetch_bytes)
         fetched = await _fetch(cluster, partition, position, expected_id, budget, settings.wait_s, epoch)

@@ -152,14 +152,14 @@ class Pipeline:
         if placement.present:
             rest = await self._replay.compare(placement, header, batch)
             if rest is None:
-                await self._put(placement, segment, credit_bytes)
+                await self._put(placement, segment, credit_bytes, header.leader_epoch)
                 return
             batch = memoryview(rest)
         self._permit()
         progress = self._progress
         stamped = restamp(batch, progress.producer, sequence_of(placement.first_ordinal + placement.skip))
         base_offset = progress.expected(placement)
-        progress.placed(placement, base_offset)
+        progress.placed(placement, base_offset, header.leader_epoch)
         size_bytes = len(batch)
         checkpoint, entries = self._state(size_bytes, free=self._cluster.destination.joins_state)
         append = self._cluster.destination.append(self._partition, stamped, _state_of(base_offset, entries))
@@ -169,9 +169,9 @@ class Pipeline:
             await self._all_settled()
             self._is_proven = True
 
-    async def _put(self, placement: Placement, segment: Segment, credit_bytes: int) -> None:
+    async def _put(self, placement: Placement, segment: Segment, credit_bytes: int, epoch: int = -1) -> None:
         """A placement that appends nothing: gaps alone, or records that were there."""
-        self._progress.placed(placement)
+        self._progress.placed(placement, source_epoch=epoch)
         checkpoint, entries = self._state(credit_bytes, free=False)
         await self._add(_Step(None, entries, checkpoint, -1, self._end(segment, 0), credit_bytes))
         if entries:

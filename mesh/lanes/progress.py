@@ -48,6 +48,7 @@ class LaneProgress:
         self.destination_offset = checkpoint.destination_offset
         """Where that record is expected."""
         self.source_leader_epoch = checkpoint.source_leader_epoch
+        """Of the source batch that ends at `position`, -1 unknown: by it the source finds that it was truncated."""
         self.durable: Checkpoint | None = checkpoint
         """The last checkpoint known to be stored."""
         self._log_end = checkpoint.destination_offset
@@ -163,9 +164,10 @@ class LaneProgress:
 
     # Placing
 
-    def placed(self, placement: Placement, base_offset: int | None = None) -> Folded:
+    def placed(self, placement: Placement, base_offset: int | None = None, source_epoch: int = -1) -> Folded:
         """Record that a placement is done; `base_offset` is what the append of its missing records answered.
 
+        `source_epoch` is the leader epoch that its batch names, -1 unknown.
         To be called once for each placement, in order, when its records are durable. Raises LaneFrozen where the
         offset lies before the expected one: the log was truncated.
         """
@@ -179,6 +181,8 @@ class LaneProgress:
             parts = (*parts, Placed(self.ordinal + placement.skip, base_offset, placement.missing))
         self._fold(placement.spans, parts)
         self._moved(placement, parts)
+        # A gap may have been a batch of a later epoch, which we have not seen: nothing is known then.
+        self.source_leader_epoch = max(source_epoch, -1) if placement.spans[-1].reason is None else -1
         foreign = 0 if base_offset is None else base_offset - expected
         return Folded(foreign, self.breaks_to_store)
 

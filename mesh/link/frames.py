@@ -63,7 +63,7 @@ class LaneOpen:
     """The importer asks for a source partition from a position on.
 
     `topic_id` is the incarnation it has copied so far, empty for a new lane; `credit_bytes` how much may be sent before
-    more credit comes; `leader_epoch` that of the last batch copied, -1 unknown.
+    more credit comes; `leader_epoch` that of the source batch that ends at an offset asked for, -1 unknown.
     """
 
     lane: int

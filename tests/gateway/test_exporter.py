@@ -4,6 +4,8 @@ import asyncio
 from collections import deque
 from dataclasses import replace
 
+import pytest
+
 from gateway.exporter import ExportSettings, export_lane
 from gateway.link.lanes import ExportLane
 from mesh.batch.encode import encode
@@ -79,3 +81,20 @@ async def test_a_lane_reads_on_with_the_epoch_of_the_last_batch_it_read() -> Non
             await source.exhausted.wait()
         exporting.cancel()
     assert source.told == [(0, -1), (4, 7), (4, 7), (5, 9)]
+
+
+@pytest.mark.parametrize(("start", "told"), [(StartAt("offset", 4), (4, 6)), (StartAt("earliest"), (0, -1))])
+async def test_a_lane_that_goes_on_begins_with_the_epoch_that_the_importer_read_last(
+    start: StartAt, told: tuple[int, int]
+) -> None:
+    fake, source = FakeCluster(), _Epochs([])
+    await fake.ports.topics.create("orders", 1, {})
+    opening = LaneOpen(0, ShareName("flights"), "orders", 0, start, leader_epoch=6)
+    lane = Lane(opening, importing=False, credit_bytes=1 << 30)
+    async with asyncio.TaskGroup() as group:
+        cluster = replace(fake.ports, source=source)
+        exporting = group.create_task(export_lane(cluster, ExportLane(_Side(), lane), lambda: None, ExportSettings()))
+        async with asyncio.timeout(5):
+            await source.exhausted.wait()
+        exporting.cancel()
+    assert source.told == [told]

@@ -6,7 +6,7 @@ import pytest
 
 from mesh.batch.stamp import SEQUENCES, Producer
 from mesh.ids import LaneId, SubscriptionName, TopicId, TopicName
-from mesh.lanes.checkpoint import checkpoint_of
+from mesh.lanes.checkpoint import checkpoint_of, load_lane
 from mesh.lanes.placement import Placement
 from mesh.lanes.progress import Folded, LaneProgress
 from mesh.lanes.recovery import FreezeReason, LaneFrozen, Placed, Resume
@@ -205,3 +205,33 @@ def test_repr_says_where_it_stands() -> None:
     assert repr(progress) == (
         "LaneProgress(flights/departures/0, source 5, ordinal 0, destination 9, 2 records under way)"
     )
+
+
+@pytest.mark.parametrize(
+    ("spans", "epoch", "kept"),
+    [
+        (((3, None),), 6, 6),
+        (((2, MARKER), (3, None)), 6, 6),
+        (((3, None), (1, MARKER)), 6, -1),  # the marker may be of a later epoch
+        (((3, None),), -7, -1),  # a provider may write there what it likes
+    ],
+)
+def test_the_epoch_is_kept_of_the_batch_that_ends_at_the_position(
+    spans: tuple[tuple[int, GapReason | None], ...], epoch: int, kept: int
+) -> None:
+    progress = begin()
+    (placement,) = progress.accept(segment(0, *spans), [3])
+    progress.placed(placement, 0, epoch)
+    checkpoint, entries = progress.to_store()
+    assert (progress.source_leader_epoch, checkpoint.source_leader_epoch) == (kept, kept)
+    stored = {key: value for key, value in entries.items() if value is not None}
+    assert load_lane(LANE, stored) == (checkpoint, progress.map)
+
+
+def test_a_gap_after_the_batch_makes_its_epoch_unknown() -> None:
+    progress = begin()
+    (placement,) = progress.accept(segment(0, (3, None)), [3])
+    progress.placed(placement, 0, 6)
+    (gap,) = progress.accept(segment(3, (1, MARKER), ordinal=3, batches=0), [])
+    progress.placed(gap)
+    assert progress.source_leader_epoch == -1
