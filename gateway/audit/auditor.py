@@ -38,6 +38,8 @@ log = structlog.get_logger()
 
 HEAD_EVERY = 100
 """Entries between two signed heads."""
+HEAD_AFTER_MS = 300_000
+"""And the longest time that an entry of a quiet gateway waits for one."""
 APPEND_BYTES = 256 << 10
 """Of one append; an entry is far below it, and Kafka takes four times as much."""
 TURN_S = 5.0
@@ -64,6 +66,7 @@ class Auditor:
         self._end = 0
         self._last_hash = NO_HASH
         self._since_head = 0
+        self._head_ms = now_ms()
         self._failure: MeshError | None = None
         self._dropped = 0
         self._refusals = RefusalTally()
@@ -141,7 +144,7 @@ class Auditor:
 
     async def _flush(self) -> None:
         async with self._lock:
-            if not self._queue:
+            if not self._queue and not self._head_is_due:
                 return
             try:
                 await self._write()
@@ -164,6 +167,12 @@ class Auditor:
             self._written(lines)
             if self._since_head >= HEAD_EVERY:
                 await self._sign()
+        if self._head_is_due:
+            await self._sign()
+
+    @property
+    def _head_is_due(self) -> bool:
+        return self._since_head > 0 and self._now_ms() - self._head_ms >= HEAD_AFTER_MS
 
     def _chained(self) -> list[bytes]:
         """What waits, as far as one append may hold it."""
@@ -228,7 +237,7 @@ class Auditor:
         self._tried = [head.entry().to_bytes()]
         await self._log.append(self._tried)
         self._written(self._tried)
-        self._since_head = 0
+        self._since_head, self._head_ms = 0, self._now_ms()
         self.signer.keep(head)
         return head
 

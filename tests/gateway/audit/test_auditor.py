@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from gateway.audit.actor import OPERATOR, acting
-from gateway.audit.auditor import APPEND_BYTES, HEAD_EVERY, Auditor
+from gateway.audit.auditor import APPEND_BYTES, HEAD_AFTER_MS, HEAD_EVERY, Auditor
 from gateway.audit.head_file import HeadFile
 from gateway.audit.reading import judged
 from gateway.kafka.config import Secret
@@ -67,6 +67,15 @@ async def test_a_head_is_signed_now_and_then() -> None:
     for number in range(2 * HEAD_EVERY + 1):
         await auditor.record("a.thing", str(number))
     assert (await actions(fake)).count("audit.head") == 2
+
+
+async def test_the_entries_of_a_quiet_gateway_are_signed_after_a_while() -> None:
+    fake, clock = FakeCluster(), Clock()
+    auditor = await opened(fake, clock)
+    await auditor.record("a.thing", "x")
+    clock.now_ms += HEAD_AFTER_MS
+    await auditor.record("a.thing", "y")
+    assert await actions(fake) == ["a.thing", "a.thing", "audit.head"]
 
 
 async def test_the_actor_is_who_acts() -> None:
