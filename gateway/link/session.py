@@ -123,7 +123,8 @@ class Session:
 
     @property
     def is_open(self) -> bool:
-        return self._link.state is LinkState.OPEN and self.failure is None
+        # The machine is open at the peer's proof; we are once it was found true.
+        return self._link.state is LinkState.OPEN and self.peer is not None and self.failure is None
 
     @property
     def features(self) -> tuple[str, ...]:
