@@ -21,7 +21,7 @@ PREFIX = "mesh_"
 LANE = ("peer", "subscription", "topic", "partition")
 LANE_GAUGES = {
     "mesh_lane_lag_records": "Source offsets between the lane's position and the last stable offset.",
-    "mesh_lane_lag_seconds": "Age of the newest record copied, 0 where nothing waits.",
+    "mesh_lane_lag_seconds": "Age of the newest record copied, by this clock and its timestamp; 0 where nothing waits.",
     "mesh_lane_records": "Visible records copied since the lane began.",
     "mesh_lane_gaps": "Source offsets of the lane without a copy.",
     "mesh_lane_foreign_writes": "Writes of others that the lane found in its destination partition.",

@@ -75,6 +75,7 @@ class Destination(Protocol):
     def append(self, partition: Partition, batch: StampedBatch, state: StateOf | None = None) -> Awaitable[int]:
         """Queue a batch (the call itself takes its place in the order) and answer its base offset when durable.
 
+        The answer is a future: the append happens whether or not somebody awaits it.
         An exact repeat of one of the last five batches answers the original offset. What `state` returns for
         that offset is durable before the answer; where `joins_state`, in the same transaction. It may be called on
         another thread, so it only computes. Raises

@@ -69,11 +69,6 @@ class LinkTable:
         """Return when a link was added, removed, or has become open."""
         await self._changed.wait()
 
-    async def wait_gone(self, org: OrgId) -> None:
-        """Return when `org` has no open link."""
-        while self.current(org) is not None:
-            await self._changed.wait()
-
     def count(self, org: OrgId, role: str) -> int:
         """How many links of that role there are, open or not."""
         return sum(link.role == role for link in self._links.get(org, ()))

@@ -207,7 +207,8 @@ class _Run:
         pending.size = 0
         batch = stamped(records, self._producer, pending.sequence, self._options.codec)
         pending.sequence = next_sequence(pending.sequence, len(records))
-        answer = asyncio.ensure_future(self._destination.append(Partition(self._topic.name, number), batch))
+        answer = self._destination.append(Partition(self._topic.name, number), batch)
+        assert asyncio.isfuture(answer)
         self._flights.append(_Flight(number, len(records), batch.size_bytes, answer))
         self._flying_bytes += batch.size_bytes
         pending.flying += 1

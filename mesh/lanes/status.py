@@ -41,6 +41,7 @@ class LaneStatus:
     lag_records: int | None = None
     """Source offsets between position and last stable offset (gaps included)."""
     lag_s: float | None = None
+    """Age of the newest record copied, 0 where nothing waits: our clock against whoever stamped the record."""
     records: int = 0
     """Ordinal: visible records copied since the lane began."""
     size_bytes: int = 0
