@@ -29,6 +29,7 @@ from gateway.audit.auditor import Auditor
 from gateway.audit.head_file import HEAD_FILE, HeadFile
 from gateway.config import GatewayConfig
 from gateway.embedded.cluster import EmbeddedCluster, open_embedded
+from gateway.embedded.lock import DirectoryLock
 from gateway.enrolment.desk import EnrolmentDesk
 from gateway.exporter import ExportSettings
 from gateway.fast_records import check_records_fast
@@ -88,11 +89,17 @@ async def run(config: GatewayConfig) -> int:
 
 @asynccontextmanager
 async def open_cluster(config: GatewayConfig) -> AsyncIterator[Cluster]:
-    """The organization's own log, as configured."""
+    """The organization's own log, as configured. Raises DirectoryInUse where this gateway runs already."""
     if config.cluster_kind == "kafka":
         assert config.kafka is not None
-        async with open_kafka(config.kafka) as kafka:
-            yield kafka
+        # Before anything is opened: a second process of this gateway would shut the first one out of its own audit
+        # log, and only then find the ports taken. The embedded log has a lock of its own.
+        lock = DirectoryLock(config.state_dir, now_ms())
+        try:
+            async with open_kafka(config.kafka) as kafka:
+                yield kafka
+        finally:
+            lock.release()
         return
     embedded = await open_embedded(config.data_dir, now_ms=now_ms())
     try:

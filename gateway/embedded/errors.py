@@ -20,7 +20,7 @@ _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 @dataclass(eq=False)
 class DirectoryInUse(OperatorError):
-    """Another process writes this log. `since` is when it took the directory, in UTC."""
+    """Another process writes this log, or is this gateway. `since` is when it took the directory, in UTC."""
 
     directory: str
     pid: int
