@@ -114,7 +114,7 @@ class PeerNotActive(CallerError):
 
     code: ClassVar[str] = "peer-not-active"
     sentence: ClassVar[str] = "peer '{name}' is {state}, not active"
-    hint: ClassVar[str] = "make it active first: mesh peer resume {name}"
+    hint: ClassVar[str] = "see what it waits for with: mesh peer show {name}"
 
 
 @dataclass(eq=False)

@@ -72,7 +72,7 @@ class IllegalStart(CallerError):
     start: str
 
     code: ClassVar[str] = "illegal-start"
-    sentence: ClassVar[str] = "a subscription cannot start from {start!r}"
+    sentence: ClassVar[str] = "{start!r} is no place to start from"
     hint: ClassVar[str] = "use earliest, latest, offset:N or timestamp:MS"
 
 

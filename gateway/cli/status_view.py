@@ -40,7 +40,7 @@ def render(status: Row, width: int, *, each_lane: bool = False) -> RenderableTyp
     if status["exports"]:
         parts += [_GAP, export_table(status["exports"])]
     if not lanes and not status["exports"]:
-        parts += [_GAP, Text("no lanes: subscribe to a peer's share with mesh subscribe, or grant one of yours")]
+        parts += [_GAP, Text("no lanes: nothing is subscribed here, and nothing that is granted is read")]
     return Group(*parts)
 
 
@@ -127,7 +127,7 @@ def _trouble(state: str, code: str, reason: str, remedy: str, names: Sequence[st
     lines.add_row("why", escape(plain(reason)))
     if remedy:
         lines.add_row("remedy", escape(plain(remedy)))
-    return Group(title, Padding(lines, (0, 0, 0, 2)))
+    return Group(title, Padding(lines, (0, 0, 0, 2), expand=False))
 
 
 def by_topic(lanes: Iterable[Row]) -> list[Row]:
