@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 import grpc
 import structlog
@@ -102,7 +103,7 @@ class _Routes(grpc.GenericRpcHandler):
 
 
 async def _open(service: PeerService, leaf: VerifiedLeaf, context: Context) -> None:
-    await service.accept(leaf, AcceptedStream(context), context.peer())
+    await service.accept(leaf, AcceptedStream(context), _address(context))
 
 
 def _verified(
@@ -136,9 +137,14 @@ async def _who(service: PeerService, context: Context) -> VerifiedLeaf:
     try:
         return service.verify(context)
     except MeshError as error:
-        log.warning("call refused", address=context.peer(), code=error.code, **_plain(error))
+        log.warning("call refused", address=_address(context), code=error.code, **_plain(error))
         await context.abort(grpc.StatusCode.UNAUTHENTICATED, "not a peer of this organization")
         raise
+
+
+def _address(context: Context) -> str:
+    """host:port, as everywhere: gRPC says `ipv4:10.0.0.1:4711` or `ipv6:%5B::1%5D:4711`."""
+    return unquote(context.peer()).removeprefix("ipv4:").removeprefix("ipv6:")
 
 
 def _plain(error: MeshError) -> dict[str, str]:
