@@ -6,12 +6,14 @@ One peer that does not answer holds nobody else up, and is asked again only now 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
 import structlog
 
 from certs.rotation import PeerProgress
+from gateway.peers.errors import PeerUnreachable
 from gateway.registry import Registry
 from gateway.rotation.exchange import Ask, BundleExchange
 from mesh.errors import MeshError
@@ -95,7 +97,9 @@ class Outreach:
 
     def _note(self, org: OrgId, why: str, code: str) -> None:
         if self.refusals.get(org) != why:  # a peer that is away for days is one line, not thousands
-            log.warning("a peer does not take our bundle or probe", peer=str(org), code=code, reason=why)
+            # One that has no link yet, or is away, is told on its next link.
+            level = logging.INFO if code == PeerUnreachable.code else logging.WARNING
+            log.log(level, "a peer does not take our bundle or probe", peer=str(org), code=code, reason=why)
         self.refusals[org] = why
 
     def states(self) -> list[Mapping[str, object]]:
