@@ -119,9 +119,11 @@ def _seconds(text: str) -> int:
 
 def _show(found: dict[str, Any]) -> None:
     leaf, bundle = found["leaf"], found["bundle"]
-    rows = {"gateway": found["gateway"], "valid until": leaf["end"], "renewal": leaf["renewal"] or "by others"}
+    renewal = output.moment(leaf["renewal"]) if leaf["renewal"] else "by others"
+    rows = {"gateway": found["gateway"], "valid until": output.moment(leaf["end"]), "renewal": renewal}
     output.emit(rows | {"bundle": bundle["sequence"]}, as_json=False)
-    output.table(bundle["roots"], {"subject": "root", "end": "valid until"})
+    roots = [root | {"end": output.moment(root["end"])} for root in bundle["roots"]]
+    output.table(roots, {"subject": "root", "end": "valid until"})
     output.table(found["peers"], ["peer", "acknowledged", "refusal"], empty="no active peers")
     for warning in (*found["warnings"], *filter(None, [leaf["fault"]])):
         output.note(warning)
@@ -137,7 +139,7 @@ def _show_rotation(rotation: dict[str, Any] | None) -> None:
     if rotation["lagging"]:
         output.say(f"waiting for: {', '.join(rotation['lagging'])}")
     if rotation["due"]:
-        output.say(f"due: {rotation['due']}")
+        output.say(f"due: {output.moment(rotation['due'])}")
     if rotation["left"]:
         output.say(f"left behind, to be pinned anew: {', '.join(rotation['left'])}")
 

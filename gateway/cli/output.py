@@ -124,6 +124,11 @@ def fail(sentence: str, remedy: str = "", code: str = "") -> None:
         err.print(f"[dim]code: {escape(code)}[/]", soft_wrap=True)
 
 
+def moment(text: str) -> str:
+    """An ISO 8601 moment as the admin API states it, in UTC as `when` shows one."""
+    return when(int(datetime.fromisoformat(text).timestamp() * 1000))
+
+
 def when(timestamp_ms: int | None) -> str:
     """A moment in UTC, `-` where there is none."""
     if timestamp_ms is None or timestamp_ms < 0:
