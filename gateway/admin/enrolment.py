@@ -38,11 +38,15 @@ MAX_NAME = 80
 
 
 def routes(services: Services) -> list[web.RouteDef]:
+    return [*_invite_routes(services), *_pending_routes(services)]
+
+
+def _invite_routes(services: Services) -> list[web.RouteDef]:
     # The desk brings gRPC with it, which nobody who only reads this module's routes needs.
     from gateway.enrolment.desk import DEFAULT_TTL_S, Acceptance, Wanted
     from gateway.enrolment.reach import advice
 
-    registry, audit = services.registry, audit_of(services)
+    registry = services.registry
 
     async def listing(request: web.Request) -> web.Response:
         now_ms = services.now_ms()
@@ -87,6 +91,17 @@ def routes(services: Services) -> list[web.RouteDef]:
         invite = await registry.withdraw_invite(request.match_info["id"])
         return web.json_response(invite_shown(invite, services.now_ms()))
 
+    return [
+        web.get("/v1/invites", listing),
+        web.post("/v1/invites", create),
+        web.post("/v1/invites/accept", accept),
+        web.post("/v1/invites/{id}/withdraw", withdraw),
+    ]
+
+
+def _pending_routes(services: Services) -> list[web.RouteDef]:
+    registry, audit = services.registry, audit_of(services)
+
     async def approve(request: web.Request) -> web.Response:
         org, phrase = request.match_info["org"], Fields(await read_object(request), "phrase").text("phrase")
         try:
@@ -101,10 +116,6 @@ def routes(services: Services) -> list[web.RouteDef]:
         return web.json_response(pending_shown(peer))
 
     return [
-        web.get("/v1/invites", listing),
-        web.post("/v1/invites", create),
-        web.post("/v1/invites/accept", accept),
-        web.post("/v1/invites/{id}/withdraw", withdraw),
         web.post("/v1/peers/{org}/approve", approve),
         web.post("/v1/peers/{org}/reject", reject),
     ]

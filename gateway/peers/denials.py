@@ -9,6 +9,7 @@ B. The key that the gateway uses itself cannot be disowned: nobody would be left
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -105,7 +106,9 @@ class Denials:
         replace_text(self._path, json.dumps({"format": 1, "keys": own}) + "\n")
         self._own = own
         active = [org for org, peer in self._registry.peers.items() if peer.state is PeerState.ACTIVE]
-        return {org: await self._told(org) for org in active}
+        async with asyncio.TaskGroup() as group:  # a peer that does not answer keeps the others from nothing
+            telling = {org: group.create_task(self._told(org)) for org in active}
+        return {org: task.result() for org, task in telling.items()}
 
     async def _told(self, org: OrgId) -> str:
         try:

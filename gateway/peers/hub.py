@@ -34,6 +34,7 @@ from gateway.peers.questions import Questions
 from gateway.peers.serving import Serving
 from gateway.peers.sight import Sight
 from gateway.peers.table import LinkTable, LiveLink
+from gateway.peers.view import exports_shown, link_statuses
 from gateway.registry import Registry
 from gateway.rpc.authenticator import LinkAuthenticator
 from gateway.rpc.credentials import ServerTrust, TransportLimits
@@ -43,7 +44,7 @@ from gateway.rpc.streams import AcceptedStream, DialledStream
 from gateway.services import DigestPage, LinkStatus, PeerSight
 from mesh.backoff import Backoff
 from mesh.errors import MeshError
-from mesh.ids import GatewayId, OrgId, ShareName, TopicName
+from mesh.ids import OrgId, ShareName, TopicName
 from mesh.link.frames import Hello
 from mesh.link.machine import Link
 from mesh.ports import Cluster
@@ -311,22 +312,7 @@ class Hub:
     # --- gateway.services.Links
 
     def status(self) -> list[LinkStatus]:
-        return [
-            LinkStatus(
-                org,
-                _gateway(link.session.peer),
-                link.role,
-                link.since_ms,
-                link.address,
-                leaf_end_ms=link.leaf_end_ms,
-                exports=len(link.session.exports()),
-                imports=link.session.import_count,
-                version=link.version,
-                clock_skew_ms=link.clock_skew_ms,
-            )
-            for org, link in self._table.all()
-            if link.session.is_open
-        ]
+        return link_statuses(self._table)
 
     def sight(self, org: str) -> PeerSight:
         """What is known of a peer, or of a domain that claimed to be one, beside its links."""
@@ -340,19 +326,7 @@ class Hub:
         )
 
     def exports(self) -> list[dict[str, object]]:
-        return [
-            {
-                "peer": str(org),
-                "share": lane.opening.share,
-                "topic": lane.opening.topic,
-                "partition": lane.opening.partition,
-                "position": lane.position,
-                "acknowledged": lane.acknowledged,
-                "log_end": lane.log_end,
-            }
-            for org, link in self._table.all()
-            for lane in link.session.exports()
-        ]
+        return exports_shown(self._table)
 
     async def wait(self, peer: OrgId) -> Session:
         return (await self._table.wait(peer)).session
@@ -398,7 +372,3 @@ def _cut(link: LiveLink, error: MeshError) -> None:
     if link.session.is_open:
         link.session.drain("untrusted", "the bundle does not vouch for this certificate any more")
     asyncio.get_running_loop().call_later(LAST_WORDS_S, link.session.abort, error)
-
-
-def _gateway(peer: GatewayId | None) -> str:
-    return str(peer) if peer is not None else ""
