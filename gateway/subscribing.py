@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gateway.config_file import nearest
+from gateway.offers import partitions_of, taken_settings
 from gateway.services import Services
 from mesh.cluster_errors import TopicAbsent, TopicExists
 from mesh.errors import CallerError
@@ -51,8 +52,8 @@ class DestinationTooSmall(CallerError):
 async def subscribe(services: Services, subscription: Subscription) -> tuple[Subscription, list[str]]:
     """The stored subscription and the destination topics made for it.
 
-    Raises what `Registry.subscribe` raises, PeerUnreachable, ShareNotAvailable, TopicNotShared, DestinationTooSmall,
-    and what creating a topic raises.
+    Raises what `Registry.subscribe` raises, PeerUnreachable, ShareNotAvailable, TopicNotShared, OfferUnfit,
+    DestinationTooSmall, and what creating a topic raises.
     """
     services.registry.check_subscription(subscription)
     offered = offered_topics(await services.links.catalog(subscription.peer), subscription)
@@ -60,7 +61,7 @@ async def subscribe(services: Services, subscription: Subscription) -> tuple[Sub
     missing = [
         mapping.destination_topic
         for mapping in subscription.topics
-        if not await _fits(topics, mapping.destination_topic, offered[mapping.source_topic].partitions)
+        if not await _fits(topics, mapping.destination_topic, partitions_of(offered[mapping.source_topic]))
     ]
     for mapping in subscription.topics:
         if mapping.destination_topic in missing:
@@ -95,6 +96,6 @@ async def _fits(topics: Topics, name: str, source_partitions: int) -> bool:
 
 async def _create(topics: Topics, name: str, source: catalog_pb2.CatalogTopic) -> None:
     try:
-        await topics.create(name, source.partitions, dict(source.config))
+        await topics.create(name, partitions_of(source), taken_settings(source.config))
     except TopicExists:  # somebody made it in between: it must fit like any other
         await _fits(topics, name, source.partitions)

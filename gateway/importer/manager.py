@@ -20,6 +20,7 @@ from gateway.importer.errors import LaneBroken, SubscriptionChanged
 from gateway.importer.lane import LaneRunner, LaneSettings, PeerLinks
 from gateway.importer.stored import stored_checkpoints, with_checkpoint
 from gateway.meters import LaneMeter
+from gateway.offers import partitions_of
 from gateway.peers.errors import PeerCut
 from gateway.registry import Registry
 from mesh.backoff import Backoff
@@ -222,14 +223,14 @@ def _lanes(subscription: Subscription, catalog: catalog_pb2.CatalogReply) -> lis
     share = next((share for share in catalog.shares if share.name == subscription.share), None)
     if share is None:
         raise ShareNotAvailable(subscription.share)
-    partitions = {topic.name: topic.partitions for topic in share.topics}
-    missing = next((each.source_topic for each in subscription.topics if each.source_topic not in partitions), None)
+    offered = {topic.name: topic for topic in share.topics}
+    missing = next((each.source_topic for each in subscription.topics if each.source_topic not in offered), None)
     if missing is not None:
         raise ShareNotAvailable(f"{subscription.share}/{missing}")
     return [
         LaneId(subscription.name, mapping.source_topic, partition)
         for mapping in subscription.topics
-        for partition in range(partitions[mapping.source_topic])
+        for partition in range(partitions_of(offered[mapping.source_topic]))
     ]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from gateway.offers import offered_settings
 from gateway.peers.public import ProviderFailed, public
 from gateway.registry import Registry
 from gateway.verify.digests import digest_page
@@ -22,11 +23,6 @@ log = structlog.get_logger()
 
 # A page of digests is 16 bytes a record and about 2 an offset: well below the smallest frame limit.
 MAX_DIGESTS = 20_000
-# What a copy should share with its source; the rest is the subscriber's own business. Retention is among it: mirrored
-# records keep their old timestamps, so a cluster's default would take a copy of history away as soon as it is made.
-COPIED_SETTINGS = ("cleanup.policy", "compression.type", "max.message.bytes", "retention.ms", "retention.bytes")
-# Unless the source says otherwise records are kept for ever; and a copy shows the source's timestamps, not its own.
-SETTINGS = {"retention.ms": "-1", "message.timestamp.type": "CreateTime"}
 
 
 class Answers:
@@ -73,7 +69,7 @@ class Answers:
                 topic = await self._cluster.topics.describe(name)
             except TopicAbsent:  # deleted since it was shared: there is nothing to read of it
                 continue
-            config = SETTINGS | {key: topic.config[key] for key in COPIED_SETTINGS if key in topic.config}
+            config = offered_settings(topic.config)
             described.topics.append(
                 catalog_pb2.CatalogTopic(name=name, partitions=topic.partitions, topic_id=topic.topic_id, config=config)
             )

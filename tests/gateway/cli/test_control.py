@@ -193,6 +193,24 @@ async def test_subscribing_takes_a_topic_that_is_there_and_large_enough(gateway:
     assert made["created_topics"] == []
 
 
+async def test_a_provider_cannot_set_what_weakens_our_topics(gateway: ControlGateway) -> None:
+    await gateway.add_peer(GLOBEX)
+    hostile = {"min_insync_replicas": "0", "unclean_leader_election_enable": "true", "retention_ms": "5"}
+    late = {"message_timestamp_type": "LogAppendTime"}
+    gateway.admin.links.catalogs[GLOBEX] = catalog_of("flights", {"departures": 2}, **hostile, **late)
+    await gateway.done("subscribe", f"{GLOBEX}/flights", "--topic", "departures=copy")
+    topic = await gateway.admin.services.cluster.topics.describe("copy")
+    assert dict(topic.config) == {"retention.ms": "5"}
+
+
+@pytest.mark.parametrize("partitions", [0, 10_001, (1 << 32) - 1])
+async def test_an_offer_without_bounds_makes_nothing_here(gateway: ControlGateway, partitions: int) -> None:
+    await gateway.add_peer(GLOBEX)
+    gateway.admin.links.catalogs[GLOBEX] = catalog_of("flights", {"departures": partitions})
+    await gateway.refused("offer-unfit", "subscribe", f"{GLOBEX}/flights", "--topic", "departures=copy")
+    assert await gateway.admin.services.cluster.topics.list() == []
+
+
 async def test_a_subscription_that_cannot_be_is_refused(gateway: ControlGateway) -> None:
     await with_subscription(gateway)
     target, topic = f"{GLOBEX}/flights", "departures=other"
