@@ -26,6 +26,9 @@ READY_S = 30.0
 STOP_S = 20.0
 COMMAND_S = 300.0
 
+READABLE = 110
+"""Columns of a line of prose."""
+
 MESH = (sys.executable, "-P", "-m", "gateway.cli.main")
 """`mesh` of this very installation, whatever PATH says; -P so that the working directory is not imported from."""
 FLIGHTS = (sys.executable, "-P", "-m", "gateway.demo.flights")
@@ -70,6 +73,10 @@ class Shell:
 
     def say(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)
+
+    def tell(self, text: str) -> None:
+        """A sentence for people, broken between words; what one might copy is said with `say`."""
+        self.console.print(text, markup=False, width=min(self.console.width, READABLE))
 
     def show(self, command: str) -> None:
         self.console.print(f"  $ {command}", style="dim", markup=False, soft_wrap=True)

@@ -8,8 +8,12 @@ is down, so that there is always something left to mirror, however fast the mach
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 import socket
+import sys
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +30,8 @@ TOPIC, COPY = "departures", "ports.departures"
 SUBSCRIPTION = "departures"
 PARTITIONS = 3
 
-FIRST_SHARE = 0.6
-"""What is published before the kill: enough that half of all flights pass by while records still flow."""
+FIRST_SHARE = 0.9
+"""What is published before the kill: so much that records still flow when half of all flights have passed by."""
 KILL_SHARE = 0.5
 MIRROR_S = 300.0
 POLL_S = 0.01
@@ -58,7 +62,7 @@ def tell(shell: Shell, limit: int | None) -> Ending:
 
 
 def _organizations(shell: Shell) -> None:
-    shell.say("\n1. Two organizations, each with its own CA, log and gateway: an airport authority and an airline.")
+    shell.tell("\n1. Two organizations, each with its own CA, log and gateway: an airport authority and an airline.")
     listen = free_addresses(4)
     for organization, directory in ((PORTS, "ports"), (WINGS, "wings")):
         shell.mesh(
@@ -69,7 +73,7 @@ def _organizations(shell: Shell) -> None:
 
 def _pair(shell: Shell) -> GatewayProcess:
     wings = shell.start("wings")
-    shell.say("\n2. They pair: each adds the file that the other exported. Trust only, nothing is shared yet.")
+    shell.tell("\n2. They pair: each adds the file that the other exported. Trust only, nothing is shared yet.")
     for directory, other in (("ports", "wings"), ("wings", "ports")):
         shell.mesh("--dir", directory, "peer", "export", "--output", f"{directory}.peer")
         shell.mesh("--dir", other, "peer", "add", f"{directory}.peer")
@@ -79,7 +83,7 @@ def _pair(shell: Shell) -> GatewayProcess:
 
 
 def _publish(shell: Shell, first: int) -> None:
-    shell.say(f"\n3. The airport publishes departures of 2013, the first {first:,}, keyed by tail number.")
+    shell.tell(f"\n3. The airport publishes departures of 2013, the first {first:,}, keyed by tail number.")
     shell.mesh("--dir", "ports", "topic", "create", TOPIC, "--partitions", str(PARTITIONS))
     began = time.monotonic()
     shell.publish("ports", TOPIC, 0, first)
@@ -87,28 +91,32 @@ def _publish(shell: Shell, first: int) -> None:
 
 
 def _share(shell: Shell) -> None:
-    shell.say("\n4. It shares the topic and grants the share to the airline, which sees it in the catalog.")
+    shell.tell("\n4. It shares the topic and grants the share to the airline, which sees it in the catalog.")
     shell.mesh("--dir", "ports", "share", "create", TOPIC, "--topic", TOPIC)
     shell.mesh("--dir", "ports", "grant", "create", TOPIC, "--to", WINGS)
     shell.say(indented(shell.mesh("--dir", "wings", "catalog", "--peer", PORTS)))
 
 
 def _mirror_and_kill(shell: Shell, wings: GatewayProcess, count: int) -> int:
-    shell.say("\n5. The airline subscribes. Half-way its gateway is killed with SIGKILL.")
+    shell.tell("\n5. The airline subscribes. Half-way its gateway is killed with SIGKILL.")
     target = max(1, int(count * KILL_SHARE))
-    shell.mesh(
-        "--dir", "wings", "subscribe", f"{PORTS}/{TOPIC}", "--topic", f"{TOPIC}={COPY}", "--name", SUBSCRIPTION
-    )  # fmt: skip
-    copied = _mirror(shell, wings, target, count)
     pid = wings.process.pid
-    wings.kill()
+    mapping = f"{TOPIC}={COPY}"
+    subscribe = ("--dir", "wings", "subscribe", f"{PORTS}/{TOPIC}", "--topic", mapping, "--name", SUBSCRIPTION)
+    shell.show(shlex.join(("mesh", *subscribe)))
+    # Watched from the start: all that is published may be mirrored before the command has ended.
+    with ThreadPoolExecutor(1) as pool:
+        subscribing = pool.submit(shell.mesh, *subscribe, quiet=True)
+        copied = _mirror(shell, wings, target, count, subscribing)
+        wings.kill()
+        subscribing.result()
     shell.show(f"kill -9 {pid}")
     shell.say(f"  killed with {copied:,} of {count:,} records mirrored")
     return copied
 
 
 def _back_again(shell: Shell, first: int, count: int) -> GatewayProcess:
-    shell.say(f"\n6. While it is down the airport goes on publishing: {count - first:,} more. Then it starts again.")
+    shell.tell(f"\n6. While it is down the airport goes on publishing: {count - first:,} more. Then it starts again.")
     shell.publish("ports", TOPIC, first, count)
     wings = shell.start("wings")
     began = time.monotonic()
@@ -117,8 +125,10 @@ def _back_again(shell: Shell, first: int, count: int) -> GatewayProcess:
     return wings
 
 
-def _mirror(shell: Shell, wings: GatewayProcess, target: int, count: int) -> int:
-    """Wait until `target` records are mirrored; how many they were then."""
+def _mirror(
+    shell: Shell, wings: GatewayProcess, target: int, count: int, subscribing: Future[str] | None = None
+) -> int:
+    """Wait until `target` records are mirrored; how many they were then. Raises what `subscribing` does."""
     client, copied = wings.client(), 0
     columns = (TextColumn("  mirroring"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=shell.console, transient=True, disable=not shell.console.is_terminal) as progress:
@@ -126,6 +136,8 @@ def _mirror(shell: Shell, wings: GatewayProcess, target: int, count: int) -> int
 
         def arrived() -> bool:
             nonlocal copied
+            if subscribing is not None and subscribing.done():
+                subscribing.result()
             lanes = client.get("/v1/status")["lanes"]
             stopped = next((lane for lane in lanes if lane["state"] == "stopped"), None)
             if stopped is not None:
@@ -139,7 +151,7 @@ def _mirror(shell: Shell, wings: GatewayProcess, target: int, count: int) -> int
 
 
 def _translate(shell: Shell, count: int) -> None:
-    shell.say("\n7. Every source offset has one answer, and back: a consumer can move between the two logs.")
+    shell.tell("\n7. Every source offset has one answer, and back: a consumer can move between the two logs.")
     end = _shortest(shell)
     for offset in sorted({0, end // 2, end - 1}):
         _offsets(shell, "--offset", str(offset))
@@ -161,15 +173,15 @@ def _offsets(shell: Shell, *arguments: str) -> None:
 
 
 def _verify(shell: Shell, count: int, killed_at: int) -> Ending:
-    shell.say("\n8. Verify: both logs record by record, and every offset, with code that the mirror does not use.")
+    shell.tell("\n8. Verify: both logs record by record, and every offset, with code that the mirror does not use.")
     began = time.monotonic()
     *found, closing = shell.mesh("--dir", "wings", "verify", SUBSCRIPTION, check=False).splitlines()
     shell.say(indented("\n".join(found)))
     verified = closing == closing_line(count, dict.fromkeys(KINDS, 0))
     shell.say(f"  compared in {time.monotonic() - began:.1f} s")
-    shell.say(
-        "\nWhat happened: one company's records are in the other's own log, with the same keys, values, timestamps,\n"
-        "order and offsets. The gateway that copied them was killed without warning; it asked its own log where it\n"
+    shell.tell(
+        "\nWhat happened: one company's records are in the other's own log, with the same keys, values, timestamps, "
+        "order and offsets. The gateway that copied them was killed without warning; it asked its own log where it "
         f"had stopped ({killed_at:,} records) and went on there: nothing is missing and nothing is there twice."
     )
     return Ending(closing, verified)
@@ -189,13 +201,19 @@ def indented(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.splitlines())
 
 
+def _activation() -> str:
+    """What the shell lacks where `mesh` was started by its path: the commands below would not be found."""
+    here = Path(sys.executable).parent
+    return "" if shutil.which("mesh") == str(here / "mesh") else f"  export PATH={here}:$PATH\n"
+
+
 def hints(directory: Path, *, kept: bool) -> str:
     """Where to look next."""
     if not kept:
         return "Next: `mesh demo --keep` leaves both gateways running; docs/tutorial.md does the same by hand."
     return (
         "Both gateways are still running. Next, type:\n"
-        f"  cd {directory}\n"
+        f"{_activation()}  cd {directory}\n"
         "  mesh --dir wings status --watch\n"
         f"  mesh --dir wings topic read {COPY} --max 3\n"
         f'  echo \'{{"key": "N1", "value": "hello"}}\' | mesh --dir ports topic append {TOPIC}\n'
