@@ -76,3 +76,13 @@ class TooManyLinks(PeerError):
     code: ClassVar[str] = "too-many-links"
     sentence: ClassVar[str] = "{org} has {limit} links open, no more are taken"
     hint: ClassVar[str] = "ask its operator why so many are made; each gateway needs one"
+
+
+@dataclass(eq=False)
+class UnexpectedReply(PeerError):
+    org: str
+    kind: str
+
+    code: ClassVar[str] = "unexpected-reply"
+    sentence: ClassVar[str] = "{org} answered with {kind}"
+    hint: ClassVar[str] = "see the reason in the peer's log; report this with both versions"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
-from gateway.peers.errors import PeerRefusedRequest, PeerUnreachable
+from gateway.peers.errors import PeerRefusedRequest, PeerUnreachable, UnexpectedReply
 from gateway.peers.table import LinkTable
 from gateway.services import DigestPage
 from mesh.ids import OrgId, ShareName, TopicName
 from mesh.wire.v1 import catalog_pb2, link_pb2
+
+_Reply = TypeVar("_Reply")
 
 
 class Questions:
@@ -19,9 +22,7 @@ class Questions:
         self._why_not = why_not
 
     async def catalog(self, peer: OrgId) -> catalog_pb2.CatalogReply:
-        reply = await self.ask(peer, catalog_pb2.CatalogRequest())
-        assert isinstance(reply, catalog_pb2.CatalogReply)
-        return reply
+        return await self._ask_for(catalog_pb2.CatalogReply, peer, catalog_pb2.CatalogRequest())
 
     async def digests(
         self, peer: OrgId, share: ShareName, topic: TopicName, partition: int, start: int, end: int, max_records: int
@@ -34,14 +35,20 @@ class Questions:
             end_source_offset=end,
             max_records=max_records,
         )
-        reply = await self.ask(peer, body)
-        assert isinstance(reply, link_pb2.DigestReply)
+        reply = await self._ask_for(link_pb2.DigestReply, peer, body)
         offsets, offset = [], start
         for delta in reply.offset_deltas:
             offset += delta
             offsets.append(offset)
         digests = [reply.digests[at : at + 16] for at in range(0, len(reply.digests), 16)]
         return DigestPage(offsets, digests, reply.next_source_offset)
+
+    async def _ask_for(self, kind: type[_Reply], peer: OrgId, body: object) -> _Reply:
+        """Raises UnexpectedReply, and what `ask` raises."""
+        reply = await self.ask(peer, body)
+        if not isinstance(reply, kind):
+            raise UnexpectedReply(peer, type(reply).__name__)
+        return reply
 
     async def ask(self, peer: OrgId, body: object) -> object:
         """The answer. Raises PeerUnreachable, PeerRefusedRequest, LinkLost."""

@@ -5,17 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mesh.errors import OperatorError, PeerError
-
-
-@dataclass(eq=False)
-class UnexpectedReply(PeerError):
-    org: str
-    kind: str
-
-    code: ClassVar[str] = "unexpected-reply"
-    sentence: ClassVar[str] = "{org} answered with {kind}"
-    hint: ClassVar[str] = "see the reason in the peer's log; report this with both versions"
+from mesh.errors import OperatorError
 
 
 @dataclass(eq=False)

@@ -13,9 +13,9 @@ from typing import Protocol
 
 import structlog
 
+from gateway.peers.errors import UnexpectedReply
 from gateway.registry import Registry
 from gateway.rotation import messages
-from gateway.rotation.errors import UnexpectedReply
 from gateway.rpc.identity import Identity
 from mesh.ids import GatewayId, OrgId
 from mesh.shares import PeerState

@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.peers.errors import PeerRefusedRequest, PeerUnreachable
+from gateway.peers.errors import PeerRefusedRequest, PeerUnreachable, UnexpectedReply
 from mesh.errors import MeshError
-from mesh.ids import ShareName, TopicName
+from mesh.ids import OrgId, ShareName, TopicName
 from mesh.link.errors import LaneEnded
 from mesh.link.frames import LaneOpen
 from mesh.shares import PeerState
+from mesh.wire.v1 import catalog_pb2, link_pb2
 from tests.support.hubs import TOPIC, Both, lane_of, now_ms, two, until
 
 
@@ -38,6 +39,18 @@ async def test_the_catalog_shows_what_is_granted_and_nothing_else() -> None:
         catalog = await both.globex.hub.catalog(acme)
         assert [share.name for share in catalog.shares] == ["flights"]
         assert [topic.name for topic in catalog.shares[0].topics] == [TOPIC]
+
+
+async def test_a_peer_that_answers_something_else_is_told_of_as_a_peer_that_breaks_the_rules() -> None:
+    async def rubbish(peer: OrgId, body: object) -> object:
+        return catalog_pb2.CatalogReply()
+
+    async with two() as both:
+        acme = both.acme.organization.org
+        both.acme.hub.answer_with(link_pb2.DigestRequest, rubbish)
+        await both.globex.hub.wait(acme)
+        with pytest.raises(UnexpectedReply, match=r"acme\.example answered with CatalogReply"):
+            await both.globex.hub.digests(acme, ShareName("flights"), TOPIC, 0, 0, 9, 9)
 
 
 async def refused(both: Both, opening: Callable[[int], LaneOpen]) -> tuple[str, str]:

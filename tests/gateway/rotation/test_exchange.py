@@ -11,9 +11,9 @@ import pytest
 from certs.authority import Authority
 from certs.bundle import bundle_of
 from gateway.peer import Peer
+from gateway.peers.errors import UnexpectedReply
 from gateway.registry import Registry
 from gateway.rotation import messages
-from gateway.rotation.errors import UnexpectedReply
 from gateway.rotation.exchange import BundleExchange
 from mesh.errors import MeshError
 from mesh.ids import GatewayId, GatewayName, OrgId
