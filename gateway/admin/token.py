@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from certs.files import create_whole
 from mesh.errors import OperatorError
 
 TOKEN_NAME = "admin.token"
@@ -54,13 +56,12 @@ class TokenFile:
 
 
 def create(path: Path) -> None:
-    """Write a fresh token unless the file is there: the creation is exclusive, so two starts agree on one."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_urlsafe(32) + "\n")
+    """Write a fresh token unless the file is there: the creation is exclusive, so two starts agree on one.
+
+    It is whole or absent: an empty file, left by a start that was killed, would lock everybody out for good.
+    """
+    with suppress(FileExistsError):
+        create_whole(path, f"{secrets.token_urlsafe(32)}\n".encode(), 0o600)
 
 
 def check(path: Path) -> os.stat_result:
