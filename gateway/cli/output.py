@@ -124,6 +124,11 @@ def fail(sentence: str, remedy: str = "", code: str = "") -> None:
         err.print(f"[dim]code: {escape(code)}[/]", soft_wrap=True)
 
 
+def gateway_name(gateway_id: object) -> str:
+    """A gateway's own name: beside its organization's the rest of its id says nothing new."""
+    return str(gateway_id).rpartition("/")[2]
+
+
 def moment(text: str) -> str:
     """An ISO 8601 moment as the admin API states it, in UTC as `when` shows one."""
     return when(int(datetime.fromisoformat(text).timestamp() * 1000))

@@ -142,7 +142,13 @@ def _change(org: str, verb: str, as_json: bool) -> None:
 def _link(link: dict[str, Any]) -> dict[str, object]:
     age_s = max(0, int(time.time() - link["since_ms"] / 1000))
     lanes = f"{link['exports']} out, {link['imports']} in"
-    return {**link, "age": str(timedelta(seconds=age_s)), "leaf_end": output.when(link["leaf_end_ms"]), "lanes": lanes}
+    return {
+        **link,
+        "gateway": output.gateway_name(link["gateway"]),
+        "age": str(timedelta(seconds=age_s)),
+        "leaf_end": output.when(link["leaf_end_ms"]),
+        "lanes": lanes,
+    }
 
 
 def _troubles(peer: dict[str, Any]) -> Iterator[str]:
@@ -157,7 +163,7 @@ def _troubles(peer: dict[str, Any]) -> Iterator[str]:
 
 
 def _row(peer: dict[str, Any]) -> dict[str, object]:
-    gateways = ", ".join(link["gateway"] for link in peer["links"]) or None
+    gateways = ", ".join(output.gateway_name(link["gateway"]) for link in peer["links"]) or None
     state = f"{peer['state']}, bundle refused" if peer["bundle_refused"] else peer["state"]
     return {**peer, "state": state, "gateways": gateways, "added": output.when(peer["added_ms"])}
 

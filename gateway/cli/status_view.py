@@ -16,7 +16,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gateway.cli.output import STATE_STYLES, plain, styled, when
+from gateway.cli.output import STATE_STYLES, gateway_name, plain, styled, when
 
 Row = Mapping[str, Any]
 
@@ -85,8 +85,7 @@ def link_table(links: Iterable[Row], now_ms: int) -> Table:
     built.add_column("up for", justify="right", no_wrap=True)
     for link in links:
         up_s = max(0.0, (now_ms - link["since_ms"]) / 1000)
-        # the peer says the organization already: of the gateway's id its own name is enough
-        names = (link["peer"], str(link["gateway"]).rpartition("/")[2], link["role"], link["address"])
+        names = (link["peer"], gateway_name(link["gateway"]), link["role"], link["address"])
         cells = [escape(plain(name)) for name in names]
         built.add_row(*cells, duration(up_s))
     return built
@@ -98,7 +97,7 @@ def export_table(exports: Iterable[Row]) -> Table:
         built.add_column(heading, overflow="fold")
     for heading in ("partition", "acknowledged", "log end", "lag"):
         built.add_column(heading, justify="right", no_wrap=True)
-    for export in exports:
+    for export in sorted(exports, key=lambda each: [each[key] for key in ("peer", "share", "topic", "partition")]):
         acknowledged, end = _offset(export, "acknowledged"), _offset(export, "log_end")
         lag = end - acknowledged if end is not None and acknowledged is not None else None
         cells = [escape(plain(export.get(key))) for key in ("peer", "share", "topic", "partition")]
