@@ -6,6 +6,7 @@ commands states `register(root)`, which adds its commands or its group to the ro
 
 from __future__ import annotations
 
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,12 +69,21 @@ app = typer.Typer(
 )
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        output.say(f"mesh {metadata.version('stream-mesh')}")
+        raise typer.Exit
+
+
 @app.callback()
 def root(
     config_file: Annotated[
         Path | None, typer.Option("--config", help="The gateway's configuration file.", show_default="./mesh.toml")
     ] = None,
     directory: Annotated[Path | None, typer.Option("--dir", help="The directory that holds mesh.toml.")] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     context.set_place(config_file, directory)
 
