@@ -7,7 +7,7 @@ import os
 from hypothesis import HealthCheck, settings
 
 # gRPC reads it once, at its import: its own lines would stand between ours.
-os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 # A deadline per example fails on a busy machine, not on a wrong program; pytest's timeout ends what hangs.
 settings.register_profile("mesh", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -155,7 +155,10 @@ class Session:
         if not self.is_open:
             raise self.failure or LinkLost("it is closing")
         if not self._link.may_ask:
-            raise LinkLost("too many requests to the peer are unanswered")
+            # A link that answers no questions any more is of no use: the next one may.
+            silent = LinkLost("too many requests to the peer are unanswered")
+            self.abort(silent)
+            raise silent
         request_id = self._link.ask(body)
         future = self._replies[request_id] = asyncio.get_running_loop().create_future()
         self._wake.set()

@@ -57,9 +57,11 @@ class Serving:
         meter = self._metrics.lane(request.peer, request.share, "export")
         self._served.append(request)
         try:
-            async with self._until(authorize()):
+            async with self._until(authorize()) as grant_end:
                 await export_lane(self._cluster, lane, authorize, self._settings, meter)
         except TimeoutError as error:
+            if not grant_end.expired():
+                raise
             raise ShareNotAvailable(request.share) from error
         except MeshError as error:
             log.warning("lane refused", peer=str(session.peer), lane=str(request), code=error.code, reason=str(error))

@@ -153,6 +153,8 @@ def _decode_lane_open(body: pb.LaneOpen) -> f.LaneOpen:
     else:
         start = StartAt("offset" if at == "offset" else "timestamp", offset(getattr(body.position, at)))
     plain = {field.name: getattr(body, field.name) for field in body.DESCRIPTOR.fields if field.name != "position"}
+    if not body.HasField("leader_epoch"):  # left out is unknown, not the first epoch
+        plain["leader_epoch"] = -1
     return f.LaneOpen(start=start, **plain)
 
 

@@ -301,13 +301,15 @@ class LaneOpen(_message.Message):
         topic_id: _builtins.str = ...,
         credit_bytes: _builtins.int = ...,
         max_batch_bytes: _builtins.int = ...,
-        leader_epoch: _builtins.int = ...,
+        leader_epoch: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_leader_epoch", b"_leader_epoch", "leader_epoch", b"leader_epoch", "position", b"position"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credit_bytes", b"credit_bytes", "lane", b"lane", "leader_epoch", b"leader_epoch", "max_batch_bytes", b"max_batch_bytes", "partition", b"partition", "position", b"position", "share", b"share", "topic", b"topic", "topic_id", b"topic_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_leader_epoch", b"_leader_epoch", "credit_bytes", b"credit_bytes", "lane", b"lane", "leader_epoch", b"leader_epoch", "max_batch_bytes", b"max_batch_bytes", "partition", b"partition", "position", b"position", "share", b"share", "topic", b"topic", "topic_id", b"topic_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__leader_epoch: _TypeAlias = _typing.Literal["leader_epoch"]  # noqa: Y015
+    _WhichOneofArgType__leader_epoch: _TypeAlias = _typing.Literal["_leader_epoch", b"_leader_epoch"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__leader_epoch) -> _WhichOneofReturnType__leader_epoch | None: ...
 
 Global___LaneOpen: _TypeAlias = LaneOpen  # noqa: Y015
 
