@@ -6,7 +6,7 @@ import grpc
 
 from gateway.admin.errors import AddressRefused, PortInUse
 from gateway.enrolment.service import MAX_MESSAGE_BYTES, EnrolmentService
-from gateway.rpc.credentials import Reload, TransportLimits, server_options
+from gateway.rpc.credentials import TransportLimits, server_options
 from gateway.rpc.listener import Listener, in_use
 
 MAX_CALLS = 16
@@ -21,17 +21,15 @@ LIMITS = TransportLimits(
 
 
 async def listen_enrolment(service: EnrolmentService, host: str, port: int) -> Listener:
-    """Bind and serve; each handshake shows the leaf that is the present one then. Raises PortInUse, AddressRefused."""
+    """Bind and serve, with the leaf of this moment: it outlives an invite, as it is renewed at half of its life.
+
+    Raises PortInUse, AddressRefused.
+    """
     server = grpc.aio.server(options=server_options(LIMITS), maximum_concurrent_rpcs=MAX_CALLS)
     server.add_generic_rpc_handlers((service.handlers(),))
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-    def configuration() -> grpc.ServerCertificateConfiguration:
-        identity = service.identity()
-        return grpc.ssl_server_certificate_configuration([(identity.private_key_pem, identity.chain_pem)])
-
-    reload = Reload(service.identity, configuration).for_grpc()
-    credentials = grpc.dynamic_ssl_server_credentials(configuration(), reload, require_client_authentication=False)
+    identity = service.identity()
+    credentials = grpc.ssl_server_credentials([(identity.private_key_pem, identity.chain_pem)])
     try:
         bound = server.add_secure_port(address, credentials)
     except RuntimeError as error:

@@ -143,7 +143,14 @@ class ServerTrust:
 def server_credentials(trust: ServerTrust) -> grpc.ServerCredentials:
     """Credentials that ask `trust` at each handshake and refuse a client without a certificate from its pool."""
     reload = trust.reload.for_grpc()
-    return grpc.dynamic_ssl_server_credentials(trust.configuration(), reload, require_client_authentication=True)
+    made = grpc.dynamic_ssl_server_credentials(trust.configuration(), reload, require_client_authentication=True)
+    _kept.append(made)
+    return made
+
+
+_kept: list[grpc.ServerCredentials] = []
+"""gRPC calls back into credentials that it holds by their bare address, on threads that may outlive a listener by a
+handshake: they are never freed. A process makes one or two."""
 
 
 def channel_credentials(identity: Identity, peer: PeerTrust) -> grpc.ChannelCredentials:
