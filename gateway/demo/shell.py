@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from rich.console import Console
 
@@ -88,13 +88,18 @@ class Shell:
             self.show(shown)
         # Progress, where a command shows any, is on its standard error and belongs on this terminal.
         terminal = sys.stderr.isatty() and not check
-        done = subprocess.run(
+        with subprocess.Popen(
             [*MESH, *arguments], cwd=self.directory, env=self._env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=None if terminal else subprocess.PIPE, text=True, timeout=COMMAND_S, check=False,
-        )  # fmt: skip
-        if done.returncode != 0 and (check or not done.stdout):
-            raise StepFailed(shown, (done.stderr or done.stdout or "").strip())
-        return done.stdout
+            stderr=None if terminal else subprocess.PIPE, text=True,
+        ) as process:  # fmt: skip
+            try:
+                output, errors = process.communicate(timeout=COMMAND_S)
+            except BaseException:
+                _end(process)
+                raise
+        if process.returncode != 0 and (check or not output):
+            raise StepFailed(shown, (errors or output or "").strip())
+        return output
 
     def publish(self, organization: str, topic: str, start: int, end: int) -> None:
         """The flights [start, end) into a topic, as a pipe of two commands. Raises StepFailed."""
@@ -115,8 +120,7 @@ class Shell:
                 producer.stdout.close()
                 output, errors = appender.communicate(timeout=COMMAND_S)
             except BaseException:
-                producer.kill()
-                appender.kill()
+                _end(producer, appender)
                 raise
         if appender.returncode or producer.returncode:
             raise StepFailed(shown, (errors or output).strip())
@@ -159,6 +163,14 @@ class Shell:
         for gateway in self._gateways.values():
             gateway.stop()
         self._gateways.clear()
+
+
+def _end(*processes: subprocess.Popen[Any]) -> None:
+    """No process outlives this: after a KeyboardInterrupt `Popen` itself would not wait for what was killed."""
+    for process in processes:
+        process.kill()
+    for process in processes:
+        process.wait()
 
 
 def _line_within(stream: IO[bytes], seconds: float) -> bytes:
