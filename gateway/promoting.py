@@ -17,10 +17,11 @@ import structlog
 
 from gateway.registry import Registry
 from gateway.services import Lanes
+from gateway.stored_lanes import stored_lanes
 from mesh.cluster_errors import PartitionAbsent, TopicAbsent
 from mesh.errors import MeshError, OperatorError
 from mesh.ids import LaneId, Partition, SubscriptionName
-from mesh.lanes.checkpoint import Checkpoint, begun_lanes, load_lane, prefix, producer_name
+from mesh.lanes.checkpoint import Checkpoint, load_lane, prefix, producer_name
 from mesh.ports import Cluster
 from mesh.shares import Subscription, SubscriptionState
 
@@ -99,7 +100,7 @@ class Promoter:
             await self._stopped(subscription)
         promoted = [
             await self._promoted(subscription, lane, is_done=is_done)
-            for lane in await stored_lanes(self._cluster, subscription)
+            for lane in await stored_lanes(self._cluster.lanes, subscription)
         ]
         if not is_done:
             await self._registry.finish_promotion(name)
@@ -130,12 +131,6 @@ class Promoter:
             await destination.cut(producer_name(lane), checkpoint.producer, [place])
         found = await destination.witness(place, checkpoint.producer, checkpoint.destination_offset)
         return found.range.end, sum(batch.records for batch in found.own)
-
-
-async def stored_lanes(cluster: Cluster, subscription: Subscription) -> list[LaneId]:
-    """The lanes that have begun, in order."""
-    stored = await cluster.lanes.load(f"lane/{subscription.name}/")
-    return [lane for lane in begun_lanes(subscription.name, stored) if subscription.destination_of(lane.topic)]
 
 
 def shown(promoted: PromotedLane) -> dict[str, object]:

@@ -24,8 +24,8 @@ from gateway.admin.errors import BodyRefused
 from gateway.admin.fields import Fields
 from gateway.admin.ndjson import read_object
 from gateway.promoting import shown as shown_promoted
-from gateway.promoting import stored_lanes
 from gateway.services import Services
+from gateway.stored_lanes import stored_lanes
 from gateway.subscribing import subscribe
 from mesh.errors import OperatorError
 from mesh.ids import OrgId, ShareName, SubscriptionName, TopicName
@@ -172,7 +172,7 @@ async def gaps_of(services: Services, subscription: Subscription) -> list[dict[s
     """The ledger: every stretch of source offsets without a copy, one more than MAX_GAPS at most."""
     listed: list[dict[str, object]] = []
     known = {status.lane for status in lanes(services, subscription)}
-    for lane in sorted(known.union(await stored_lanes(services.cluster, subscription))):
+    for lane in sorted(known.union(await stored_lanes(services.cluster.lanes, subscription))):
         offset_map = await services.lanes.offset_map(lane)
         for gap in offset_map.gaps() if offset_map is not None else ():
             listed.append(

@@ -18,11 +18,11 @@ import structlog
 
 from gateway.importer.errors import LaneBroken, SubscriptionChanged
 from gateway.importer.lane import LaneRunner, LaneSettings, PeerLinks
-from gateway.importer.stored import stored_checkpoints, with_checkpoint
 from gateway.meters import LaneMeter
 from gateway.offers import partitions_of
 from gateway.peers.errors import PeerCut
 from gateway.registry import Registry
+from gateway.stored_lanes import stored_checkpoints, with_checkpoint
 from mesh.backoff import Backoff
 from mesh.errors import MeshError
 from mesh.ids import LaneId, OrgId, ShareName, SubscriptionName

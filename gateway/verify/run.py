@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Protocol, TypeAlias
 
-from gateway.promoting import stored_lanes
 from gateway.services import DigestPage, Services
+from gateway.stored_lanes import stored_lanes
 from gateway.verify.compare import Comparison, Translations
 from gateway.verify.errors import NothingLeft, NothingToVerify
 from gateway.verify.findings import KINDS, Findings, closing_line
@@ -90,7 +90,7 @@ async def _jobs(services: Services, subscription: Subscription) -> tuple[list[La
     jobs, waiting = [], []
     lags = {each.lane: each.lag_records for each in services.lanes.statuses() if each.lane[0] == subscription.name}
     # those that do not run now, of a paused or promoted subscription, are known by their stored state alone
-    for lane in sorted({*lags, *await stored_lanes(services.cluster, subscription)}):
+    for lane in sorted({*lags, *await stored_lanes(services.cluster.lanes, subscription)}):
         view = await services.lanes.offset_map(lane)
         topic = subscription.destination_of(lane.topic)
         if view is None or topic is None:

@@ -10,10 +10,11 @@ from typing import cast
 
 import pytest
 
-from gateway.promoting import Promoter, PromotionUnfinished, stored_lanes
+from gateway.promoting import Promoter, PromotionUnfinished
 from gateway.registry import Registry
 from gateway.registry_errors import SubscriptionPromoted
 from gateway.services import Lanes
+from gateway.stored_lanes import stored_lanes
 from mesh.batch.stamp import Producer
 from mesh.cluster_errors import ClusterUnreachable, ProducerFenced
 from mesh.ids import LaneId, OrgId, Partition, ShareName, SubscriptionName, TopicId, TopicName
@@ -102,7 +103,7 @@ async def test_it_is_final_and_may_be_asked_again(mirror: Mirror) -> None:
         with pytest.raises(SubscriptionPromoted):
             await change(NAME)
     subscription = mirror.registry.subscription(NAME)
-    assert len(await stored_lanes(mirror.cluster, subscription)) == 2, "offsets still translate"
+    assert len(await stored_lanes(mirror.cluster.lanes, subscription)) == 2, "offsets still translate"
     await mirror.registry.delete_subscription(NAME)
 
 

@@ -9,7 +9,7 @@ from typing import cast
 from gateway.importer.lane import LaneSettings
 from gateway.importer.manager import CatalogLinks, ImportManager
 from gateway.importer.pipeline import PipelineSettings
-from gateway.importer.stored import stored_checkpoints
+from gateway.stored_lanes import stored_checkpoints
 from mesh.batch.limits import DEFAULT_LIMITS
 from mesh.batch.records import check_records
 from mesh.ids import LaneId

@@ -1,4 +1,4 @@
-"""Where lanes stood when they last ran: what a status shows of them until they run again.
+"""Which lanes have begun, and where they stood when they last ran: known without running them.
 
 A checkpoint may lie behind the log by what was on its way when a gateway was killed; the lane itself asks the log.
 """
@@ -20,12 +20,20 @@ from mesh.shares import Subscription
 log = structlog.get_logger()
 
 
+async def stored_lanes(lanes: StateStore, subscription: Subscription) -> list[LaneId]:
+    """The lanes of the subscription that have begun, in order."""
+    return _begun(subscription, await lanes.load(f"lane/{subscription.name}/"))
+
+
+def _begun(subscription: Subscription, stored: Mapping[str, bytes]) -> list[LaneId]:
+    return [lane for lane in begun_lanes(subscription.name, stored) if subscription.destination_of(lane.topic)]
+
+
 async def stored_checkpoints(lanes: StateStore, subscription: Subscription) -> dict[LaneId, Checkpoint]:
     """The lanes of the subscription that have begun, in order; none where they cannot be read: their lanes say why."""
     try:
         stored = await lanes.load(f"lane/{subscription.name}/")
-        begun = [lane for lane in begun_lanes(subscription.name, stored) if subscription.destination_of(lane.topic)]
-        return {lane: load_checkpoint(lane, stored) for lane in begun}
+        return {lane: load_checkpoint(lane, stored) for lane in _begun(subscription, stored)}
     except MeshError as error:
         log.warning("stored positions not read", subscription=subscription.name, code=error.code, reason=str(error))
         return {}
