@@ -52,7 +52,7 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class GoAway:
-    """No new lanes; the sender closes the link when those open have ended, or at its deadline."""
+    """The sender takes no new lanes, ends those it serves, and then closes the link."""
 
     code: str
     detail: str = ""
