@@ -18,7 +18,10 @@ from mesh.ids import OrgId, ShareName, SubscriptionName, TopicName
 from mesh.shares import (
     Grant,
     GrantState,
+    GroupAccess,
     OnForeignWrite,
+    OnLoss,
+    OnTimestamp,
     PeerState,
     Share,
     StartAt,
@@ -93,9 +96,11 @@ class _StoredShare(_Stored):
     topics: tuple[str, ...]
     version: int
     created_ms: NonNegativeInt
+    patterns: tuple[str, ...] = ()
 
     def value(self) -> Share:
-        return Share(ShareName(self.name), tuple(map(TopicName, self.topics)), self.version, self.created_ms)
+        topics = tuple(map(TopicName, self.topics))
+        return Share(ShareName(self.name), topics, self.version, self.created_ms, self.patterns)
 
 
 class _StoredGrant(_Stored):
@@ -104,9 +109,12 @@ class _StoredGrant(_Stored):
     start_ms: NonNegativeInt
     end_ms: NonNegativeInt | None
     state: GrantState
+    groups: GroupAccess = GroupAccess.NONE
+    onward: bool = False
 
     def value(self) -> Grant:
-        return Grant(ShareName(self.share), OrgId(self.peer), self.start_ms, self.end_ms, self.state)
+        share, peer = ShareName(self.share), OrgId(self.peer)
+        return Grant(share, peer, self.start_ms, self.end_ms, self.state, self.groups, self.onward)
 
 
 class _StoredSubscription(_Stored):
@@ -117,6 +125,10 @@ class _StoredSubscription(_Stored):
     start: str
     state: SubscriptionState
     on_foreign_write: OnForeignWrite
+    on_loss: OnLoss = OnLoss.STOP
+    on_timestamp: OnTimestamp = OnTimestamp.STOP
+    follow_config: bool = False
+    groups: tuple[str, ...] = ()
 
     def value(self) -> Subscription:
         return Subscription(
@@ -127,6 +139,10 @@ class _StoredSubscription(_Stored):
             StartAt.parse(self.start),
             self.state,
             self.on_foreign_write,
+            self.on_loss,
+            self.on_timestamp,
+            self.follow_config,
+            self.groups,
         )
 
 
@@ -184,7 +200,12 @@ def _stored(entry: Entry) -> _Stored:
             return _StoredInvite(format=1, **values)
         case Share():
             return _StoredShare(
-                format=1, name=entry.name, topics=entry.topics, version=entry.version, created_ms=entry.created_ms
+                format=1,
+                name=entry.name,
+                topics=entry.topics,
+                version=entry.version,
+                created_ms=entry.created_ms,
+                patterns=entry.patterns,
             )
         case Grant():
             return _StoredGrant(
@@ -194,6 +215,8 @@ def _stored(entry: Entry) -> _Stored:
                 start_ms=entry.start_ms,
                 end_ms=entry.end_ms,
                 state=entry.state,
+                groups=entry.groups,
+                onward=entry.onward,
             )
         case Subscription():
             return _StoredSubscription(
@@ -205,6 +228,10 @@ def _stored(entry: Entry) -> _Stored:
                 start=str(entry.start),
                 state=entry.state,
                 on_foreign_write=entry.on_foreign_write,
+                on_loss=entry.on_loss,
+                on_timestamp=entry.on_timestamp,
+                follow_config=entry.follow_config,
+                groups=entry.groups,
             )
 
 

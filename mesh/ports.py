@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from mesh.batch.stamp import Producer, StampedBatch
-from mesh.ids import Partition, TopicId
+from mesh.ids import LaneId, Partition, TopicId
 from mesh.log import Fetched, LogRange, Topic, Witnesses
 
 StateOf: TypeAlias = Callable[[int], Mapping[str, bytes | None]]
@@ -105,6 +105,26 @@ class StateStore(Protocol):
         """Store all entries or none, durable at return; None removes a key."""
 
 
+class Ownership(Protocol):
+    """Which lanes this gateway runs: among the gateways of an organization each lane has one owner.
+
+    A moment with two owners is harmless (rules B and C); one without an owner ends by itself.
+    """
+
+    @property
+    def version(self) -> int:
+        """Rises with each change."""
+
+    async def wait_changed(self, version: int) -> int:
+        """The present version, as soon as it is another than `version`."""
+
+    def owns(self, lane: LaneId) -> bool:
+        """Whether this gateway runs the lane: nobody else can store its state any more, and what is stored is known."""
+
+    def owner(self, lane: LaneId) -> str:
+        """The name of the gateway that runs the lane, empty while nobody knows."""
+
+
 class AuditLog(Protocol):
     """Entries in order, never changed, never removed. One writer."""
 
@@ -132,5 +152,6 @@ class Cluster:
     destination: Destination
     control: StateStore
     lanes: StateStore
+    ownership: Ownership
     audit: AuditLog
     close: Callable[[], Awaitable[None]]

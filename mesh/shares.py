@@ -25,11 +25,23 @@ class Share:
     topics: tuple[TopicName, ...]
     version: int = 1
     created_ms: int = 0
+    patterns: tuple[str, ...] = ()
+    """Shell patterns of further topics, those that are created later among them."""
 
 
 class GrantState(StrEnum):
     ACTIVE = "active"
     REVOKED = "revoked"
+
+
+class GroupAccess(StrEnum):
+    """What a peer may do with the positions of our consumer groups on the topics of a share."""
+
+    NONE = "none"
+    READ = "read"
+    """Ask where a group stands, so that it can move to the peer's cluster."""
+    WRITE = "write"
+    """And set the positions of an empty one, so that it can move back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +53,9 @@ class Grant:
     start_ms: int = 0
     end_ms: int | None = None
     state: GrantState = GrantState.ACTIVE
+    groups: GroupAccess = GroupAccess.NONE
+    onward: bool = False
+    """Whether the peer may share its copies with others."""
 
     @property
     def id(self) -> str:
@@ -65,6 +80,24 @@ class OnForeignWrite(StrEnum):
 
     STOP = "stop"
     REPORT = "report"
+
+
+class OnLoss(StrEnum):
+    """What a lane does where the source has lost records, or is another incarnation of the topic (rule F)."""
+
+    STOP = "stop"
+    CONTINUE = "continue"
+    """Go on with what there is; the ledger keeps the exact range."""
+
+
+class OnTimestamp(StrEnum):
+    """What a lane does with a record whose timestamp the destination topic refuses."""
+
+    STOP = "stop"
+    OVERRIDE = "override"
+    """Copy the record without its timestamp."""
+    QUARANTINE = "quarantine"
+    """Leave the record out: a gap, so named in the ledger."""
 
 
 @dataclass(eq=False)
@@ -114,6 +147,12 @@ class Subscription:
     start: StartAt = StartAt()
     state: SubscriptionState = SubscriptionState.ACTIVE
     on_foreign_write: OnForeignWrite = OnForeignWrite.STOP
+    on_loss: OnLoss = OnLoss.STOP
+    on_timestamp: OnTimestamp = OnTimestamp.STOP
+    follow_config: bool = False
+    """Whether the destination topics follow what is changed of their sources' settings."""
+    groups: tuple[str, ...] = ()
+    """Consumer groups of the provider whose positions are copied, translated, as long as they are empty here."""
 
     def destination_of(self, source_topic: str) -> TopicName | None:
         return next((m.destination_topic for m in self.topics if m.source_topic == source_topic), None)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 
 from gateway.admin.errors import BodyRefused
 from gateway.config_file import nearest
 
+_Choice = TypeVar("_Choice", bound=StrEnum)
 MAX_NUMBER = 1 << 56
 """Times in milliseconds and offsets lie below it."""
 
@@ -52,6 +54,16 @@ class Fields:
         if value is not None and not isinstance(value, bool):
             raise BodyRefused(f"field {name!r} must be true or false")
         return bool(value)
+
+    def choice(self, name: str, default: _Choice) -> _Choice:
+        """One of the values that `default` is one of."""
+        kind = type(default)
+        value = self._body.get(name)
+        if value is None:
+            return default
+        if not isinstance(value, str) or value not in set(kind):
+            raise BodyRefused(f"field {name!r} must be one of {', '.join(kind)}")
+        return kind(value)
 
     def number(self, name: str) -> int | None:
         """A whole number, None where it is not given."""

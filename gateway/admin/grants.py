@@ -1,11 +1,11 @@
 """Grants: which peer may use which share, and why a request would be allowed or not.
 
 GET  /v1/grants                                  {"grants": [grant]}
-POST /v1/grants                                  {share, peer, start_ms?, end_ms?} -> grant
+POST /v1/grants                                  {share, peer, start_ms?, end_ms?, groups?, onward?} -> grant
 POST /v1/grants/{share}/{peer}/revoke            grant
 GET  /v1/grants/{share}/{peer}/explain?topic=    {allowed, reason, steps}
 
-A grant is {id, share, peer, state, start_ms, end_ms, allowed, reason}, the last two as of now.
+A grant is {id, share, peer, state, start_ms, end_ms, groups, onward, allowed, reason}, the last two as of now.
 """
 
 from __future__ import annotations
@@ -17,16 +17,23 @@ from gateway.admin.ndjson import read_object
 from gateway.services import Services
 from mesh.ids import OrgId, ShareName, TopicName
 from mesh.policy import Request
-from mesh.shares import Grant
+from mesh.shares import Grant, GroupAccess
 
 
 def routes(services: Services) -> list[web.RouteDef]:
     registry = services.registry
 
     async def create(request: web.Request) -> web.Response:
-        fields = Fields(await read_object(request), "share", "peer", "start_ms", "end_ms")
+        fields = Fields(await read_object(request), "share", "peer", "start_ms", "end_ms", "groups", "onward")
         share, peer = ShareName(fields.text("share")), OrgId(fields.text("peer"))
-        grant = Grant(share, peer, fields.number("start_ms") or 0, fields.number("end_ms"))
+        grant = Grant(
+            share,
+            peer,
+            fields.number("start_ms") or 0,
+            fields.number("end_ms"),
+            groups=fields.choice("groups", GroupAccess.NONE),
+            onward=fields.flag("onward"),
+        )
         return web.json_response(shown(services, await registry.create_grant(grant, services.now_ms())), status=201)
 
     async def listing(request: web.Request) -> web.Response:
@@ -61,6 +68,8 @@ def shown(services: Services, grant: Grant) -> dict[str, object]:
         "state": grant.state,
         "start_ms": grant.start_ms,
         "end_ms": grant.end_ms,
+        "groups": grant.groups,
+        "onward": grant.onward,
         "allowed": decision.allowed,
         "reason": decision.reason,
     }

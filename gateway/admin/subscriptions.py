@@ -1,7 +1,8 @@
 """Subscriptions: our use of peers' shares, their lanes and their gaps.
 
 GET    /v1/subscriptions                 {"subscriptions": [subscription]}
-POST   /v1/subscriptions                 {peer, share, topics, start?, name?, on_foreign_write?}
+POST   /v1/subscriptions                 {peer, share, topics, start?, name?, on_foreign_write?, on_loss?,
+                                          on_timestamp?, follow_config?, groups?}
 GET    /v1/subscriptions/{name}          subscription with its lanes
 POST   /v1/subscriptions/{name}/pause    subscription; also /resume
 POST   /v1/subscriptions/{name}/promote  subscription with its lanes as they ended: the mirror becomes a normal topic
@@ -20,7 +21,6 @@ from typing import Any, ClassVar
 
 from aiohttp import web
 
-from gateway.admin.errors import BodyRefused
 from gateway.admin.fields import Fields
 from gateway.admin.ndjson import read_object
 from gateway.promoting import shown as shown_promoted
@@ -30,7 +30,7 @@ from gateway.subscribing import subscribe
 from mesh.errors import OperatorError
 from mesh.ids import OrgId, ShareName, SubscriptionName, TopicName
 from mesh.lanes.status import LaneStatus
-from mesh.shares import OnForeignWrite, StartAt, Subscription, SubscriptionState, TopicMapping
+from mesh.shares import OnForeignWrite, OnLoss, OnTimestamp, StartAt, Subscription, SubscriptionState, TopicMapping
 
 MAX_GAPS = 100_000
 """Gaps in one answer: a transactional source has one per transaction."""
@@ -106,18 +106,20 @@ def routes(services: Services) -> list[web.RouteDef]:
 
 def parsed(body: dict[str, Any]) -> Subscription:
     """The subscription that a request asks for. Raises BodyRefused, IllegalName, IllegalStart."""
-    fields = Fields(body, "peer", "share", "topics", "start", "name", "on_foreign_write")
+    named = ("peer", "share", "topics", "start", "name", "on_foreign_write", "on_loss", "on_timestamp")
+    fields = Fields(body, *named, "follow_config", "groups")
     share = ShareName(fields.text("share"))
-    policy = fields.text("on_foreign_write", OnForeignWrite.STOP)
-    if policy not in set(OnForeignWrite):
-        raise BodyRefused(f"field 'on_foreign_write' must be one of {', '.join(OnForeignWrite)}")
     return Subscription(
         SubscriptionName(fields.text("name", share)),
         OrgId(fields.text("peer")),
         share,
         tuple(_mapping(each) for each in fields.objects("topics")),
         StartAt.parse(fields.text("start", "earliest")),
-        on_foreign_write=OnForeignWrite(policy),
+        on_foreign_write=fields.choice("on_foreign_write", OnForeignWrite.STOP),
+        on_loss=fields.choice("on_loss", OnLoss.STOP),
+        on_timestamp=fields.choice("on_timestamp", OnTimestamp.STOP),
+        follow_config=fields.flag("follow_config"),
+        groups=tuple(fields.texts("groups")) if "groups" in body else (),
     )
 
 
@@ -143,6 +145,10 @@ def shown(services: Services, subscription: Subscription) -> dict[str, object]:
         "start": str(subscription.start),
         "state": subscription.state,
         "on_foreign_write": subscription.on_foreign_write,
+        "on_loss": subscription.on_loss,
+        "on_timestamp": subscription.on_timestamp,
+        "follow_config": subscription.follow_config,
+        "groups": list(subscription.groups),
         "lane_states": dict(sorted(Counter(str(status.state) for status in statuses).items())),
         "lag_records": sum(known) if known else None,
     }

@@ -11,7 +11,7 @@ from dataclasses import fields, is_dataclass
 from typing import NamedTuple
 
 from gateway.peer import Peer
-from mesh.shares import Grant, GrantState, PeerState, Share, Subscription, SubscriptionState
+from mesh.shares import Grant, GrantState, GroupAccess, PeerState, Share, Subscription, SubscriptionState
 from mesh.trust.enrolment import InviteRecord
 
 
@@ -97,7 +97,9 @@ def _grant_verb(grant: Grant, after: object | None) -> str:
 
 def _terms(grant: Grant) -> dict[str, str]:
     end = {} if grant.end_ms is None else {"end_ms": str(grant.end_ms)}
-    return {"share": grant.share, "peer": grant.peer, "start_ms": str(grant.start_ms), **end}
+    groups = {} if grant.groups is GroupAccess.NONE else {"groups": str(grant.groups)}
+    onward = {"onward": "yes"} if grant.onward else {}
+    return {"share": grant.share, "peer": grant.peer, "start_ms": str(grant.start_ms), **end, **groups, **onward}
 
 
 def _verb(before: object | None, after: object | None, new: str, gone: str) -> str:

@@ -28,11 +28,16 @@ def create(
     peer: Annotated[str, typer.Option("--to", metavar="ORGANIZATION", help="The peer that gets it.")],
     start: Annotated[str | None, typer.Option("--from", metavar="TIME", help="Begins then; ISO time or ms.")] = None,
     end: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Ends then; ISO time or ms.")] = None,
+    groups: Annotated[
+        str,
+        typer.Option(help="Positions of our consumer groups on its topics: none, read, or write (of empty groups)."),
+    ] = "none",
+    onward: Annotated[bool, typer.Option("--onward", help="The peer may share its copies with others.")] = False,
     as_json: Json = False,
 ) -> None:
     """Give a share to a peer."""
-    body = {"share": share, "peer": peer, "start_ms": milliseconds(start), "end_ms": milliseconds(end)}
-    grant = client().post("/v1/grants", body)
+    terms = {"start_ms": milliseconds(start), "end_ms": milliseconds(end), "groups": groups, "onward": onward}
+    grant = client().post("/v1/grants", {"share": share, "peer": peer, **terms})
     if as_json:
         output.emit(grant)
     else:

@@ -43,6 +43,19 @@ def subscribe(
     on_foreign_write: Annotated[
         str, typer.Option(help="Where somebody else writes to the destination: stop or report.")
     ] = "stop",
+    on_loss: Annotated[
+        str, typer.Option(help="Where the source lost records or was created anew: stop or continue.")
+    ] = "stop",
+    on_timestamp: Annotated[
+        str, typer.Option(help="Where the destination refuses a record's timestamp: stop, override or quarantine.")
+    ] = "stop",
+    follow_config: Annotated[
+        bool, typer.Option("--follow-config", help="The destination topics follow changes of their sources' settings.")
+    ] = False,
+    group: Annotated[
+        list[str] | None,
+        typer.Option("--group", help="A consumer group whose positions are copied, translated; may be repeated."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Mirror topics of a peer's share into the local cluster; destination topics are made like the source's."""
@@ -56,6 +69,10 @@ def subscribe(
         "start": start,
         "name": name,
         "on_foreign_write": on_foreign_write,
+        "on_loss": on_loss,
+        "on_timestamp": on_timestamp,
+        "follow_config": follow_config,
+        "groups": group or [],
     }
     made = client().post("/v1/subscriptions", body)
     if as_json:
@@ -85,7 +102,8 @@ def show(name: Name, as_json: Json = False) -> None:
         output.emit(found)
         return
     row = _row(found)
-    keys = ("name", "source", "topics", "start", "state", "on_foreign_write", "lanes", "lag_records")
+    policies = ("on_foreign_write", "on_loss", "on_timestamp", "follow_config", "groups")
+    keys = ("name", "source", "topics", "start", "state", *policies, "lanes", "lag_records")
     output.emit({key: row[key] for key in keys}, as_json=False)
     right = ("partition", "records", "lag_records", "gaps")
     ended = "the mirror has ended; offsets of what was mirrored translate as before"

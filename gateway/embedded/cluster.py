@@ -22,6 +22,7 @@ from gateway.embedded.source import EmbeddedSource
 from gateway.embedded.store import EmbeddedStore
 from gateway.embedded.topics import EmbeddedTopics
 from gateway.embedded.writer import Writer
+from gateway.sole_owner import SoleOwner
 from mesh.ports import Cluster
 
 LOG_FILE = "log.sqlite"
@@ -69,6 +70,7 @@ async def open_embedded(directory: Path, *, now_ms: int) -> EmbeddedCluster:
         destination=EmbeddedDestination(writer, readers, path, kind="lanes"),
         control=EmbeddedStore(writer, readers, "control"),
         lanes=EmbeddedStore(writer, readers, "lanes"),
+        ownership=SoleOwner(),
         audit=EmbeddedAudit(writer, readers),
         close=close,
         maintain=maintain,

@@ -14,6 +14,7 @@ from gateway.kafka.dial import tls_context
 from gateway.kafka.source import KafkaSource
 from gateway.kafka.state import CONTROL_PARTITIONS, CONTROL_TOPIC, LANES_PARTITIONS, LANES_TOPIC, open_store
 from gateway.kafka.topics import KafkaTopics
+from gateway.sole_owner import SoleOwner
 from mesh.ports import Cluster
 
 
@@ -55,6 +56,7 @@ async def _open(client: Client) -> Cluster:
         destination=KafkaDestination(client, lanes),
         control=control,
         lanes=lanes,
+        ownership=SoleOwner(),
         audit=await open_audit(client),
         close=close,
     )

@@ -24,6 +24,7 @@ from mesh.ids import Partition, TopicId, TopicName
 from mesh.log import AbortedTransaction, Fetched, LogRange, Topic, Witnesses
 from mesh.ports import Cluster, StateOf
 from mesh.testing.memory_log import MemoryLog
+from mesh.testing.ownership import FakeOwnership
 
 MAX_BATCH_BYTES = 1_048_588
 
@@ -46,6 +47,7 @@ class FakeCluster:
         self._held: list[asyncio.Future[None]] | None = None
         self.closed = False
         control, lanes = _Store(self), _Store(self)
+        self.ownership = FakeOwnership()
         self.ports = Cluster(
             cluster_id=cluster_id,
             kind="fake",
@@ -54,6 +56,7 @@ class FakeCluster:
             destination=_Destination(self, lanes, joins_state, max_in_flight),
             control=control,
             lanes=lanes,
+            ownership=self.ownership,
             audit=_Audit(self),
             close=self._close,
         )

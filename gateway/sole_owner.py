@@ -1,0 +1,27 @@
+"""Ownership where there is one gateway: it runs every lane."""
+
+from __future__ import annotations
+
+import asyncio
+
+from mesh.ids import LaneId
+
+
+class SoleOwner:
+    """Implements `mesh.ports.Ownership` for a cluster that one gateway alone can use."""
+
+    version = 1
+
+    def __init__(self, gateway: str = "") -> None:
+        self._gateway = gateway
+
+    async def wait_changed(self, version: int) -> int:
+        if version == self.version:
+            await asyncio.Event().wait()
+        return self.version
+
+    def owns(self, lane: LaneId) -> bool:
+        return True
+
+    def owner(self, lane: LaneId) -> str:
+        return self._gateway
