@@ -17,7 +17,8 @@ from gateway.kafka.errors import AuditNotKept
 from gateway.kafka.offsets import log_range
 from gateway.kafka.patience import patiently, pauses
 from gateway.kafka.scan import scan
-from gateway.kafka.topics import create_topic, topic_configs
+from gateway.kafka.state_topics import create_state_topic
+from gateway.kafka.topics import topic_configs
 from mesh.batch.encode import encode
 from mesh.batch.header import HEADER_BYTES
 from mesh.batch.records import Record, records_of
@@ -99,7 +100,7 @@ async def open_audit(client: Client, topic: str = AUDIT_TOPIC) -> KafkaAudit:
         await client.topic(topic)
     except TopicAbsent:
         with suppress(TopicExists):  # another gateway may be quicker
-            await create_topic(client, topic, 1, CONFIG)
+            await create_state_topic(client, topic, 1, CONFIG)
     found = (await topic_configs(client, [topic]))[topic]
     for key, wanted in CONFIG.items():
         if found[key][0] != wanted:

@@ -75,6 +75,11 @@ class Client:
     def cluster_id(self) -> str:
         return self._brokers.cluster_id
 
+    @property
+    def nodes(self) -> dict[int, Address]:
+        """The brokers that the cluster said are alive, and where it says that they listen."""
+        return dict(self._brokers.addresses)
+
     async def start(self) -> None:
         """Find the cluster. Raises ClusterUnreachable naming the bootstrap brokers, or why they refused us."""
         await self._ask_metadata(())

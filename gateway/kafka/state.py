@@ -18,8 +18,9 @@ from gateway.kafka.errors import StateNotCompacted
 from gateway.kafka.offsets import log_range
 from gateway.kafka.patience import patiently
 from gateway.kafka.scan import scan
+from gateway.kafka.state_topics import create_state_topic
 from gateway.kafka.state_writer import PartitionWriter
-from gateway.kafka.topics import create_topic, topic_configs
+from gateway.kafka.topics import topic_configs
 from mesh.batch.header import HEADER_BYTES
 from mesh.batch.records import records_of
 from mesh.cluster_errors import ClusterUnreachable, TopicAbsent, TopicExists
@@ -80,7 +81,7 @@ async def _partitions(client: Client, topic: str, partitions: int) -> list[Parti
         await client.topic(topic)
     except TopicAbsent:
         with suppress(TopicExists):  # another gateway may be quicker
-            await create_topic(client, topic, partitions, CONFIG)
+            await create_state_topic(client, topic, partitions, CONFIG)
     found = await client.topic(topic, fresh=True)
     policy, _ = (await topic_configs(client, [topic]))[topic]["cleanup.policy"]
     if policy != "compact":

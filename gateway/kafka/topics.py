@@ -30,7 +30,7 @@ SET_ON_THE_TOPIC = 1
 """The config source DYNAMIC_TOPIC_CONFIG; the others are the broker's defaults."""
 RETENTION = "retention.ms"
 """Stated for every topic, as whoever copies one has to know how long it keeps records; by the port, for ever."""
-CLUSTER_DEFAULT = i16(-1)
+CLUSTER_DEFAULT = -1
 REFUSALS = frozenset({37, 38, 40, 42, 44})
 """Invalid partitions, replication factor, config or request; policy violation: the caller can do better."""
 
@@ -104,12 +104,14 @@ async def topic_configs(client: Client, names: Iterable[str]) -> dict[str, dict[
     return configs
 
 
-async def create_topic(client: Client, name: str, partitions: int, config: Mapping[str, str]) -> None:
+async def create_topic(
+    client: Client, name: str, partitions: int, config: Mapping[str, str], replicas: int = CLUSTER_DEFAULT
+) -> None:
     """Create a topic, internal or not, and wait for its leaders. Raises TopicExists, TopicRefused."""
     wanted = CreatableTopic(
         name=KafkaTopicName(name),
         num_partitions=i32(partitions),
-        replication_factor=CLUSTER_DEFAULT,
+        replication_factor=i16(replicas),
         assignments=(),
         configs=tuple(CreatableTopicConfig(name=key, value=value) for key, value in config.items()),
     )
