@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
-import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -33,6 +32,7 @@ from gateway.embedded.lock import DirectoryLock
 from gateway.enrolment.desk import EnrolmentDesk
 from gateway.exporter import ExportSettings
 from gateway.fast_records import check_records_fast
+from gateway.first_opening import open_first
 from gateway.health import Health
 from gateway.importer.lane import LaneSettings
 from gateway.importer.manager import ImportManager
@@ -54,6 +54,7 @@ from gateway.rpc.identity import Identity, load_identity
 from gateway.rpc.listener import Listener, listen
 from gateway.rpc.tls13 import ensure_tls13
 from gateway.services import Services
+from gateway.stop_signals import StopSignals
 from mesh.errors import MeshError
 from mesh.ports import Cluster
 from mesh.trust.bundle import Bundle
@@ -75,7 +76,10 @@ async def run(config: GatewayConfig) -> int:
     files = TrustFiles(config.keys_dir)
     finish_pair(files.leaf, files.leaf_key)
     identity = load_identity(files.leaf, files.leaf_key)
-    async with open_cluster(config) as cluster:
+    async with AsyncExitStack() as stack:
+        cluster = await open_first(stack, config, lambda: open_cluster(config))
+        if cluster is None:
+            return 0
         revocations = Revocations(config.state_dir / REVOCATIONS)
         heads = HeadFile(config.state_dir / HEAD_FILE)
         auditor = await Auditor.open(cluster.audit, lambda: identity, now_ms, heads)
@@ -175,7 +179,7 @@ class Gateway:
             api = await admin.start(self._admin_app(listener, desk), *self.config.admin_listen)
             stack.push_async_callback(api.close)
             self._observe()
-            with _signals(self._ask_to_stop):
+            with StopSignals(self._ask_to_stop):
                 ports = Ports(api.address, listener.address if listener else "", pid=os.getpid())
                 await self._serve(ports, listener, desk)
         log.info("gateway stopped")
@@ -299,23 +303,6 @@ class Gateway:
         if self.stopping.is_set():
             os._exit(1)  # asked twice: somebody does not want to wait
         self.stopping.set()
-
-
-class _signals:
-    """SIGTERM and SIGINT call `stop` while inside."""
-
-    def __init__(self, stop: Callable[[], None]) -> None:
-        self._stop = stop
-
-    def __enter__(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop)
-
-    def __exit__(self, *_: object) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
 
 
 def _reachable(host: str) -> str:

@@ -150,6 +150,9 @@ class Timing(_Table):
     drain_timeout_s: Seconds = Field(default=15, description="for flush and checkpoint at shutdown")
     reconnect_initial_s: Seconds = Field(default=0.2, description="first pause before a link is dialled again")
     reconnect_max_s: Seconds = Field(default=10, description="longest such pause")
+    cluster_wait_s: Annotated[float, Field(ge=0, le=86_400 * 7, allow_inf_nan=False)] = Field(
+        default=300, description="at the start, for a cluster that cannot be reached; 0: not at all"
+    )
     append_timeout_s: Seconds = Field(default=30, description="until the outcome of an append counts as unknown")
     request_timeout_s: Seconds = Field(default=10, description="for one question to a peer or to the cluster")
     checkpoint_s: Seconds = Field(default=5, description="longest time between checkpoints of a lane")

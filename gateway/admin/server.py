@@ -84,6 +84,13 @@ def create_app(
     return app
 
 
+def health_app(health_state: Health) -> web.Application:
+    """What there is to ask of a gateway that has not started yet."""
+    app = web.Application()
+    app.add_routes(health.routes(health_state, bytes))
+    return app
+
+
 @dataclass(frozen=True, slots=True)
 class Listening:
     """A bound listener. `address` is `host:port` with the port in use."""
