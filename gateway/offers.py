@@ -19,6 +19,10 @@ from mesh.wire.v1 import catalog_pb2
 COPIED = ("cleanup.policy", "compression.type", "max.message.bytes", "retention.ms", "retention.bytes")
 # Unless the source says otherwise records are kept for ever; and a copy shows the source's timestamps, not its own.
 SETTINGS = {"retention.ms": "-1", "message.timestamp.type": "CreateTime"}
+# A copy takes whatever timestamps its source has taken, history and fast clocks included: a cluster's default refuses
+# what lies an hour in the future. Whatever is offered, these are the subscriber's.
+LARGEST = str((1 << 63) - 1)
+ANY_TIMESTAMP = {"message.timestamp.before.max.ms": LARGEST, "message.timestamp.after.max.ms": LARGEST}
 
 
 @dataclass(eq=False)
@@ -40,7 +44,7 @@ def offered_settings(config: Mapping[str, str]) -> dict[str, str]:
 def taken_settings(offered: Mapping[str, str]) -> dict[str, str]:
     """The settings of a copy, given those of an offer: what is not known here is left out, whoever sent it."""
     stated = {key: value for key, value in SETTINGS.items() if offered.get(key) == value}
-    return stated | {key: offered[key] for key in COPIED if key in offered}
+    return stated | {key: offered[key] for key in COPIED if key in offered} | ANY_TIMESTAMP
 
 
 def partitions_of(topic: catalog_pb2.CatalogTopic) -> int:

@@ -46,6 +46,9 @@ class Topic:
     """What is set on the topic itself, by Kafka's names: `retention.bytes`, `max.message.bytes` …
 
     `retention.ms` is also there where the cluster has a default for it; without, records are kept for ever."""
+    in_force: Mapping[str, str] = field(default_factory=dict)
+    """What decides which records the topic takes, the cluster's defaults included; a log may leave out what it does not
+    judge by: limits of timestamps, `message.timestamp.type`, `max.message.bytes`, `cleanup.policy`."""
 
 
 class OwnBatch(NamedTuple):

@@ -1,7 +1,8 @@
 """The settings of a topic of the embedded log, by Kafka's names and with Kafka's meanings.
 
 Unlike Kafka's, a topic keeps its records for ever until it is told otherwise: mirrored history has old timestamps and
-would be gone at the first look.
+would be gone at the first look. A topic may say that it is compacted, as the copy of a compacted one does: it is kept
+whole, since compaction only ever removes what a reader may do without.
 """
 
 from __future__ import annotations
@@ -20,8 +21,16 @@ DEFAULT_MAX_BATCH_BYTES: Final = 1_048_588
 _NUMBERS: Final = {"retention.ms": -1, "retention.bytes": -1, "max.message.bytes": 1}
 """The least value of each; -1 is no limit."""
 _NUMBER: Final = re.compile(r"-?[0-9]{1,19}")
-_FIXED: Final = {"cleanup.policy": "delete", "compression.type": "producer", "message.timestamp.type": "CreateTime"}
-"""What Kafka lets one choose and this log does in one way only."""
+_LARGEST: Final = str((1 << 63) - 1)
+_CHOICES: Final = {
+    "cleanup.policy": ("delete", "compact", "compact,delete", "delete,compact"),
+    "compression.type": ("producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"),
+    "message.timestamp.type": ("CreateTime",),
+    "message.timestamp.before.max.ms": (_LARGEST,),
+    "message.timestamp.after.max.ms": (_LARGEST,),
+}
+"""What Kafka lets one choose and this log does in one way: no clock judges records, nothing is compacted, and batches
+stay compressed as they came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,8 @@ class Retention:
 
     @classmethod
     def of(cls, config: Mapping[str, str]) -> Retention:
+        if "delete" not in config.get("cleanup.policy", "delete"):  # as Kafka: what is only compacted has no age
+            return cls(None, None)
         return cls(_limit(config, "retention.bytes"), _limit(config, "retention.ms"))
 
 
@@ -46,12 +57,13 @@ def checked(config: Mapping[str, str]) -> dict[str, str]:
 
 
 def _fault(key: str, value: str) -> str | None:
-    if key in _FIXED:
-        return None if value == _FIXED[key] else f"the embedded log only knows the value {_FIXED[key]!r}"
+    if key in _CHOICES:
+        known = " and ".join(repr(choice) for choice in _CHOICES[key])
+        return None if value.replace(" ", "") in _CHOICES[key] else f"the embedded log only knows {known}"
     if key in _NUMBERS:
         legal = _NUMBER.fullmatch(value) is not None and _NUMBERS[key] <= int(value) < 2**63
         return None if legal else f"it must be a whole number from {_NUMBERS[key]}"
-    nearest = get_close_matches(key, [*_NUMBERS, *_FIXED], n=1, cutoff=0.0)[0]
+    nearest = get_close_matches(key, [*_NUMBERS, *_CHOICES], n=1, cutoff=0.0)[0]
     return f"it is not known; the nearest known setting is {nearest!r}"
 
 

@@ -30,6 +30,18 @@ SET_ON_THE_TOPIC = 1
 """The config source DYNAMIC_TOPIC_CONFIG; the others are the broker's defaults."""
 RETENTION = "retention.ms"
 """Stated for every topic, as whoever copies one has to know how long it keeps records; by the port, for ever."""
+IN_FORCE = (
+    "cleanup.policy",
+    "max.message.bytes",
+    "message.timestamp.after.max.ms",
+    "message.timestamp.before.max.ms",
+    "message.timestamp.difference.max.ms",
+    "message.timestamp.type",
+)
+SINCE_3_6 = ("message.timestamp.after.max.ms", "message.timestamp.before.max.ms")
+"""Brokers before 3.6 know neither, and refuse no timestamp unless their one other limit is set."""
+UNKNOWN_SETTING = "Unknown topic config name"
+INVALID_CONFIG = 40
 CLUSTER_DEFAULT = -1
 REFUSALS = frozenset({37, 38, 40, 42, 44})
 """Invalid partitions, replication factor, config or request; policy violation: the caller can do better."""
@@ -107,7 +119,10 @@ async def topic_configs(client: Client, names: Iterable[str]) -> dict[str, dict[
 async def create_topic(
     client: Client, name: str, partitions: int, config: Mapping[str, str], replicas: int = CLUSTER_DEFAULT
 ) -> None:
-    """Create a topic, internal or not, and wait for its leaders. Raises TopicExists, TopicRefused."""
+    """Create a topic, internal or not, and wait for its leaders. Raises TopicExists, TopicRefused.
+
+    What brokers before 3.6 do not know of the limits of timestamps, they are not asked for.
+    """
     wanted = CreatableTopic(
         name=KafkaTopicName(name),
         num_partitions=i32(partitions),
@@ -117,8 +132,13 @@ async def create_topic(
     )
     request = CreateTopicsRequest(topics=(wanted,), timeout=_timeout(client))
     answer = (await client.call(request, CreateTopicsResponse)).topics[0]
-    if answer.error_code != 0:
-        raise _creation_error(name, int(answer.error_code), answer.error_message)
+    code, why = int(answer.error_code), answer.error_message
+    if code == INVALID_CONFIG and UNKNOWN_SETTING in (why or "") and any(key in config for key in SINCE_3_6):
+        older = {key: value for key, value in config.items() if key not in SINCE_3_6}
+        await create_topic(client, name, partitions, older, replicas)
+        return
+    if code != 0:
+        raise _creation_error(name, code, why)
     await _settled(client, name, partitions)
 
 
@@ -154,7 +174,8 @@ def _is_visible(name: str) -> bool:
 
 def _topic(found: TopicMetadata, config: Mapping[str, tuple[str, bool]]) -> Topic:
     own = {key: value for key, (value, is_own) in config.items() if is_own or key == RETENTION}
-    return Topic(found.name, found.topic_id, len(found.leaders), own)
+    in_force = {key: config[key][0] for key in IN_FORCE if key in config}
+    return Topic(found.name, found.topic_id, len(found.leaders), own, in_force)
 
 
 def _timeout(client: Client) -> i32Timedelta:
