@@ -14,7 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationErr
 from gateway.peer import Peer
 from gateway.registry_errors import RegistryEntryDamaged
 from mesh.errors import MeshError
-from mesh.ids import OrgId, ShareName, SubscriptionName, TopicName
+from mesh.ids import OrgId, ShareName, SubscriptionName, TopicId, TopicName
+from mesh.origins import Hop, TopicOrigin
+from mesh.patterns import PatternMapping, checked_pattern
 from mesh.shares import (
     Grant,
     GrantState,
@@ -32,7 +34,7 @@ from mesh.shares import (
 from mesh.trust.bundle import Bundle
 from mesh.trust.enrolment import InviteRecord
 
-Entry: TypeAlias = Peer | InviteRecord | Share | Grant | Subscription
+Entry: TypeAlias = Peer | InviteRecord | Share | Grant | Subscription | TopicOrigin
 
 
 class _Stored(BaseModel):
@@ -100,7 +102,8 @@ class _StoredShare(_Stored):
 
     def value(self) -> Share:
         topics = tuple(map(TopicName, self.topics))
-        return Share(ShareName(self.name), topics, self.version, self.created_ms, self.patterns)
+        patterns = tuple(map(checked_pattern, self.patterns))
+        return Share(ShareName(self.name), topics, self.version, self.created_ms, patterns)
 
 
 class _StoredGrant(_Stored):
@@ -121,7 +124,8 @@ class _StoredSubscription(_Stored):
     name: str
     peer: str
     share: str
-    topics: tuple[tuple[str, str], ...]
+    topics: tuple[tuple[str, str] | tuple[str, str, NonNegativeInt], ...]
+    """The third is the number of partitions when it was subscribed to."""
     start: str
     state: SubscriptionState
     on_foreign_write: OnForeignWrite
@@ -129,13 +133,14 @@ class _StoredSubscription(_Stored):
     on_timestamp: OnTimestamp = OnTimestamp.STOP
     follow_config: bool = False
     groups: tuple[str, ...] = ()
+    patterns: tuple[tuple[str, str], ...] = ()
 
     def value(self) -> Subscription:
         return Subscription(
             SubscriptionName(self.name),
             OrgId(self.peer),
             ShareName(self.share),
-            tuple(TopicMapping(TopicName(source), TopicName(destination)) for source, destination in self.topics),
+            tuple(TopicMapping(TopicName(each[0]), TopicName(each[1]), *each[2:]) for each in self.topics),
             StartAt.parse(self.start),
             self.state,
             self.on_foreign_write,
@@ -143,15 +148,30 @@ class _StoredSubscription(_Stored):
             self.on_timestamp,
             self.follow_config,
             self.groups,
+            tuple(PatternMapping.parsed(*each) for each in self.patterns),
         )
 
 
-_KINDS: dict[str, type[_StoredPeer | _StoredInvite | _StoredShare | _StoredGrant | _StoredSubscription]] = {
+class _StoredOrigin(_Stored):
+    topic_id: str
+    topic: str
+    path: tuple[tuple[str, str], ...]
+    onward: bool
+
+    def value(self) -> TopicOrigin:
+        path = tuple(Hop(OrgId(org), TopicId(topic_id)) for org, topic_id in self.path)
+        return TopicOrigin(TopicId(self.topic_id), TopicName(self.topic), path, self.onward)
+
+
+_KINDS: dict[
+    str, type[_StoredPeer | _StoredInvite | _StoredShare | _StoredGrant | _StoredSubscription | _StoredOrigin]
+] = {
     "peer": _StoredPeer,
     "invite": _StoredInvite,
     "share": _StoredShare,
     "grant": _StoredGrant,
     "subscription": _StoredSubscription,
+    "origin": _StoredOrigin,
 }
 
 
@@ -167,6 +187,8 @@ def key_of(entry: Entry) -> str:
             return f"grant/{entry.id}"
         case Subscription():
             return f"subscription/{entry.name}"
+        case TopicOrigin():
+            return f"origin/{entry.topic_id}"
 
 
 def encode(entry: Entry) -> bytes:
@@ -224,7 +246,7 @@ def _stored(entry: Entry) -> _Stored:
                 name=entry.name,
                 peer=entry.peer,
                 share=entry.share,
-                topics=tuple((each.source_topic, each.destination_topic) for each in entry.topics),
+                topics=tuple(map(_mapping, entry.topics)),
                 start=str(entry.start),
                 state=entry.state,
                 on_foreign_write=entry.on_foreign_write,
@@ -232,7 +254,17 @@ def _stored(entry: Entry) -> _Stored:
                 on_timestamp=entry.on_timestamp,
                 follow_config=entry.follow_config,
                 groups=entry.groups,
+                patterns=tuple((each.source_pattern, each.destination_pattern) for each in entry.patterns),
             )
+        case TopicOrigin():
+            return _StoredOrigin(
+                format=1, topic_id=entry.topic_id, topic=entry.topic, path=entry.path, onward=entry.onward
+            )
+
+
+def _mapping(mapping: TopicMapping) -> tuple[str, str] | tuple[str, str, int]:
+    pair = (mapping.source_topic, mapping.destination_topic)
+    return pair if mapping.source_partitions is None else (*pair, mapping.source_partitions)
 
 
 def _kind_of(key: str) -> str:

@@ -18,14 +18,15 @@ from typing import Any, Self, TypeVar
 from gateway.peer import Peer
 from gateway.registry_codec import Entry, decode, encode, key_of
 from gateway.revocations import Revocations, takes_trust
-from mesh.ids import OrgId, ShareName, SubscriptionName
+from mesh.ids import OrgId, ShareName, SubscriptionName, TopicId
+from mesh.origins import TopicOrigin
 from mesh.ports import StateStore
 from mesh.shares import Grant, Share, Subscription
 from mesh.trust.enrolment import InviteRecord
 
 Audited = Callable[[Entry | None, Entry | None], Awaitable[None]]
-_E = TypeVar("_E", Peer, InviteRecord, Share, Grant, Subscription)
-_KINDS = ("peer", "share", "grant", "subscription")
+_E = TypeVar("_E", Peer, InviteRecord, Share, Grant, Subscription, TopicOrigin)
+_KINDS = ("peer", "share", "grant", "subscription", "origin")
 
 
 class RegistryState:
@@ -46,6 +47,7 @@ class RegistryState:
         self._shares: dict[ShareName, Share] = {}
         self._grants: dict[str, Grant] = {}
         self._subscriptions: dict[SubscriptionName, Subscription] = {}
+        self._origins: dict[TopicId, TopicOrigin] = {}
         self.version = 0
 
     def __repr__(self) -> str:
@@ -91,6 +93,7 @@ class RegistryState:
             stored = await self._control.load(f"{kind}/")
             entries += [decode(key, stored[key]) for key in sorted(stored)]
         self._peers, self._invites, self._shares, self._grants, self._subscriptions = {}, {}, {}, {}, {}
+        self._origins = {}
         entries = [self._revocations.believed(each) if isinstance(each, Peer) else each for each in entries]
         self._revocations.record(*(each for each in entries if isinstance(each, Peer)))
         for entry in entries:
@@ -102,7 +105,7 @@ class RegistryState:
         self._announce()
 
     def _all(self) -> dict[str, Entry]:
-        kinds = (self._peers, self._invites, self._shares, self._grants, self._subscriptions)
+        kinds = (self._peers, self._invites, self._shares, self._grants, self._subscriptions, self._origins)
         found: list[Entry] = [entry for kind in kinds for entry in kind.values()]
         return {key_of(entry): entry for entry in found}
 
@@ -168,6 +171,8 @@ class RegistryState:
                 return self._grants, entry.id
             case Subscription():
                 return self._subscriptions, entry.name
+            case TopicOrigin():
+                return self._origins, entry.topic_id
 
     def _announce(self) -> None:
         self.version += 1

@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import ClassVar
 
 from mesh.errors import CallerError
-from mesh.ids import OrgId, ShareName, TopicName
+from mesh.ids import OrgId, ShareName, TopicId, TopicName
+from mesh.origins import TopicOrigin, shown
 from mesh.shares import Grant, GrantState, PeerState, Share
 
 
@@ -44,16 +46,18 @@ class Reason(StrEnum):
     GRANT_NOT_BEGUN = "grant-not-begun"
     GRANT_ENDED = "grant-ended"
     TOPIC_NOT_SHARED = "topic-not-shared"
+    COPY_NOT_ONWARD = "copy-not-onward"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`peer` sees `share` (no topic), or reads `partition` of `topic` of it."""
+    """`peer` sees `share` (no topic), or reads `partition` of `topic` of it, by its id where it is known."""
 
     peer: OrgId
     share: ShareName
     topic: TopicName | None = None
     partition: int | None = None
+    topic_id: TopicId | None = None
 
     def __str__(self) -> str:
         if self.topic is None:
@@ -101,11 +105,16 @@ def decide(
     shares: Mapping[ShareName, Share],
     peers: Mapping[OrgId, PeerState],
     now_ms: int,
+    origins: Mapping[TopicId, TopicOrigin] = MappingProxyType({}),
 ) -> Decision:
-    """Whether `request` is allowed at `now_ms`, why, and by which steps. `grants` are keyed by `Grant.id`."""
+    """Whether `request` is allowed at `now_ms`, why, and by which steps.
+
+    `grants` are keyed by `Grant.id`; `origins` are those of our topics that hold copies.
+    """
     grant = grants.get(f"{request.share}@{request.peer}")
     words: list[str] = []
-    for step in _steps(request, grant, shares.get(request.share), peers.get(request.peer), now_ms):
+    origin = origins.get(request.topic_id) if request.topic_id is not None else None
+    for step in _steps(request, grant, shares.get(request.share), peers.get(request.peer), now_ms, origin):
         words.append(step.words)
         if step.denial is not None:
             return Decision(request, False, step.denial, tuple(words))
@@ -113,7 +122,12 @@ def decide(
 
 
 def _steps(
-    request: Request, grant: Grant | None, share: Share | None, peer: PeerState | None, now_ms: int
+    request: Request,
+    grant: Grant | None,
+    share: Share | None,
+    peer: PeerState | None,
+    now_ms: int,
+    origin: TopicOrigin | None,
 ) -> Iterator[_Step]:
     """The conditions in order. A generator: a step after a denial is never computed, so it may rely on the former."""
     yield _peer_step(request.peer, peer)
@@ -126,15 +140,30 @@ def _steps(
         return
     yield from _grant_steps(grant, now_ms)
     if request.topic is not None:
-        shared = request.topic in share.topics
-        words = f"topic {request.topic} is {'' if shared else 'not '}part of share {share.name}"
-        yield _Step(None if shared else Reason.TOPIC_NOT_SHARED, words)
+        yield _topic_step(request.topic, share)
+    if origin is not None:
+        yield _origin_step(origin)
 
 
 def _peer_step(org: OrgId, state: PeerState | None) -> _Step:
     if state is None:
         return _Step(Reason.PEER_ABSENT, f"peer {org} is not known")
     return _Step(_NOT_ACTIVE.get(state), f"peer {org} is {state}")
+
+
+def _topic_step(topic: TopicName, share: Share) -> _Step:
+    found = share.holds(topic)
+    by = f" by pattern {found}" if found and found != topic else ""
+    words = f"topic {topic} is {'' if found else 'not '}part of share {share.name}{by}"
+    return _Step(None if found else Reason.TOPIC_NOT_SHARED, words)
+
+
+def _origin_step(origin: TopicOrigin) -> _Step:
+    terms = "lets" if origin.onward else "does not let"
+    words = (
+        f"topic {origin.topic} is a copy that came by {shown(origin.path)}, whose grant {terms} us share it with others"
+    )
+    return _Step(None if origin.onward else Reason.COPY_NOT_ONWARD, words)
 
 
 def _grant_steps(grant: Grant, now_ms: int) -> Iterator[_Step]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar
 
 from mesh.errors import CallerError
 from mesh.ids import OrgId, ShareName, SubscriptionName, TopicName
+from mesh.patterns import PatternMapping, matches
 
 
 class PeerState(StrEnum):
@@ -27,6 +29,12 @@ class Share:
     created_ms: int = 0
     patterns: tuple[str, ...] = ()
     """Shell patterns of further topics, those that are created later among them."""
+
+    def holds(self, topic: str) -> str:
+        """The name or the pattern by which the topic belongs to the share now, empty where it does not."""
+        if topic in self.topics:
+            return topic
+        return next((pattern for pattern in self.patterns if matches(pattern, topic)), "")
 
 
 class GrantState(StrEnum):
@@ -106,12 +114,14 @@ class IllegalStart(CallerError):
 
     code: ClassVar[str] = "illegal-start"
     sentence: ClassVar[str] = "{start!r} is no place to start from"
-    hint: ClassVar[str] = "use earliest, latest, offset:N or timestamp:MS"
+    hint: ClassVar[str] = (
+        "use earliest, latest, offset:N, timestamp:MS or timestamp:TIME, such as timestamp:2026-01-31T12:00:00Z"
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class StartAt:
-    """`earliest`, `latest`, `offset:N` or `timestamp:MS` (milliseconds since 1970), parsed."""
+    """`earliest`, `latest`, `offset:N` or `timestamp:MS` (milliseconds since 1970, or an ISO time), parsed."""
 
     kind: str = "earliest"
     value: int = 0
@@ -124,16 +134,31 @@ class StartAt:
             return cls(kind)
         if kind in {"offset", "timestamp"} and value.isascii() and value.isdecimal() and int(value) < 1 << 56:
             return cls(kind, int(value))
+        if kind == "timestamp" and (found_ms := _milliseconds(value)) is not None:
+            return cls(kind, found_ms)
         raise IllegalStart(text[:80])
 
     def __str__(self) -> str:
         return self.kind if self.kind in {"earliest", "latest"} else f"{self.kind}:{self.value}"
 
 
+def _milliseconds(text: str) -> int | None:
+    """Of an ISO time that says its zone; of any other text None."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None or moment.timestamp() < 0:
+        return None
+    return round(moment.timestamp() * 1000)
+
+
 @dataclass(frozen=True, slots=True)
 class TopicMapping:
     source_topic: TopicName
     destination_topic: TopicName
+    source_partitions: int | None = None
+    """How many partitions the source had when it was subscribed to: 0 for a topic that came later, None unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +178,13 @@ class Subscription:
     """Whether the destination topics follow what is changed of their sources' settings."""
     groups: tuple[str, ...] = ()
     """Consumer groups of the provider whose positions are copied, translated, as long as they are empty here."""
+    patterns: tuple[PatternMapping, ...] = ()
+    """By which topics that the provider offers later are followed; they then stand in `topics`."""
 
     def destination_of(self, source_topic: str) -> TopicName | None:
         return next((m.destination_topic for m in self.topics if m.source_topic == source_topic), None)
+
+    def start_of(self, source_topic: str, partition: int) -> StartAt:
+        """Where a new lane begins: partitions that came after subscribing are copied from their beginning."""
+        known = next((m.source_partitions for m in self.topics if m.source_topic == source_topic), None)
+        return self.start if known is None or partition < known else StartAt()

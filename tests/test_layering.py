@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("ids", "backoff"),
     ("spans", "cluster_errors"),
     ("batch",),
-    ("sequences", "offsets", "log", "segment", "shares"),
+    ("sequences", "offsets", "log", "segment", "patterns", "origins", "shares", "groups"),
     ("lanes", "policy", "trust", "link"),
     ("ports", "audit"),
     ("wire",),
