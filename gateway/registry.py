@@ -23,6 +23,7 @@ from gateway.registry_errors import (
     GrantAbsent,
     GrantExists,
     IllegalTerms,
+    NotInShare,
     PeerAbsent,
     PeerExists,
     PeerInUse,
@@ -38,9 +39,10 @@ from gateway.registry_errors import (
     TopicsMissing,
 )
 from mesh.errors import MeshError
-from mesh.ids import OrgId, ShareName, SubscriptionName, TopicName
+from mesh.ids import OrgId, ShareName, SubscriptionName, TopicId, TopicName
+from mesh.origins import TopicOrigin
 from mesh.policy import Decision, Request, decide
-from mesh.shares import Grant, GrantState, PeerState, Share, Subscription, SubscriptionState
+from mesh.shares import Grant, GrantState, PeerState, Policies, Share, Subscription, SubscriptionState, TopicMapping
 from mesh.trust.bundle import Bundle
 from mesh.trust.enrolment_errors import PeerPending
 from mesh.trust.update import BundleStale
@@ -60,7 +62,7 @@ class Registry(InviteBook):
         """Whether `request` is allowed by the present state."""
         peer = self._peers.get(request.peer)  # only this one: exports ask before every segment
         states = {request.peer: peer.state} if peer is not None else {}
-        return decide(request, self._grants, self._shares, states, now_ms)
+        return decide(request, self._grants, self._shares, states, now_ms, self._origins)
 
     # Peers
 
@@ -172,16 +174,52 @@ class Registry(InviteBook):
         """Raises ShareAbsent."""
         return _found(self._shares, name, ShareAbsent)
 
-    async def create_share(self, name: ShareName, topics: Iterable[TopicName], now_ms: int) -> Share:
+    async def create_share(
+        self, name: ShareName, topics: Iterable[TopicName], now_ms: int, patterns: Iterable[str] = ()
+    ) -> Share:
         """Raises ShareExists, TopicsMissing, TopicRepeated. Whether the topics exist is the caller's to check."""
-        topics = tuple(topics)
+        topics, patterns = tuple(topics), tuple(patterns)
         async with self._changing():
             if name in self._shares:
                 raise ShareExists(name)
-            if not topics:
+            if not topics and not patterns:
                 raise TopicsMissing(f"share '{name}'")
-            _refuse_repeated(topics, "shared")
-            return await self._put(Share(name, topics, created_ms=now_ms))
+            _refuse_repeated((*topics, *patterns), "shared")
+            return await self._put(Share(name, topics, created_ms=now_ms, patterns=patterns))
+
+    async def add_to_share(self, name: str, topics: Iterable[TopicName], patterns: Iterable[str] = ()) -> Share:
+        """The share in its next version. Raises ShareAbsent, TopicsMissing, TopicRepeated."""
+        async with self._changing():
+            known = self.share(name)
+            changed = replace(known, topics=(*known.topics, *topics), patterns=(*known.patterns, *patterns))
+            if (changed.topics, changed.patterns) == (known.topics, known.patterns):
+                raise TopicsMissing(f"what to add to share '{known.name}'")
+            _refuse_repeated((*changed.topics, *changed.patterns), "shared")
+            return await self._put(replace(changed, version=known.version + 1))
+
+    async def remove_from_share(self, name: str, names: Iterable[str]) -> Share:
+        """The share in its next version, without these topics and patterns. Raises ShareAbsent, NotInShare."""
+        async with self._changing():
+            known = self.share(name)
+            gone = set(names)
+            for each in sorted(gone - {*known.topics, *known.patterns}):
+                by = known.holds(each)
+                raise NotInShare(known.name, each[:300], f"by pattern {by} only" if by else "not at all")
+            topics = tuple(topic for topic in known.topics if topic not in gone)
+            patterns = tuple(pattern for pattern in known.patterns if pattern not in gone)
+            return await self._put(replace(known, topics=topics, patterns=patterns, version=known.version + 1))
+
+    @property
+    def origins(self) -> Mapping[TopicId, TopicOrigin]:
+        """Of our topics that hold copies, by their ids."""
+        return MappingProxyType(self._origins)
+
+    async def record_origin(self, origin: TopicOrigin) -> TopicOrigin:
+        """What is known of the topic from now on, what was known before included. Raises OriginUnfit."""
+        async with self._changing():
+            known = self._origins.get(origin.topic_id)
+            joined = origin if known is None else known.joined(origin)
+            return joined if joined == known else await self._put(joined)
 
     @property
     def grants(self) -> Mapping[str, Grant]:
@@ -225,14 +263,18 @@ class Registry(InviteBook):
         if subscription.name in self._subscriptions:
             raise SubscriptionExists(subscription.name)
         self._active(subscription.peer)
-        if not subscription.topics:
+        if not subscription.topics and not subscription.patterns:
             raise TopicsMissing(f"subscription '{subscription.name}'")
         _refuse_repeated([each.source_topic for each in subscription.topics], "source")
         _refuse_repeated([each.destination_topic for each in subscription.topics], "destination")
         for mapping in subscription.topics:
-            for other in self._subscriptions.values():
-                if any(each.destination_topic == mapping.destination_topic for each in other.topics):
-                    raise DestinationTaken(mapping.destination_topic, other.name)
+            self.check_destination(mapping.destination_topic)
+
+    def check_destination(self, topic: str) -> None:
+        """Raises DestinationTaken where a subscription copies into the topic already (B)."""
+        for other in self._subscriptions.values():
+            if any(each.destination_topic == topic for each in other.topics):
+                raise DestinationTaken(topic, other.name)
 
     async def subscribe(self, subscription: Subscription) -> Subscription:
         """Raises SubscriptionExists, PeerAbsent, PeerRevoked, PeerNotActive, TopicsMissing, TopicRepeated,
@@ -243,6 +285,34 @@ class Registry(InviteBook):
             # What a deletion that was interrupted, or a lane that ended late, left of an earlier one of this name.
             await self._clear_lanes(subscription.name)
             return await self._put(subscription)
+
+    async def follow_topic(self, name: str, mapping: TopicMapping) -> Subscription:
+        """The subscription, now of this topic too.
+
+        Raises SubscriptionAbsent, SubscriptionPromoted, DestinationTaken.
+        """
+        async with self._changing():
+            known = self._not_final(name)
+            if known.destination_of(mapping.source_topic) is not None:
+                return known
+            self.check_destination(mapping.destination_topic)
+            return await self._put(replace(known, topics=(*known.topics, mapping)))
+
+    async def set_policies(self, name: str, policies: Policies) -> Subscription:
+        """The subscription with what `policies` states; progress stays.
+
+        Raises SubscriptionAbsent, SubscriptionPromoted.
+        """
+        async with self._changing():
+            known = self._not_final(name)
+            changed = replace(known, **policies.stated)
+            return known if changed == known else await self._put(changed)
+
+    def _not_final(self, name: str) -> Subscription:
+        known = self.subscription(name)
+        if known.state.is_final:
+            raise SubscriptionPromoted(known.name, known.state)
+        return known
 
     async def pause_subscription(self, name: str) -> Subscription:
         return await self._set_subscription_state(name, SubscriptionState.PAUSED)
@@ -256,10 +326,7 @@ class Registry(InviteBook):
         Also announced where nothing changes: resuming restarts what stands still.
         """
         async with self._changing():
-            known = self.subscription(name)
-            if known.state.is_final:
-                raise SubscriptionPromoted(known.name, known.state)
-            return await self._put(replace(known, state=state))
+            return await self._put(replace(self._not_final(name), state=state))
 
     async def begin_promotion(self, name: str) -> Subscription:
         """From here there is no way back; one that began earlier stays as it is. Raises SubscriptionAbsent."""
@@ -297,7 +364,7 @@ def _found(mapping: Mapping[_K, _V], name: str, absent: Callable[[str, str], Mes
     return found
 
 
-def _refuse_repeated(topics: Iterable[TopicName], side: str) -> None:
+def _refuse_repeated(topics: Iterable[str], side: str) -> None:
     seen: set[str] = set()
     for topic in topics:
         if topic in seen:

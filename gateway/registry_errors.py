@@ -78,6 +78,17 @@ class ShareExists(CallerError):
 
 
 @dataclass(eq=False)
+class NotInShare(CallerError):
+    share: str
+    topic: str
+    how: str
+
+    code: ClassVar[str] = "not-in-share"
+    sentence: ClassVar[str] = "share '{share}' does not name '{topic}': it holds it {how}"
+    hint: ClassVar[str] = "name what it lists, patterns as they are written: mesh share show {share}"
+
+
+@dataclass(eq=False)
 class GrantExists(CallerError):
     share: str
     peer: str

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from mesh.errors import CallerError
 from mesh.ids import OrgId, ShareName, SubscriptionName, TopicName
@@ -159,6 +159,23 @@ class TopicMapping:
     destination_topic: TopicName
     source_partitions: int | None = None
     """How many partitions the source had when it was subscribed to: 0 for a topic that came later, None unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """What can be changed of a subscription while it goes on; None leaves it as it is."""
+
+    on_foreign_write: OnForeignWrite | None = None
+    on_loss: OnLoss | None = None
+    on_timestamp: OnTimestamp | None = None
+    follow_config: bool | None = None
+    groups: tuple[str, ...] | None = None
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """What is not None, by the names of the subscription's fields."""
+        found = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from dataclasses import fields, is_dataclass
 from typing import NamedTuple
 
 from gateway.peer import Peer
+from mesh.origins import TopicOrigin, shown
 from mesh.shares import Grant, GrantState, GroupAccess, PeerState, Share, Subscription, SubscriptionState
 from mesh.trust.enrolment import InviteRecord
 
@@ -46,14 +47,20 @@ def change_of(before: object | None, after: object | None) -> Change:
             return Change(_invite_action(before, value), value.id, details)
         case Share():
             verb = _verb(before, after, "created", "deleted")
-            return Change(f"share.{verb}", value.name, {"topics": ",".join(value.topics)})
+            topics = {"topics": ",".join((*value.topics, *value.patterns)), "version": str(value.version)}
+            return Change(f"share.{verb}", value.name, topics)
         case Grant():
             return Change(f"grant.{_grant_verb(value, after)}", value.id, _terms(value))
         case Subscription():
             action = f"subscription.{_verb(before, after, 'created', 'deleted')}"
-            if before is not None and after is not None:
+            if isinstance(before, Subscription) and after is not None:
                 action = _SUBSCRIPTION_STATES.get(value.state, f"subscription.{value.state}")
+                if before.state is value.state and before != value:
+                    action = "subscription.changed"
             return Change(action, value.name, {"peer": value.peer, "share": value.share, **_changed(before, after)})
+        case TopicOrigin():
+            details = {"path": shown(value.path), "onward": "yes" if value.onward else "no"}
+            return Change("topic.origin-recorded", value.topic, details)
         case _:
             kind = type(value).__name__.lower()
             name = str(getattr(value, "name", "") or getattr(value, "id", "") or "")
