@@ -161,3 +161,14 @@ class DiskFull(OperatorError):
     sentence: ClassVar[str] = "no space left to write {path}"
     hint: ClassVar[str] = "free space; appends go on by themselves, nothing acknowledged was lost"
     retriable: ClassVar[bool] = True
+
+
+@dataclass(eq=False)
+class GroupNotEmpty(CallerError):
+    """Decided by the cluster at the moment of the commit: nothing was written."""
+
+    group: str
+
+    code: ClassVar[str] = "group-not-empty"
+    sentence: ClassVar[str] = "group {group!r} has members: its positions are theirs to set"
+    hint: ClassVar[str] = "stop its consumers and try again; one that died counts until its session has ended"

@@ -98,6 +98,15 @@ class TopicId(_Id):
     rule = "32 lower-case hex digits"
 
 
+class GroupName(_Id):
+    """A consumer group. Kafka takes any text; one that could disturb a terminal or a log is none for us."""
+
+    __slots__ = ()
+    kind = "group"
+    pattern = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]{1,255}")
+    rule = "1 to 255 printable characters"
+
+
 class Partition(NamedTuple):
     """One partition of a topic of the local cluster."""
 

@@ -7,12 +7,13 @@ sizes are bytes, durations are seconds, timestamps are milliseconds since 1970. 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from mesh.batch.stamp import Producer, StampedBatch
-from mesh.ids import LaneId, Partition, TopicId
+from mesh.groups import Group, GroupSummary
+from mesh.ids import GroupName, LaneId, Partition, TopicId
 from mesh.log import Fetched, LogRange, Topic, Witnesses
 
 StateOf: TypeAlias = Callable[[int], Mapping[str, bytes | None]]
@@ -125,6 +126,28 @@ class Ownership(Protocol):
         """The name of the gateway that runs the lane, empty while nobody knows."""
 
 
+class Groups(Protocol):
+    """Consumer groups: where each stands. A position is the offset that the group reads next."""
+
+    async def list(self) -> list[GroupSummary]:
+        """The groups of consumers that a user may see, by name."""
+
+    async def describe(self, name: GroupName, topics: Collection[str]) -> Group:
+        """The group and its committed positions on `topics`; one that nobody has made is ABSENT and has none.
+
+        Positions on an earlier incarnation of a topic are left out. A commit that is part of an open transaction is
+        waited for.
+        """
+
+    async def commit(self, name: GroupName, positions: Mapping[Partition, int]) -> None:
+        """Set the positions, all or none; makes the group where it is absent, and touches no others of it.
+
+        The cluster itself refuses it where the group has members at that moment, so nobody who reads loses a place.
+        Nothing but the offsets is written: no leader epoch, no metadata. Raises GroupNotEmpty, TopicAbsent,
+        PartitionAbsent.
+        """
+
+
 class AuditLog(Protocol):
     """Entries in order, never changed, never removed. One writer."""
 
@@ -153,5 +176,6 @@ class Cluster:
     control: StateStore
     lanes: StateStore
     ownership: Ownership
+    groups: Groups
     audit: AuditLog
     close: Callable[[], Awaitable[None]]

@@ -16,6 +16,7 @@ from gateway.embedded.audit import EmbeddedAudit
 from gateway.embedded.changes import Changes
 from gateway.embedded.destination import EmbeddedDestination
 from gateway.embedded.errors import LogUnusable
+from gateway.embedded.groups import EmbeddedGroups
 from gateway.embedded.lock import DirectoryLock
 from gateway.embedded.readers import Readers
 from gateway.embedded.source import EmbeddedSource
@@ -71,6 +72,7 @@ async def open_embedded(directory: Path, *, now_ms: int) -> EmbeddedCluster:
         control=EmbeddedStore(writer, readers, "control"),
         lanes=EmbeddedStore(writer, readers, "lanes"),
         ownership=SoleOwner(),
+        groups=EmbeddedGroups(writer, readers),
         audit=EmbeddedAudit(writer, readers),
         close=close,
         maintain=maintain,

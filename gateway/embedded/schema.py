@@ -54,6 +54,13 @@ CREATE TRIGGER IF NOT EXISTS audit_is_not_removed BEFORE DELETE ON audit BEGIN
     SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 """
 
+_POSITIONS = """
+CREATE TABLE IF NOT EXISTS positions (
+    group_name TEXT NOT NULL, topic_id TEXT NOT NULL, number INTEGER NOT NULL, position INTEGER NOT NULL,
+    PRIMARY KEY (group_name, topic_id, number)
+) WITHOUT ROWID;
+"""
+
 CHECKPOINT_PAGES = 2000
 """32 MB of write-ahead log between checkpoints: several commits of 4 MB share one pass over the database file."""
 RESTART_PAGES = 16_000
@@ -108,6 +115,7 @@ def _ensure_tables(db: apsw.Connection, path: Path) -> None:
             entries = [("schema_version", SCHEMA_VERSION), ("cluster_id", uuid4().hex), ("next_producer_id", 1)]
             db.executemany("INSERT INTO meta VALUES (?, ?)", entries)
         db.execute(_AUDIT)
+        db.execute(_POSITIONS)
     version = db.execute("SELECT value FROM meta WHERE key = 'schema_version'").get
     if version > SCHEMA_VERSION:
         raise LogTooNew(str(path), version, SCHEMA_VERSION)

@@ -77,6 +77,7 @@ def _deletion(name: str) -> Callable[[apsw.Connection], None]:
         # The batches go at leisure (retention): removing gigabytes here would hold up every append.
         db.execute("INSERT INTO doomed SELECT log FROM partitions WHERE topic_id = ?", (topic_id,))
         db.execute("DELETE FROM partitions WHERE topic_id = ?", (topic_id,))
+        db.execute("DELETE FROM positions WHERE topic_id = ?", (topic_id,))
 
     return delete
 

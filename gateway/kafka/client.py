@@ -39,6 +39,8 @@ FRESH_S = 0.02
 
 class Purpose(StrEnum):
     CONTROL = "control"
+    GROUP = "group"
+    """A member waits for the others there."""
     FETCH_HOT_A = "fetch-hot-a"
     FETCH_HOT_B = "fetch-hot-b"
     FETCH_COLD_A = "fetch-cold-a"
@@ -185,6 +187,11 @@ class Client:
     async def all_topics(self) -> list[TopicMetadata]:
         answer = await self._ask_metadata(None)
         return [topic_of(entry) for entry in answer.topics if int(entry.error_code) == Code.NONE]
+
+    async def brokers(self) -> list[int]:
+        """The brokers that live now."""
+        await self._ask_metadata(())
+        return sorted(self._brokers.addresses)
 
     def forget(self, topic: str) -> None:
         """What is known of a topic proved stale: ask again, unless somebody just did.

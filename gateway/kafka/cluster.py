@@ -11,6 +11,7 @@ from gateway.kafka.client import Client
 from gateway.kafka.config import KafkaConfig
 from gateway.kafka.destination import KafkaDestination
 from gateway.kafka.dial import tls_context
+from gateway.kafka.groups import KafkaGroups
 from gateway.kafka.source import KafkaSource
 from gateway.kafka.state import CONTROL_PARTITIONS, CONTROL_TOPIC, LANES_PARTITIONS, LANES_TOPIC, open_store
 from gateway.kafka.topics import KafkaTopics
@@ -57,6 +58,7 @@ async def _open(client: Client) -> Cluster:
         control=control,
         lanes=lanes,
         ownership=SoleOwner(),
+        groups=KafkaGroups(client),
         audit=await open_audit(client),
         close=close,
     )

@@ -37,7 +37,11 @@ class Code(IntEnum):
     INVALID_TOPIC = 17
     RECORD_LIST_TOO_LARGE = 18
     NOT_ENOUGH_REPLICAS = 19
+    ILLEGAL_GENERATION = 22
+    UNKNOWN_MEMBER_ID = 25
+    REBALANCE_IN_PROGRESS = 27
     TOPIC_AUTHORIZATION_FAILED = 29
+    GROUP_AUTHORIZATION_FAILED = 30
     CLUSTER_AUTHORIZATION_FAILED = 31
     INVALID_TIMESTAMP = 32
     UNSUPPORTED_SASL_MECHANISM = 33
@@ -52,11 +56,14 @@ class Code(IntEnum):
     KAFKA_STORAGE_ERROR = 56
     SASL_AUTHENTICATION_FAILED = 58
     UNKNOWN_PRODUCER_ID = 59
+    GROUP_ID_NOT_FOUND = 69
     FENCED_LEADER_EPOCH = 74
     UNKNOWN_LEADER_EPOCH = 75
     UNSUPPORTED_COMPRESSION = 76
     OFFSET_NOT_AVAILABLE = 78
+    MEMBER_ID_REQUIRED = 79
     INVALID_RECORD = 87
+    UNSTABLE_OFFSET_COMMIT = 88
     PRODUCER_FENCED = 90
     UNKNOWN_TOPIC_ID = 100
     INCONSISTENT_TOPIC_ID = 103
@@ -121,6 +128,8 @@ def request_error(request: str, topic: str, code: int, why: str | None = None) -
             return PermissionMissing(request, f"topic {topic!r}")
         case Code.CLUSTER_AUTHORIZATION_FAILED:
             return PermissionMissing(request, "on the cluster")
+        case Code.GROUP_AUTHORIZATION_FAILED:
+            return PermissionMissing(request, f"group {topic!r}")
         case Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
             return PermissionMissing(request, f"transactional id {topic!r}")
         case Code.UNKNOWN_TOPIC_OR_PARTITION | Code.UNKNOWN_TOPIC_ID:

@@ -11,60 +11,44 @@ which needs the right to alter the cluster.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import TypeVar
 
 from kio.schema.add_partitions_to_txn.v3 import AddPartitionsToTxnRequest, AddPartitionsToTxnResponse
 from kio.schema.add_partitions_to_txn.v3.request import AddPartitionsToTxnTopic
 from kio.schema.end_txn.v3 import EndTxnRequest, EndTxnResponse
-from kio.schema.find_coordinator.v3 import FindCoordinatorRequest, FindCoordinatorResponse
 from kio.schema.init_producer_id.v4 import InitProducerIdRequest, InitProducerIdResponse
 from kio.schema.types import ProducerId, TransactionalId
 from kio.schema.types import TopicName as KafkaTopicName
 from kio.schema.write_txn_markers.v1 import WriteTxnMarkersRequest, WriteTxnMarkersResponse
 from kio.schema.write_txn_markers.v1.request import WritableTxnMarker, WritableTxnMarkerTopic
-from kio.static.primitive import i8, i16, i32, i32Timedelta
+from kio.static.primitive import i16, i32, i32Timedelta
 
 from gateway.kafka.client import ANY_BROKER, Client
-from gateway.kafka.codes import LEADER_UNSETTLED, Code, request_error
+from gateway.kafka.codes import LEADER_UNSETTLED
+from gateway.kafka.coordinator import TRANSACTION_KEY, check, coordinator, soon
 from gateway.kafka.errors import LeaderMoved
-from gateway.kafka.patience import patiently, pauses
+from gateway.kafka.patience import patiently
 from gateway.kafka.witness import known_producer
 from mesh.batch.stamp import Producer
 from mesh.cluster_errors import ClusterUnreachable
-from mesh.errors import NetworkError
 from mesh.ids import Partition
 
-TRANSACTION_KEY = i8(1)
 TRANSACTION_TIMEOUT = i32Timedelta.parse(timedelta(minutes=1))
-NOT_NOW = frozenset(
-    {
-        Code.COORDINATOR_LOAD_IN_PROGRESS,
-        Code.COORDINATOR_NOT_AVAILABLE,
-        Code.NOT_COORDINATOR,
-        Code.CONCURRENT_TRANSACTIONS,
-    }
-)
-"""The coordinator will do it soon, or another one will."""
-
-Done = TypeVar("Done")
 
 
 async def init_producer(client: Client, name: str = "") -> Producer:
     """A new producer, or that of `name` with its epoch raised; waits for a broker that has just started."""
 
     async def ask() -> Producer:
-        node = await _coordinator(client, name) if name else ANY_BROKER
+        node = await coordinator(client, name, TRANSACTION_KEY) if name else ANY_BROKER
         transactional_id = TransactionalId(name) if name else None
         request = InitProducerIdRequest(transactional_id=transactional_id, transaction_timeout=TRANSACTION_TIMEOUT)
         answer = await client.call(request, InitProducerIdResponse, node)
-        _check(client, [int(answer.error_code)], "obtain a producer id for", name or "a writer")
+        check(client, [int(answer.error_code)], "obtain a producer id for", name or "a writer")
         return Producer(int(answer.producer_id), int(answer.producer_epoch))
 
-    return await _soon(client, ask)
+    return await soon(client, ask)
 
 
 async def cut(client: Client, name: str, producer: Producer, partitions: Sequence[Partition]) -> Producer:
@@ -72,8 +56,8 @@ async def cut(client: Client, name: str, producer: Producer, partitions: Sequenc
     known = [await _known_epoch(client, producer, partition) for partition in partitions]  # refuses what is not there
     newer = await init_producer(client, name)
     if newer.id == producer.id:
-        await _soon(client, lambda: _add_partitions(client, name, newer, partitions))
-        await _soon(client, lambda: _end(client, name, newer))
+        await soon(client, lambda: _add_partitions(client, name, newer, partitions))
+        await soon(client, lambda: _end(client, name, newer))
     else:
         newer = Producer(producer.id, max([producer.epoch, *known]) + 1)
         for partition in partitions:
@@ -96,10 +80,10 @@ async def _add_partitions(client: Client, name: str, producer: Producer, partiti
             for topic, found in numbers.items()
         ),
     )
-    answer = await client.call(request, AddPartitionsToTxnResponse, await _coordinator(client, name))
+    answer = await client.call(request, AddPartitionsToTxnResponse, await coordinator(client, name, TRANSACTION_KEY))
     for result in answer.results_by_topic_v3_and_below:
         codes = [int(each.partition_error_code) for each in result.results_by_partition]
-        _check(client, codes, "cut the writers of", str(result.name))
+        check(client, codes, "cut the writers of", str(result.name))
 
 
 async def _end(client: Client, name: str, producer: Producer) -> None:
@@ -109,8 +93,8 @@ async def _end(client: Client, name: str, producer: Producer) -> None:
         producer_epoch=i16(producer.epoch),
         committed=False,
     )
-    answer = await client.call(request, EndTxnResponse, await _coordinator(client, name))
-    _check(client, [int(answer.error_code)], "cut the writers of", name)
+    answer = await client.call(request, EndTxnResponse, await coordinator(client, name, TRANSACTION_KEY))
+    check(client, [int(answer.error_code)], "cut the writers of", name)
 
 
 async def _known_epoch(client: Client, producer: Producer, partition: Partition) -> int:
@@ -137,7 +121,7 @@ async def _write_marker(client: Client, producer: Producer, partition: Partition
         code = int(answer.markers[0].topics[0].partitions[0].error_code)
         if code in LEADER_UNSETTLED:
             raise LeaderMoved(*partition)
-        _check(client, [code], "alter: it forgot the lane's transactional id, so the cut writes a marker", "itself")
+        check(client, [code], "alter: it forgot the lane's transactional id, so the cut writes a marker", "itself")
 
     await patiently(client, partition, ask, client.config.request_timeout_s)
 
@@ -151,30 +135,3 @@ async def _await_marker(client: Client, producer: Producer, partition: Partition
             raise ClusterUnreachable(client.cluster_id, f"the cut has not reached {partition}")
 
     await patiently(client, partition, ask, client.config.request_timeout_s)
-
-
-async def _coordinator(client: Client, name: str) -> int:
-    request = FindCoordinatorRequest(key=name, key_type=TRANSACTION_KEY)
-    answer = await client.call(request, FindCoordinatorResponse)
-    _check(client, [int(answer.error_code)], "coordinate", name)
-    return int(answer.node_id)
-
-
-def _check(client: Client, codes: Iterable[int], request: str, what: str) -> None:
-    for code in codes:
-        if code in NOT_NOW:
-            raise ClusterUnreachable(client.cluster_id, f"it cannot {request} {what} yet")
-        # of several partitions one that was refused makes the broker refuse the others for that reason
-        if code not in {Code.NONE, Code.OPERATION_NOT_ATTEMPTED}:
-            raise request_error(request, what, code)
-
-
-async def _soon(client: Client, ask: Callable[[], Awaitable[Done]]) -> Done:
-    give_up = asyncio.get_running_loop().time() + client.config.request_timeout_s
-    for pause_s in pauses():
-        with suppress(NetworkError):
-            return await ask()
-        if client.closed or asyncio.get_running_loop().time() > give_up:
-            break
-        await asyncio.sleep(pause_s)
-    return await ask()

@@ -23,6 +23,7 @@ from mesh.cluster_errors import ClusterUnreachable, PartitionAbsent, TopicAbsent
 from mesh.ids import Partition, TopicId, TopicName
 from mesh.log import AbortedTransaction, Fetched, LogRange, Topic, Witnesses
 from mesh.ports import Cluster, StateOf
+from mesh.testing.groups import FakeGroups
 from mesh.testing.memory_log import MemoryLog
 from mesh.testing.ownership import FakeOwnership
 
@@ -30,7 +31,7 @@ MAX_BATCH_BYTES = 1_048_588
 
 Operation: TypeAlias = Literal[
     "create", "describe", "list", "delete", "fetch", "range", "offset_at", "producer", "append", "append answer",
-    "witness", "cut", "load", "put", "audit",
+    "witness", "cut", "load", "put", "audit", "groups",
 ]  # fmt: skip
 """What `fail_next` may fail. "append" fails before anything is written, "append answer" after."""
 
@@ -48,6 +49,7 @@ class FakeCluster:
         self.closed = False
         control, lanes = _Store(self), _Store(self)
         self.ownership = FakeOwnership()
+        self.groups = FakeGroups(lambda: self.check("groups"), self.topic)
         self.ports = Cluster(
             cluster_id=cluster_id,
             kind="fake",
@@ -57,6 +59,7 @@ class FakeCluster:
             control=control,
             lanes=lanes,
             ownership=self.ownership,
+            groups=self.groups,
             audit=_Audit(self),
             close=self._close,
         )

@@ -1,0 +1,32 @@
+"""Consumer groups as their cluster knows them. Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from mesh.ids import GroupName, Partition
+
+
+class GroupState(StrEnum):
+    ABSENT = "absent"
+    """Nobody has joined it or committed for it: a commit makes it."""
+    EMPTY = "empty"
+    ACTIVE = "active"
+    """It has members, or somebody is just joining."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSummary:
+    name: GroupName
+    state: GroupState
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    name: GroupName
+    state: GroupState
+    members: int = 0
+    positions: Mapping[Partition, int] = field(default_factory=dict)
+    """The next offset that the group reads, where it has committed one."""
