@@ -134,6 +134,29 @@ class AppendUnknown(NetworkError):
 
 
 @dataclass(eq=False)
+class StateMoved(NetworkError):
+    """Definite: nothing was written. What the change was decided on is not how things are any more."""
+
+    place: str
+
+    code: ClassVar[str] = "state-moved"
+    sentence: ClassVar[str] = "another gateway changed or took over the state in {place}: nothing was written"
+    hint: ClassVar[str] = "the gateway reads what is there now and decides again"
+
+
+@dataclass(eq=False)
+class AuditMoved(NetworkError):
+    """Nothing of the call that raises it was written."""
+
+    index: int
+    end: int
+
+    code: ClassVar[str] = "audit-moved"
+    sentence: ClassVar[str] = "entry {index} of the audit log is not the next one: the log has {end} entries"
+    hint: ClassVar[str] = "the gateway reads the end of the log and adds its entries behind those of other gateways"
+
+
+@dataclass(eq=False)
 class ClusterUnreachable(NetworkError):
     cluster: str
     why: str

@@ -97,13 +97,49 @@ class Destination(Protocol):
 
 
 class StateStore(Protocol):
-    """Durable values under string keys: `<kind>/<name>…`. The first two parts of the keys of one `put` agree."""
+    """Durable values under string keys: `<kind>/<name>…`, shared by all gateways of an organization.
+
+    In the lanes state the first four parts of the keys of one `put` agree, `lane/<subscription>/<topic>/<partition>`.
+    """
 
     async def load(self, prefix: str) -> dict[str, bytes]:
-        """Every entry whose key begins with `prefix`, as of the last completed put."""
+        """Every entry whose key begins with `prefix`, as of the last completed put of any gateway."""
 
     async def put(self, entries: Mapping[str, bytes | None]) -> None:
-        """Store all entries or none, durable at return; None removes a key."""
+        """Store all entries or none, durable at return; None removes a key.
+
+        Raises StateMoved where another gateway has taken over the part of the state that the keys belong to: nothing
+        was stored, and nothing of ours will be until it is claimed again.
+        """
+
+
+class ControlStore(StateStore, Protocol):
+    """The state that any gateway may change, and that each sees change: a change is decided on what is known.
+
+        version, changed = await store.changes_since(0)
+        ...                                                # decide
+        version = await store.change(entries, version)     # or StateMoved: see what changed and decide again
+    """
+
+    @property
+    def version(self) -> int:
+        """Rises with each put that is known here, ours or another gateway's. It means nothing to another store."""
+
+    async def wait_changed(self, version: int) -> int:
+        """The present version, as soon as it is another than `version`."""
+
+    async def changes_since(self, version: int) -> tuple[int, dict[str, bytes | None]]:
+        """The present version and each key put since `version`, with its present value, None where it is removed.
+
+        A key that was put again with the value it had is among them. Since version 0: everything.
+        """
+
+    async def change(self, entries: Mapping[str, bytes | None], version: int) -> int:
+        """As `put`, if nothing was put since `version`; answers the version that this made.
+
+        Raises StateMoved where something was: nothing is stored. After another error the outcome is not known: where
+        the change took place nonetheless, a later `changes_since` shows it.
+        """
 
 
 class Ownership(Protocol):
@@ -149,16 +185,18 @@ class Groups(Protocol):
 
 
 class AuditLog(Protocol):
-    """Entries in order, never changed, never removed. One writer."""
+    """Entries in order, never changed, never removed; written by all gateways of an organization."""
 
-    async def append(self, entries: Sequence[bytes]) -> None:
-        """Add entries at the end, all or none, durable at return.
+    async def append(self, entries: Sequence[bytes], index: int) -> None:
+        """Add entries, the first at exactly `index`, all or none, durable at return.
 
-        After an error they may be there or not: `end`, and only it, tells.
+        Raises AuditMoved where the log does not end there: nothing of this call is written, but where an earlier call
+        with the same entries had an unknown outcome, they may be what stands there. After another error they may be
+        there or come there later; calling again with the same entries and index never adds them twice.
         """
 
     async def end(self) -> int:
-        """How many entries there are: the index of the next. What an interrupted append left is settled first."""
+        """How many entries there are: the index of the next."""
 
     async def read(self, from_index: int, limit: int) -> list[bytes]:
         """At most `limit` entries from `from_index` on; empty at the end."""
@@ -173,7 +211,7 @@ class Cluster:
     topics: Topics
     source: Source
     destination: Destination
-    control: StateStore
+    control: ControlStore
     lanes: StateStore
     ownership: Ownership
     groups: Groups
