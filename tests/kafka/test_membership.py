@@ -1,0 +1,163 @@
+"""Gateways as members of a group, on a real broker: who runs what, and how it changes hands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from gateway.kafka import KafkaConfig
+from gateway.kafka.client import Client
+from gateway.kafka.group_protocol import GroupCalls
+from gateway.kafka.lease import Lease
+from gateway.kafka.membership import GatewayNameTaken, Membership
+from gateway.kafka.ownership import KafkaOwnership
+from mesh.ids import LaneId, SubscriptionName, TopicName
+from mesh.testing.clock import FakeClock
+from tests.support.brokers import shared_broker
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(60)]
+
+PARTITIONS = 4
+SESSION_S = 6.0
+LANES = [LaneId(SubscriptionName("flights"), TopicName("departures"), number) for number in range(PARTITIONS)]
+
+
+class Claimed:
+    """The lanes state, as far as it matters who holds what. Lane n lies in partition n."""
+
+    def __init__(self) -> None:
+        self.held: set[int] = set()
+
+    def partition_of(self, lane: LaneId) -> int:
+        return lane.partition
+
+    async def claim(self, partitions: Collection[int]) -> None:
+        await asyncio.sleep(0)
+        self.held |= set(partitions)
+
+    def release(self, partitions: Collection[int]) -> None:
+        self.held -= set(partitions)
+
+
+class Replica:
+    """One gateway, as far as it is a member."""
+
+    def __init__(self, client: Client, group: str, name: str, file: Path | None = None) -> None:
+        self.claims = Claimed()
+        self.lease = Lease(SESSION_S)
+        self.ownership = KafkaOwnership(name, self.claims, self.lease)
+        calls = GroupCalls(client, group, SESSION_S)
+        self.membership = Membership(calls, name, PARTITIONS, self.ownership, self.lease, file)
+        self.tasks = [client.spawn(self.membership.run()), client.spawn(self.ownership.run())]
+
+    @property
+    def owned(self) -> set[int]:
+        return {lane.partition for lane in LANES if self.ownership.owns(lane)}
+
+    def kill(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+
+    async def stop(self) -> None:
+        self.kill()
+        await self.membership.leave()
+
+    async def until_owning(self, count: int, within_s: float) -> None:
+        async with asyncio.timeout(within_s):
+            while len(self.owned) != count:
+                await self.ownership.wait_changed(self.ownership.version)
+
+
+@asynccontextmanager
+async def client() -> AsyncIterator[Client]:
+    async with asyncio.TaskGroup() as tasks:
+        made = Client(KafkaConfig(bootstrap=(shared_broker().address,)), None, tasks)
+        await made.start()
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+@pytest.fixture
+def group() -> str:
+    return f"_mesh.gateways-{uuid4().hex}"
+
+
+async def test_gateways_share_out_and_take_over_from_one_that_leaves(group: str) -> None:
+    async with client() as one, client() as two, client() as three:
+        first = Replica(one, group, "gw-1")
+        await first.membership.begun()
+        await first.until_owning(4, 2)
+        second, third = Replica(two, group, "gw-2"), Replica(three, group, "gw-3")
+        await first.until_owning(2, 5)
+        await second.until_owning(1, 5)
+        await third.until_owning(1, 5)
+        assert first.owned | second.owned | third.owned == {0, 1, 2, 3}
+        kept = first.owned
+        names = {lane: first.ownership.owner(lane) for lane in LANES}
+        assert sorted(names.values()) == ["gw-1", "gw-1", "gw-2", "gw-3"]
+        assert {lane: third.ownership.owner(lane) for lane in LANES} == names
+
+        began = asyncio.get_running_loop().time()
+        await second.stop()
+        assert not second.owned
+        assert not second.claims.held
+        await third.until_owning(2, 3)
+        assert asyncio.get_running_loop().time() - began < 2
+        assert first.owned == kept
+        assert first.claims.held == kept
+
+
+async def test_lanes_of_a_gateway_that_died_go_to_the_others_after_its_session(group: str) -> None:
+    async with client() as one, client() as two:
+        first, second = Replica(one, group, "gw-1"), Replica(two, group, "gw-2")
+        await first.until_owning(2, 9)
+        await second.until_owning(2, 9)
+        second.kill()
+        await first.until_owning(4, 9)
+        assert not second.owned, "its own clock ended what it had before anybody else got it"
+
+
+async def test_a_gateway_that_was_killed_is_back_without_waiting_for_its_session(group: str, tmp_path: Path) -> None:
+    file = tmp_path / "member"
+    async with client() as one, client() as two, client() as again:
+        first, second = Replica(one, group, "gw-1"), Replica(two, group, "gw-2", file)
+        await second.until_owning(2, 9)
+        had = second.owned
+        second.kill()
+        back = Replica(again, group, "gw-2", file)
+        await back.until_owning(2, 3)
+        assert back.owned == had
+        assert len(first.owned) == 2
+
+
+async def test_of_two_gateways_of_one_name_the_second_does_not_start(group: str) -> None:
+    async with client() as one, client() as two:
+        first = Replica(one, group, "gw-1")
+        await first.until_owning(4, 2)
+        second = Replica(two, group, "gw-1")
+        with pytest.raises(GatewayNameTaken, match="another gateway named 'gw-1' is in the group"):
+            await second.membership.begun()
+        assert not second.owned
+        await first.until_owning(4, 5)
+        assert first.membership.trouble is None
+
+
+async def test_what_cannot_reach_its_group_owns_nothing_after_a_session_and_all_when_it_is_back(group: str) -> None:
+    async with client() as one:
+        first = Replica(one, group, "gw-1")
+        clock = FakeClock()
+        first.lease.clock = clock
+        first.lease.end()
+        await first.until_owning(4, 3)  # a heartbeat renews it
+        clock.advance(SESSION_S)
+        assert not first.owned, "the clock alone decides"
+        assert first.ownership.owner(LANES[0]) == ""
+        await first.until_owning(4, 3)
+        assert first.ownership.owner(LANES[0]) == "gw-1"
