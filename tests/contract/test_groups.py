@@ -71,5 +71,5 @@ async def test_positions_go_with_their_topic(cluster: Cluster, topic: Topic, gro
     await cluster.topics.delete(topic.name)
     await cluster.topics.create(topic.name, 1, KEEP)
     # a broker's coordinator hears of it a moment later
-    while (await cluster.groups.describe(group, [topic.name])).positions:
+    while (await cluster.groups.describe(group, [topic.name])).positions:  # noqa: ASYNC110 - nobody tells
         await asyncio.sleep(0.01)
