@@ -74,6 +74,7 @@ class LaneRunner:
         random: Random,
         meter: LaneMeter | None = None,
         permit: Callable[[], None] = lambda: None,
+        origin: Callable[[], str] = str,
     ) -> None:
         destination = subscription.destination_of(lane.topic)
         assert destination is not None, (lane, subscription)
@@ -90,6 +91,8 @@ class LaneRunner:
         self._now_ms = now_ms
         self._meter = meter
         self._permit = permit
+        self._origin = origin
+        self._start = subscription.start_of(lane.topic, lane.partition)
         self._backoff = Backoff(settings.retry_initial_s, settings.retry_max_s, random)
         self._state = LaneState.WAITING
         self._error: MeshError | None = None
@@ -176,11 +179,12 @@ class LaneRunner:
             share=self._subscription.share,
             topic=self._lane.topic,
             partition=self._lane.partition,
-            start=self._subscription.start if progress is None else StartAt("offset", progress.position),
+            start=self._start if progress is None else StartAt("offset", progress.position),
             topic_id="" if progress is None else progress.topic_id,
             credit_bytes=self._settings.credit_bytes,
             max_batch_bytes=self._settings.pipeline.limits.max_batch_bytes,
             leader_epoch=-1 if progress is None else progress.source_leader_epoch,
+            origin=self._origin(),
         )
 
     def _check(self, progress: LaneProgress, resume: Resume, topic_id: TopicId, first_source_offset: int) -> None:

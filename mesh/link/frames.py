@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TypeAlias
 
+from mesh.lanes.losses import Loss
 from mesh.segment import Segment
 from mesh.shares import StartAt
 
@@ -75,6 +76,8 @@ class LaneOpen:
     credit_bytes: int = 0
     max_batch_bytes: int = 0
     leader_epoch: int = -1
+    origin: str = ""
+    """What stands for the path by which the importer believes that the records came: `mesh.origins.path_token`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,8 @@ class LaneEnd:
     code: str
     detail: str = ""
     retriable: bool = False
+    loss: Loss | None = None
+    """Where the source has lost records of the lane, or is another incarnation of its topic."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amesh/wire/v1/catalog.proto\x12\x0cmesh.wire.v1\"\x10\n\x0e\x43\x61talogRequest\":\n\x0c\x43\x61talogReply\x12*\n\x06shares\x18\x01 \x03(\x0b\x32\x1a.mesh.wire.v1.CatalogShare\"o\n\x0c\x43\x61talogShare\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12*\n\x06topics\x18\x03 \x03(\x0b\x32\x1a.mesh.wire.v1.CatalogTopic\x12\x14\n\x0cgrant_end_ms\x18\x04 \x01(\x04\"\xa9\x01\n\x0c\x43\x61talogTopic\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\npartitions\x18\x02 \x01(\r\x12\x10\n\x08topic_id\x18\x03 \x01(\t\x12\x36\n\x06\x63onfig\x18\x04 \x03(\x0b\x32&.mesh.wire.v1.CatalogTopic.ConfigEntry\x1a-\n\x0b\x43onfigEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32K\n\x07\x43\x61talog\x12@\n\x04List\x12\x1c.mesh.wire.v1.CatalogRequest\x1a\x1a.mesh.wire.v1.CatalogReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amesh/wire/v1/catalog.proto\x12\x0cmesh.wire.v1\"0\n\x0e\x43\x61talogRequest\x12\r\n\x05known\x18\x01 \x01(\x0c\x12\x0f\n\x07wait_ms\x18\x02 \x01(\r\"]\n\x0c\x43\x61talogReply\x12*\n\x06shares\x18\x01 \x03(\x0b\x32\x1a.mesh.wire.v1.CatalogShare\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12\x11\n\tunchanged\x18\x03 \x01(\x08\"\x7f\n\x0c\x43\x61talogShare\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12*\n\x06topics\x18\x03 \x03(\x0b\x32\x1a.mesh.wire.v1.CatalogTopic\x12\x14\n\x0cgrant_end_ms\x18\x04 \x01(\x04\x12\x0e\n\x06onward\x18\x05 \x01(\x08\"\xcc\x01\n\x0c\x43\x61talogTopic\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\npartitions\x18\x02 \x01(\r\x12\x10\n\x08topic_id\x18\x03 \x01(\t\x12\x36\n\x06\x63onfig\x18\x04 \x03(\x0b\x32&.mesh.wire.v1.CatalogTopic.ConfigEntry\x12!\n\x06origin\x18\x05 \x03(\x0b\x32\x11.mesh.wire.v1.Hop\x1a-\n\x0b\x43onfigEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"-\n\x03Hop\x12\x14\n\x0corganization\x18\x01 \x01(\t\x12\x10\n\x08topic_id\x18\x02 \x01(\t2K\n\x07\x43\x61talog\x12@\n\x04List\x12\x1c.mesh.wire.v1.CatalogRequest\x1a\x1a.mesh.wire.v1.CatalogReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,15 +34,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CATALOGTOPIC_CONFIGENTRY']._loaded_options = None
   _globals['_CATALOGTOPIC_CONFIGENTRY']._serialized_options = b'8\001'
   _globals['_CATALOGREQUEST']._serialized_start=44
-  _globals['_CATALOGREQUEST']._serialized_end=60
-  _globals['_CATALOGREPLY']._serialized_start=62
-  _globals['_CATALOGREPLY']._serialized_end=120
-  _globals['_CATALOGSHARE']._serialized_start=122
-  _globals['_CATALOGSHARE']._serialized_end=233
-  _globals['_CATALOGTOPIC']._serialized_start=236
-  _globals['_CATALOGTOPIC']._serialized_end=405
-  _globals['_CATALOGTOPIC_CONFIGENTRY']._serialized_start=360
-  _globals['_CATALOGTOPIC_CONFIGENTRY']._serialized_end=405
-  _globals['_CATALOG']._serialized_start=407
-  _globals['_CATALOG']._serialized_end=482
+  _globals['_CATALOGREQUEST']._serialized_end=92
+  _globals['_CATALOGREPLY']._serialized_start=94
+  _globals['_CATALOGREPLY']._serialized_end=187
+  _globals['_CATALOGSHARE']._serialized_start=189
+  _globals['_CATALOGSHARE']._serialized_end=316
+  _globals['_CATALOGTOPIC']._serialized_start=319
+  _globals['_CATALOGTOPIC']._serialized_end=523
+  _globals['_CATALOGTOPIC_CONFIGENTRY']._serialized_start=478
+  _globals['_CATALOGTOPIC_CONFIGENTRY']._serialized_end=523
+  _globals['_HOP']._serialized_start=525
+  _globals['_HOP']._serialized_end=570
+  _globals['_CATALOG']._serialized_start=572
+  _globals['_CATALOG']._serialized_end=647
 # @@protoc_insertion_point(module_scope)

@@ -22,12 +22,21 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class CatalogRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    KNOWN_FIELD_NUMBER: _builtins.int
+    WAIT_MS_FIELD_NUMBER: _builtins.int
+    known: _builtins.bytes
+    """The digest of the catalog that the caller knows: answer when it is another."""
+    wait_ms: _builtins.int
+    """But answer after this long at the latest. 0: at once."""
     def __init__(
         self,
+        *,
+        known: _builtins.bytes = ...,
+        wait_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["known", b"known", "wait_ms", b"wait_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -38,16 +47,24 @@ class CatalogReply(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SHARES_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    UNCHANGED_FIELD_NUMBER: _builtins.int
+    digest: _builtins.bytes
+    """Stands for all of it; a caller that names it again is answered when something has changed."""
+    unchanged: _builtins.bool
+    """It is still the one that the caller knows: the shares are left out."""
     @_builtins.property
     def shares(self) -> _containers.RepeatedCompositeFieldContainer[Global___CatalogShare]: ...
     def __init__(
         self,
         *,
         shares: _abc.Iterable[Global___CatalogShare] | None = ...,
+        digest: _builtins.bytes = ...,
+        unchanged: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["shares", b"shares"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "shares", b"shares", "unchanged", b"unchanged"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -61,9 +78,12 @@ class CatalogShare(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     TOPICS_FIELD_NUMBER: _builtins.int
     GRANT_END_MS_FIELD_NUMBER: _builtins.int
+    ONWARD_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     version: _builtins.int
     grant_end_ms: _builtins.int
+    onward: _builtins.bool
+    """Whether the caller may share its copies with others."""
     @_builtins.property
     def topics(self) -> _containers.RepeatedCompositeFieldContainer[Global___CatalogTopic]: ...
     def __init__(
@@ -73,10 +93,11 @@ class CatalogShare(_message.Message):
         version: _builtins.int = ...,
         topics: _abc.Iterable[Global___CatalogTopic] | None = ...,
         grant_end_ms: _builtins.int = ...,
+        onward: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant_end_ms", b"grant_end_ms", "name", b"name", "topics", b"topics", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant_end_ms", b"grant_end_ms", "name", b"name", "onward", b"onward", "topics", b"topics", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -110,12 +131,17 @@ class CatalogTopic(_message.Message):
     PARTITIONS_FIELD_NUMBER: _builtins.int
     TOPIC_ID_FIELD_NUMBER: _builtins.int
     CONFIG_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     partitions: _builtins.int
     topic_id: _builtins.str
     @_builtins.property
     def config(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The settings that a copy should share, by Kafka's names."""
+
+    @_builtins.property
+    def origin(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hop]:
+        """The organizations through which its records came, oldest first, the provider last."""
 
     def __init__(
         self,
@@ -124,11 +150,35 @@ class CatalogTopic(_message.Message):
         partitions: _builtins.int = ...,
         topic_id: _builtins.str = ...,
         config: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        origin: _abc.Iterable[Global___Hop] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "name", b"name", "partitions", b"partitions", "topic_id", b"topic_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "name", b"name", "origin", b"origin", "partitions", b"partitions", "topic_id", b"topic_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CatalogTopic: _TypeAlias = CatalogTopic  # noqa: Y015
+
+@_typing.final
+class Hop(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORGANIZATION_FIELD_NUMBER: _builtins.int
+    TOPIC_ID_FIELD_NUMBER: _builtins.int
+    organization: _builtins.str
+    topic_id: _builtins.str
+    """Of its own topic: 32 hex digits."""
+    def __init__(
+        self,
+        *,
+        organization: _builtins.str = ...,
+        topic_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["organization", b"organization", "topic_id", b"topic_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Hop: _TypeAlias = Hop  # noqa: Y015

@@ -275,6 +275,7 @@ class LaneOpen(_message.Message):
     CREDIT_BYTES_FIELD_NUMBER: _builtins.int
     MAX_BATCH_BYTES_FIELD_NUMBER: _builtins.int
     LEADER_EPOCH_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
     lane: _builtins.int
     """Chosen by the side that opens: even by the dialler, odd by the acceptor; never used twice on a link."""
     share: _builtins.str
@@ -288,6 +289,10 @@ class LaneOpen(_message.Message):
     """The largest batch that the importer accepts."""
     leader_epoch: _builtins.int
     """The partition leader epoch of the last batch copied, -1 unknown: a truncation of the source is found by it."""
+    origin: _builtins.str
+    """Stands for the path of the topic (CatalogTopic.origin) that the importer knows: the first 32 hex digits of the
+    SHA-256 of its hops, "organization/topic_id" each, joined by line feeds. Empty for a path of one hop.
+    """
     @_builtins.property
     def position(self) -> Global___Position: ...
     def __init__(
@@ -302,10 +307,11 @@ class LaneOpen(_message.Message):
         credit_bytes: _builtins.int = ...,
         max_batch_bytes: _builtins.int = ...,
         leader_epoch: _builtins.int | None = ...,
+        origin: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_leader_epoch", b"_leader_epoch", "leader_epoch", b"leader_epoch", "position", b"position"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_leader_epoch", b"_leader_epoch", "credit_bytes", b"credit_bytes", "lane", b"lane", "leader_epoch", b"leader_epoch", "max_batch_bytes", b"max_batch_bytes", "partition", b"partition", "position", b"position", "share", b"share", "topic", b"topic", "topic_id", b"topic_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_leader_epoch", b"_leader_epoch", "credit_bytes", b"credit_bytes", "lane", b"lane", "leader_epoch", b"leader_epoch", "max_batch_bytes", b"max_batch_bytes", "origin", b"origin", "partition", b"partition", "position", b"position", "share", b"share", "topic", b"topic", "topic_id", b"topic_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__leader_epoch: _TypeAlias = _typing.Literal["leader_epoch"]  # noqa: Y015
     _WhichOneofArgType__leader_epoch: _TypeAlias = _typing.Literal["_leader_epoch", b"_leader_epoch"]  # noqa: Y015
@@ -385,11 +391,16 @@ class LaneEnd(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     RETRIABLE_FIELD_NUMBER: _builtins.int
+    LOSS_FIELD_NUMBER: _builtins.int
     lane: _builtins.int
     code: _builtins.str
     """A stable name, e.g. "not-available", "offset-out-of-range", "done"."""
     detail: _builtins.str
     retriable: _builtins.bool
+    @_builtins.property
+    def loss(self) -> Global___Loss:
+        """Where the source has lost records of the lane, or is another incarnation of the topic."""
+
     def __init__(
         self,
         *,
@@ -397,14 +408,81 @@ class LaneEnd(_message.Message):
         code: _builtins.str = ...,
         detail: _builtins.str = ...,
         retriable: _builtins.bool = ...,
+        loss: Global___Loss | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["loss", b"loss"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "detail", b"detail", "lane", b"lane", "retriable", b"retriable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "detail", b"detail", "lane", b"lane", "loss", b"loss", "retriable", b"retriable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LaneEnd: _TypeAlias = LaneEnd  # noqa: Y015
+
+@_typing.final
+class Loss(_message.Message):
+    """What the source holds now; what of the lane is lost by that, the importer works out."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Loss._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: Loss._Kind.ValueType  # 0
+        TRIMMED: Loss._Kind.ValueType  # 1
+        """Retention took records before they were copied."""
+        TRUNCATED: Loss._Kind.ValueType  # 2
+        """The log ends before what was copied, or holds another history there."""
+        RECREATED: Loss._Kind.ValueType  # 3
+        """The topic was deleted and created again."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
+    KIND_UNSPECIFIED: Loss.Kind.ValueType  # 0
+    TRIMMED: Loss.Kind.ValueType  # 1
+    """Retention took records before they were copied."""
+    TRUNCATED: Loss.Kind.ValueType  # 2
+    """The log ends before what was copied, or holds another history there."""
+    RECREATED: Loss.Kind.ValueType  # 3
+    """The topic was deleted and created again."""
+
+    KIND_FIELD_NUMBER: _builtins.int
+    LOG_START_FIELD_NUMBER: _builtins.int
+    LOG_END_FIELD_NUMBER: _builtins.int
+    DIVERGES_AT_FIELD_NUMBER: _builtins.int
+    TOPIC_ID_FIELD_NUMBER: _builtins.int
+    LEADER_EPOCH_FIELD_NUMBER: _builtins.int
+    kind: Global___Loss.Kind.ValueType
+    log_start: _builtins.int
+    log_end: _builtins.int
+    diverges_at: _builtins.int
+    """Where truncated: where the last epoch up to LaneOpen.leader_epoch ends in this log; without leader_epoch, the first
+    source offset that may differ.
+    """
+    topic_id: _builtins.str
+    """The topic's present id."""
+    leader_epoch: _builtins.int
+    """That epoch."""
+    def __init__(
+        self,
+        *,
+        kind: Global___Loss.Kind.ValueType = ...,
+        log_start: _builtins.int = ...,
+        log_end: _builtins.int = ...,
+        diverges_at: _builtins.int = ...,
+        topic_id: _builtins.str = ...,
+        leader_epoch: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_leader_epoch", b"_leader_epoch", "leader_epoch", b"leader_epoch"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_leader_epoch", b"_leader_epoch", "diverges_at", b"diverges_at", "kind", b"kind", "leader_epoch", b"leader_epoch", "log_end", b"log_end", "log_start", b"log_start", "topic_id", b"topic_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__leader_epoch: _TypeAlias = _typing.Literal["leader_epoch"]  # noqa: Y015
+    _WhichOneofArgType__leader_epoch: _TypeAlias = _typing.Literal["_leader_epoch", b"_leader_epoch"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__leader_epoch) -> _WhichOneofReturnType__leader_epoch | None: ...
+
+Global___Loss: _TypeAlias = Loss  # noqa: Y015
 
 @_typing.final
 class LaneStatus(_message.Message):
@@ -512,12 +590,15 @@ class Segment(_message.Message):
     SPAN_REASONS_FIELD_NUMBER: _builtins.int
     SOURCE_TIMESTAMP_MS_FIELD_NUMBER: _builtins.int
     BATCHES_FIELD_NUMBER: _builtins.int
+    LEADER_EPOCH_FIELD_NUMBER: _builtins.int
     lane: _builtins.int
     first_source_offset: _builtins.int
     next_source_offset: _builtins.int
     first_ordinal: _builtins.int
     """The number of its first record, counted from 0 where the lane was opened on this link."""
     source_timestamp_ms: _builtins.int
+    leader_epoch: _builtins.int
+    """The partition leader epoch of the source batch that ends at next_source_offset; absent where it is not known."""
     @_builtins.property
     def span_lengths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Lengths that tile [first_source_offset, next_source_offset), with the reason of each: 0 is records."""
@@ -539,12 +620,15 @@ class Segment(_message.Message):
         span_reasons: _abc.Iterable[Global___GapReason.ValueType] | None = ...,
         source_timestamp_ms: _builtins.int = ...,
         batches: _abc.Iterable[_builtins.bytes] | None = ...,
+        leader_epoch: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_leader_epoch", b"_leader_epoch", "leader_epoch", b"leader_epoch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches", "first_ordinal", b"first_ordinal", "first_source_offset", b"first_source_offset", "lane", b"lane", "next_source_offset", b"next_source_offset", "source_timestamp_ms", b"source_timestamp_ms", "span_lengths", b"span_lengths", "span_reasons", b"span_reasons"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_leader_epoch", b"_leader_epoch", "batches", b"batches", "first_ordinal", b"first_ordinal", "first_source_offset", b"first_source_offset", "lane", b"lane", "leader_epoch", b"leader_epoch", "next_source_offset", b"next_source_offset", "source_timestamp_ms", b"source_timestamp_ms", "span_lengths", b"span_lengths", "span_reasons", b"span_reasons"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__leader_epoch: _TypeAlias = _typing.Literal["leader_epoch"]  # noqa: Y015
+    _WhichOneofArgType__leader_epoch: _TypeAlias = _typing.Literal["_leader_epoch", b"_leader_epoch"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__leader_epoch) -> _WhichOneofReturnType__leader_epoch | None: ...
 
 Global___Segment: _TypeAlias = Segment  # noqa: Y015
 
@@ -559,6 +643,7 @@ class Request(_message.Message):
     BUNDLE_UPDATE_FIELD_NUMBER: _builtins.int
     PROBE_LEAF_FIELD_NUMBER: _builtins.int
     LEAF_DENIAL_FIELD_NUMBER: _builtins.int
+    MEASURE_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     @_builtins.property
     def catalog(self) -> _catalog_pb2.CatalogRequest: ...
@@ -572,6 +657,8 @@ class Request(_message.Message):
     def probe_leaf(self) -> _trust_pb2.ProbeLeaf: ...
     @_builtins.property
     def leaf_denial(self) -> _trust_pb2.LeafDenial: ...
+    @_builtins.property
+    def measure(self) -> Global___MeasureRequest: ...
     def __init__(
         self,
         *,
@@ -582,12 +669,13 @@ class Request(_message.Message):
         bundle_update: _trust_pb2.BundleUpdate | None = ...,
         probe_leaf: _trust_pb2.ProbeLeaf | None = ...,
         leaf_denial: _trust_pb2.LeafDenial | None = ...,
+        measure: Global___MeasureRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "bundle", b"bundle", "bundle_update", b"bundle_update", "catalog", b"catalog", "digests", b"digests", "leaf_denial", b"leaf_denial", "probe_leaf", b"probe_leaf"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "bundle", b"bundle", "bundle_update", b"bundle_update", "catalog", b"catalog", "digests", b"digests", "leaf_denial", b"leaf_denial", "measure", b"measure", "probe_leaf", b"probe_leaf"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "bundle", b"bundle", "bundle_update", b"bundle_update", "catalog", b"catalog", "digests", b"digests", "id", b"id", "leaf_denial", b"leaf_denial", "probe_leaf", b"probe_leaf"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "bundle", b"bundle", "bundle_update", b"bundle_update", "catalog", b"catalog", "digests", b"digests", "id", b"id", "leaf_denial", b"leaf_denial", "measure", b"measure", "probe_leaf", b"probe_leaf"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["catalog", "digests", "bundle", "bundle_update", "probe_leaf", "leaf_denial"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["catalog", "digests", "bundle", "bundle_update", "probe_leaf", "leaf_denial", "measure"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -605,6 +693,7 @@ class Reply(_message.Message):
     BUNDLE_ACKNOWLEDGEMENT_FIELD_NUMBER: _builtins.int
     PROBE_VERDICT_FIELD_NUMBER: _builtins.int
     LEAF_DENIAL_REPLY_FIELD_NUMBER: _builtins.int
+    MEASURE_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     @_builtins.property
     def catalog(self) -> _catalog_pb2.CatalogReply: ...
@@ -620,6 +709,8 @@ class Reply(_message.Message):
     def probe_verdict(self) -> _trust_pb2.ProbeVerdict: ...
     @_builtins.property
     def leaf_denial_reply(self) -> _trust_pb2.LeafDenialReply: ...
+    @_builtins.property
+    def measure(self) -> Global___MeasureReply: ...
     def __init__(
         self,
         *,
@@ -631,12 +722,13 @@ class Reply(_message.Message):
         bundle_acknowledgement: _trust_pb2.BundleAcknowledgement | None = ...,
         probe_verdict: _trust_pb2.ProbeVerdict | None = ...,
         leaf_denial_reply: _trust_pb2.LeafDenialReply | None = ...,
+        measure: Global___MeasureReply | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "bundle", b"bundle", "bundle_acknowledgement", b"bundle_acknowledgement", "catalog", b"catalog", "digests", b"digests", "leaf_denial_reply", b"leaf_denial_reply", "probe_verdict", b"probe_verdict", "refusal", b"refusal"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "bundle", b"bundle", "bundle_acknowledgement", b"bundle_acknowledgement", "catalog", b"catalog", "digests", b"digests", "leaf_denial_reply", b"leaf_denial_reply", "measure", b"measure", "probe_verdict", b"probe_verdict", "refusal", b"refusal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "bundle", b"bundle", "bundle_acknowledgement", b"bundle_acknowledgement", "catalog", b"catalog", "digests", b"digests", "id", b"id", "leaf_denial_reply", b"leaf_denial_reply", "probe_verdict", b"probe_verdict", "refusal", b"refusal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "bundle", b"bundle", "bundle_acknowledgement", b"bundle_acknowledgement", "catalog", b"catalog", "digests", b"digests", "id", b"id", "leaf_denial_reply", b"leaf_denial_reply", "measure", b"measure", "probe_verdict", b"probe_verdict", "refusal", b"refusal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["catalog", "digests", "refusal", "bundle", "bundle_acknowledgement", "probe_verdict", "leaf_denial_reply"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["catalog", "digests", "refusal", "bundle", "bundle_acknowledgement", "probe_verdict", "leaf_denial_reply", "measure"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -731,3 +823,118 @@ class DigestReply(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DigestReply: _TypeAlias = DigestReply  # noqa: Y015
+
+@_typing.final
+class MeasureRequest(_message.Message):
+    """How much there is to copy of topics of a share. Sent only to a side that offers the feature "measures"."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARE_FIELD_NUMBER: _builtins.int
+    TOPICS_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    share: _builtins.str
+    @_builtins.property
+    def topics(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At most 100."""
+
+    @_builtins.property
+    def position(self) -> Global___Position:
+        """Where copying would begin; left out: at the log's start."""
+
+    def __init__(
+        self,
+        *,
+        share: _builtins.str = ...,
+        topics: _abc.Iterable[_builtins.str] | None = ...,
+        position: Global___Position | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position", "share", b"share", "topics", b"topics"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MeasureRequest: _TypeAlias = MeasureRequest  # noqa: Y015
+
+@_typing.final
+class MeasureReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOPICS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def topics(self) -> _containers.RepeatedCompositeFieldContainer[Global___TopicMeasure]:
+        """In the order asked for; topics that the caller may not read are left out."""
+
+    def __init__(
+        self,
+        *,
+        topics: _abc.Iterable[Global___TopicMeasure] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["topics", b"topics"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MeasureReply: _TypeAlias = MeasureReply  # noqa: Y015
+
+@_typing.final
+class TopicMeasure(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOPIC_FIELD_NUMBER: _builtins.int
+    PARTITIONS_FIELD_NUMBER: _builtins.int
+    topic: _builtins.str
+    @_builtins.property
+    def partitions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartitionMeasure]:
+        """By number."""
+
+    def __init__(
+        self,
+        *,
+        topic: _builtins.str = ...,
+        partitions: _abc.Iterable[Global___PartitionMeasure] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["partitions", b"partitions", "topic", b"topic"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TopicMeasure: _TypeAlias = TopicMeasure  # noqa: Y015
+
+@_typing.final
+class PartitionMeasure(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_START_FIELD_NUMBER: _builtins.int
+    LOG_END_FIELD_NUMBER: _builtins.int
+    LAST_STABLE_FIELD_NUMBER: _builtins.int
+    FIRST_SOURCE_OFFSET_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    log_start: _builtins.int
+    log_end: _builtins.int
+    last_stable: _builtins.int
+    first_source_offset: _builtins.int
+    """The offset that the position asked for means here."""
+    size_bytes: _builtins.int
+    """Of the whole log as stored, compressed; absent where the provider does not know."""
+    def __init__(
+        self,
+        *,
+        log_start: _builtins.int = ...,
+        log_end: _builtins.int = ...,
+        last_stable: _builtins.int = ...,
+        first_source_offset: _builtins.int = ...,
+        size_bytes: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_size_bytes", b"_size_bytes", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_size_bytes", b"_size_bytes", "first_source_offset", b"first_source_offset", "last_stable", b"last_stable", "log_end", b"log_end", "log_start", b"log_start", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__size_bytes: _TypeAlias = _typing.Literal["size_bytes"]  # noqa: Y015
+    _WhichOneofArgType__size_bytes: _TypeAlias = _typing.Literal["_size_bytes", b"_size_bytes"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__size_bytes) -> _WhichOneofReturnType__size_bytes | None: ...
+
+Global___PartitionMeasure: _TypeAlias = PartitionMeasure  # noqa: Y015
