@@ -40,6 +40,8 @@ class Segment:
     batches: tuple[Buffer, ...]
     source_timestamp_ms: int = -1
     """The largest timestamp in it, -1 where it has no records: lag in seconds is measured by it."""
+    leader_epoch: int = -1
+    """Of the source batch that ends at `next_source_offset`, -1 unknown: by it a truncation of the source is found."""
 
     @property
     def size_bytes(self) -> int:

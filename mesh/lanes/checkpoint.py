@@ -2,23 +2,31 @@
 
 Keys, all below `lane/<subscription>/<topic>/<partition>/`: `checkpoint` (JSON), and `map/<index>`, one page of PAGE
 packed breaks each, named by the index of the page's first break in 16 hex digits. A put rewrites only the pages
-that have grown, so it is small (at most PAGE breaks more than are new) and the keys need no repacking.
+that have grown, so it is small (at most PAGE breaks more than are new) and the keys need no repacking. Beside them lies
+the ledger (`mesh.lanes.ledger`).
+
+A source topic that was created again begins a new incarnation with a map of its own: its pages are `map-<n>/<index>`,
+and the checkpoint of the one before is kept as `former/<n>`, its pages where they are.
 
 A. The checkpoint and the pages it speaks of are put together: `stored_breaks` says how many there are in all.
-B. What is loaded must agree: pages whole, breaks canonical, as many records as ordinals. Anything else is damage,
-   never a map that is merely wrong.
+B. What is loaded must agree: pages whole, breaks canonical, as many records as the checkpoint counts. Anything else is
+   damage, never a map that is merely wrong.
+C. A map that was cut back is put with the pages it lost: those beyond its end removed, the one it ends in rewritten.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from mesh.batch.stamp import Producer
 from mesh.errors import MeshError, OperatorError
 from mesh.ids import LaneId, SubscriptionName, TopicId, TopicName
+from mesh.lanes import ledger
+from mesh.lanes.epochs import Epochs, EpochStart
+from mesh.lanes.ledger import LedgerEntry
 from mesh.offsets.breaks import OFFSET_LIMIT, PACKED_BYTES
 from mesh.offsets.map import OffsetMap
 
@@ -47,7 +55,7 @@ class Checkpoint:
     source_position: int
     """The next source offset."""
     ordinal: int
-    """Of the next record: records since the lane began."""
+    """Of the next record: records since the lane, or its incarnation, began; it never goes back."""
     destination_offset: int
     """Where the next record is expected; every record of the lane at or after it has this ordinal or a later one."""
     producer: Producer
@@ -60,8 +68,16 @@ class Checkpoint:
     map_destination_start: int = 0
     """The first destination offset the map speaks of."""
     map_first_ordinal: int = 0
-    """The ordinal of the first record in the map."""
+    """Records that the map does not hold: those before its start, and those that it was cut back by."""
     source_leader_epoch: int = -1
+    source_epochs: Epochs = ()
+    """Where the leader epochs of what was copied began."""
+    destination_topic_id: str = ""
+    """The destination topic's incarnation, empty where the lane began before that was kept."""
+    incarnation: int = 0
+    """How often the source topic was created again since the lane began."""
+    losses: int = 0
+    """Entries of the ledger."""
 
 
 def checkpoint_of(
@@ -71,6 +87,10 @@ def checkpoint_of(
     destination_offset: int,
     producer: Producer,
     source_leader_epoch: int = -1,
+    source_epochs: Epochs = (),
+    destination_topic_id: str = "",
+    incarnation: int = 0,
+    losses: int = 0,
 ) -> Checkpoint:
     """The checkpoint that goes with the map as it is now."""
     return Checkpoint(
@@ -85,6 +105,10 @@ def checkpoint_of(
         map_destination_start=offset_map.destination_start,
         map_first_ordinal=ordinal - offset_map.records,
         source_leader_epoch=source_leader_epoch,
+        source_epochs=source_epochs,
+        destination_topic_id=destination_topic_id,
+        incarnation=incarnation,
+        losses=losses,
     )
 
 
@@ -99,19 +123,43 @@ def producer_name(lane: LaneId) -> str:
 
 
 def entries(
-    lane: LaneId, checkpoint: Checkpoint, offset_map: OffsetMap, durable: Checkpoint | None
+    lane: LaneId,
+    checkpoint: Checkpoint,
+    offset_map: OffsetMap,
+    durable: Checkpoint | None,
+    unchanged_breaks: int | None = None,
 ) -> dict[str, bytes | None]:
-    """What to put so that the map and its checkpoint are durable, given the last checkpoint that is."""
+    """What to put so that the map and its checkpoint are durable, given the last checkpoint that is.
+
+    `unchanged_breaks`: since then the map was cut back to so many breaks, and may have grown again.
+    """
     assert checkpoint.stored_breaks == offset_map.end_break, "the checkpoint is of another state of the map"
     changed: dict[str, bytes | None] = {_checkpoint_key(lane): _to_json(checkpoint)}
     stored = range(durable.first_break, durable.stored_breaks) if durable else range(0)
+    number = checkpoint.incarnation
     for page in range(_page(stored.start), min(_page(checkpoint.first_break), stored.stop), PAGE):
-        changed[_page_key(lane, page)] = None
-    if checkpoint.stored_breaks > stored.stop:
-        for page in range(_page(max(stored.stop, checkpoint.first_break)), checkpoint.stored_breaks, PAGE):
+        changed[_page_key(lane, number, page)] = None
+    for page in range(_page(checkpoint.stored_breaks + PAGE - 1), stored.stop, PAGE):
+        changed[_page_key(lane, number, page)] = None
+    same = stored.stop if unchanged_breaks is None else min(stored.stop, unchanged_breaks)
+    if checkpoint.stored_breaks > same or same < stored.stop:
+        for page in range(_page(max(same, checkpoint.first_break)), checkpoint.stored_breaks, PAGE):
             end = min(page + PAGE, checkpoint.stored_breaks)
-            changed[_page_key(lane, page)] = offset_map.breaks_since(page, end)
+            changed[_page_key(lane, number, page)] = offset_map.breaks_since(page, end)
     return changed
+
+
+def succession(
+    lane: LaneId, former: Checkpoint, checkpoint: Checkpoint, offset_map: OffsetMap
+) -> dict[str, bytes | None]:
+    """What to put so that `checkpoint` begins the incarnation after that of `former`, whose map is kept."""
+    assert checkpoint.incarnation == former.incarnation + 1, checkpoint
+    return {_former_key(lane, former.incarnation): _to_json(former)} | entries(lane, checkpoint, offset_map, None)
+
+
+def recorded(lane: LaneId, number: int, entry: LedgerEntry) -> dict[str, bytes | None]:
+    """What to put, together with a checkpoint of `number + 1` losses, so that the entry stands in the ledger."""
+    return {ledger.key(prefix(lane), number): ledger.to_json(entry)}
 
 
 def load_lane(lane: LaneId, stored: Mapping[str, bytes]) -> tuple[Checkpoint, OffsetMap] | None:
@@ -122,8 +170,28 @@ def load_lane(lane: LaneId, stored: Mapping[str, bytes]) -> tuple[Checkpoint, Of
     own = {key: value for key, value in stored.items() if key.startswith(prefix(lane))}
     if not own:
         return None
+    return _guarded(lane, lambda: _load(lane, own, _checkpoint_key(lane)))
+
+
+def load_former(lane: LaneId, stored: Mapping[str, bytes], incarnation: int) -> tuple[Checkpoint, OffsetMap]:
+    """Where an earlier incarnation of the lane ended, and its map. Raises LaneStateDamaged."""
+    return _guarded(lane, lambda: _load(lane, stored, _former_key(lane, incarnation)))
+
+
+def load_ledger(lane: LaneId, stored: Mapping[str, bytes]) -> tuple[LedgerEntry, ...]:
+    """The entries of a lane's ledger, in order; none of a lane that has not begun. Raises LaneStateDamaged."""
+    if _checkpoint_key(lane) not in stored:
+        return ()
+    count = load_checkpoint(lane, stored).losses
+    return _guarded(lane, lambda: ledger.load(prefix(lane), stored, count))
+
+
+_Loaded = TypeVar("_Loaded")
+
+
+def _guarded(lane: LaneId, load: Callable[[], _Loaded]) -> _Loaded:
     try:
-        return _load(lane, own)
+        return load()
     except (ValueError, TypeError, KeyError, MeshError) as error:
         raise LaneStateDamaged(str(lane), str(error) or type(error).__name__) from error
 
@@ -133,30 +201,29 @@ def begun_lanes(subscription: SubscriptionName, stored: Mapping[str, bytes]) -> 
     found = []
     for key in stored:
         if key.startswith(f"lane/{subscription}/") and key.endswith("/checkpoint"):
-            _, _, topic, partition, _ = key.split("/")
+            topic, partition = key.split("/")[2:4]
             found.append(LaneId(subscription, TopicName(topic), int(partition)))
     return sorted(found)
 
 
 def load_checkpoint(lane: LaneId, stored: Mapping[str, bytes]) -> Checkpoint:
     """The stored checkpoint of a lane that has begun, without a look at its map. Raises LaneStateDamaged."""
-    try:
-        return _from_json(stored[_checkpoint_key(lane)])
-    except (ValueError, TypeError, KeyError, MeshError) as error:
-        raise LaneStateDamaged(str(lane), str(error) or type(error).__name__) from error
+    return _guarded(lane, lambda: _from_json(stored[_checkpoint_key(lane)]))
 
 
-def _load(lane: LaneId, own: dict[str, bytes]) -> tuple[Checkpoint, OffsetMap]:
-    if _checkpoint_key(lane) not in own:
+def _load(lane: LaneId, own: Mapping[str, bytes], key: str) -> tuple[Checkpoint, OffsetMap]:
+    if key not in own:
         raise ValueError("it has pages of an offset map, but no checkpoint")
-    checkpoint = _from_json(own.pop(_checkpoint_key(lane)))
+    checkpoint = _from_json(own[key])
+    number = checkpoint.incarnation
+    found = {key: page for key, page in own.items() if key.startswith(_map_prefix(lane, number))}
     pages = range(_page(checkpoint.first_break), checkpoint.stored_breaks, PAGE)
     # The count first: a damaged checkpoint may speak of more pages than could be named in a lifetime.
-    if len(own) != len(pages) or own.keys() != {_page_key(lane, page) for page in pages}:
+    if len(found) != len(pages) or found.keys() != {_page_key(lane, number, page) for page in pages}:
         raise ValueError(f"its map should have {len(pages)} pages up to break {checkpoint.stored_breaks}")
     offset_map = OffsetMap.load(
         checkpoint.map_start,
-        (_kept(own[_page_key(lane, page)], page, checkpoint) for page in pages),
+        (_kept(found[_page_key(lane, number, page)], page, checkpoint) for page in pages),
         checkpoint.source_position,
         checkpoint.map_destination_start,
         checkpoint.first_break,
@@ -195,8 +262,16 @@ def _checkpoint_key(lane: LaneId) -> str:
     return prefix(lane) + "checkpoint"
 
 
-def _page_key(lane: LaneId, page: int) -> str:
-    return f"{prefix(lane)}map/{page:016x}"
+def _former_key(lane: LaneId, incarnation: int) -> str:
+    return f"{prefix(lane)}former/{incarnation:08x}"
+
+
+def _map_prefix(lane: LaneId, incarnation: int) -> str:
+    return f"{prefix(lane)}map-{incarnation}/" if incarnation else f"{prefix(lane)}map/"
+
+
+def _page_key(lane: LaneId, incarnation: int, page: int) -> str:
+    return f"{_map_prefix(lane, incarnation)}{page:016x}"
 
 
 def _to_json(checkpoint: Checkpoint) -> bytes:
@@ -209,11 +284,25 @@ def _from_json(value: bytes) -> Checkpoint:
     if not isinstance(document, dict) or document.pop("format", None) != _FORMAT:
         raise ValueError(f"its checkpoint is not of format {_FORMAT}")
     topic_id, (producer_id, epoch) = TopicId(document.pop("topic_id")), document.pop("producer")
+    destination_id = document.pop("destination_topic_id", "")
+    epochs = tuple(EpochStart(*map(_epoch_number, each)) for each in document.pop("source_epochs", ()))
     numbers = {"producer_id": producer_id, "epoch": epoch, **document}
     wrong = [name for name, number in numbers.items() if not _is_number(name, number)]
     if wrong:
         raise ValueError(f"its checkpoint has an illegal {wrong[0]}")
-    return Checkpoint(topic_id=topic_id, producer=Producer(producer_id, epoch), **document)
+    return Checkpoint(
+        topic_id=topic_id,
+        producer=Producer(producer_id, epoch),
+        destination_topic_id=TopicId(destination_id) if destination_id else "",
+        source_epochs=epochs,
+        **document,
+    )
+
+
+def _epoch_number(number: object) -> int:
+    if type(number) is not int or number < 0:
+        raise ValueError("its checkpoint has an illegal source_epochs")
+    return number
 
 
 def _is_number(name: str, number: object) -> bool:

@@ -20,12 +20,14 @@ from typing import NamedTuple
 from mesh.batch.stamp import Producer, sequence_of
 from mesh.ids import LaneId, TopicId
 from mesh.lanes.checkpoint import Checkpoint, checkpoint_of, entries
+from mesh.lanes.epochs import before, learned
 from mesh.lanes.placement import Placement, after, clip, cut
 from mesh.lanes.recovery import FreezeReason, LaneFrozen, Placed, Resume
+from mesh.offsets.answers import Exact, InGap
 from mesh.offsets.breaks import OFFSET_LIMIT
 from mesh.offsets.map import OffsetMap
 from mesh.segment import Segment, SegmentOutOfLine
-from mesh.spans import Span, record_count, tiles
+from mesh.spans import GapReason, Span, record_count, tiles
 
 
 class Folded(NamedTuple):
@@ -49,6 +51,12 @@ class LaneProgress:
         """Where that record is expected."""
         self.source_leader_epoch = checkpoint.source_leader_epoch
         """Of the source batch that ends at `position`, -1 unknown: by it the source finds that it was truncated."""
+        self.source_epochs = checkpoint.source_epochs or learned((), checkpoint.source_leader_epoch, offset_map.start)
+        self.destination_topic_id = checkpoint.destination_topic_id
+        self.incarnation = checkpoint.incarnation
+        self.losses = checkpoint.losses
+        self._epoch_known_to = offset_map.position if checkpoint.source_leader_epoch >= 0 else offset_map.start
+        self._unchanged_breaks: int | None = None
         self.durable: Checkpoint | None = checkpoint
         """The last checkpoint known to be stored."""
         self._log_end = checkpoint.destination_offset
@@ -57,14 +65,23 @@ class LaneProgress:
 
     @classmethod
     def begin(
-        cls, lane: LaneId, topic_id: TopicId, start: int, destination_start: int, producer: Producer
+        cls,
+        lane: LaneId,
+        topic_id: TopicId,
+        start: int,
+        destination_start: int,
+        producer: Producer,
+        destination_topic_id: str = "",
     ) -> LaneProgress:
         """A lane that has copied nothing: from source offset `start` to a log that ends at `destination_start`.
 
         Store its first checkpoint before the first append: it names the producer to ask the log for after a crash.
         """
         offset_map = OffsetMap(start, destination_start)
-        progress = cls(lane, checkpoint_of(offset_map, topic_id, 0, destination_start, producer), offset_map)
+        checkpoint = checkpoint_of(
+            offset_map, topic_id, 0, destination_start, producer, destination_topic_id=destination_topic_id
+        )
+        progress = cls(lane, checkpoint, offset_map)
         progress.durable = None
         return progress
 
@@ -167,7 +184,7 @@ class LaneProgress:
     def placed(self, placement: Placement, base_offset: int | None = None, source_epoch: int = -1) -> Folded:
         """Record that a placement is done; `base_offset` is what the append of its missing records answered.
 
-        `source_epoch` is the leader epoch that its batch names, -1 unknown.
+        `source_epoch` is the leader epoch of the source batch that ends where the placement does, -1 unknown.
         To be called once for each placement, in order, when its records are durable. Raises LaneFrozen where the
         offset lies before the expected one: the log was truncated.
         """
@@ -181,10 +198,16 @@ class LaneProgress:
             parts = (*parts, Placed(self.ordinal + placement.skip, base_offset, placement.missing))
         self._fold(placement.spans, parts)
         self._moved(placement, parts)
-        # A gap may have been a batch of a later epoch, which we have not seen: nothing is known then.
-        self.source_leader_epoch = max(source_epoch, -1) if placement.spans[-1].reason is None else -1
+        self._learn(max(source_epoch, -1))
         foreign = 0 if base_offset is None else base_offset - expected
         return Folded(foreign, self.breaks_to_store)
+
+    def _learn(self, epoch: int) -> None:
+        self.source_leader_epoch = epoch
+        if epoch >= 0:
+            # What lies between may be of the new epoch already, where nothing was known of it.
+            self.source_epochs = learned(self.source_epochs, epoch, self._epoch_known_to)
+            self._epoch_known_to = self.map.position
 
     def expected(self, placement: Placement) -> int:
         """Where the missing records are expected: after all that the log held, where they follow on that."""
@@ -228,6 +251,42 @@ class LaneProgress:
             self._present = tuple(part for part in beyond if part.records > 0)
             self._pass_foreign_tail()
 
+    # Losing; the lane is at rest, `reopen` has just been called
+
+    def pass_over(self, source_offset: int) -> None:
+        """What lies before the offset is lost: a gap. The lane opens at the offset."""
+        assert not self.in_flight
+        assert not self.replaying
+        self.map.add_gap(self.position, source_offset - self.position, GapReason.LOST)
+        self._learn(-1)
+        self._return_to_placed()
+
+    def cut_back(self, source_offset: int) -> None:
+        """What was copied from the offset on, the log may hold more of it than the map, is of a lost history.
+
+        The lane opens at the offset, and goes on behind all that is there.
+        """
+        assert not self.in_flight
+        self.ordinal += self.replaying
+        self._present = ()
+        self._pass_foreign_tail()
+        self.map.cut_back(source_offset)
+        self._unchanged_breaks = (
+            self.map.end_break if self._unchanged_breaks is None else min(self.map.end_break, self._unchanged_breaks)
+        )
+        self.source_epochs = before(self.source_epochs, source_offset)
+        self.source_leader_epoch = self.source_epochs[-1].epoch if self.source_epochs else -1
+        self._epoch_known_to = source_offset
+        self._return_to_placed()
+
+    def place_of(self, source_offset: int) -> int:
+        """The destination offset of the first copy at or after a source offset, or where it would be."""
+        answer = self.map.translate(max(source_offset, self.map.start))
+        found = (
+            answer.offset if isinstance(answer, Exact) else answer.next_offset if isinstance(answer, InGap) else None
+        )
+        return self.map.destination_offset if found is None else found
+
     # Storing
 
     @property
@@ -247,17 +306,26 @@ class LaneProgress:
     def checkpoint(self) -> Checkpoint:
         """The lane as placed up to now; recovery within a running importer is decided on it, too."""
         return checkpoint_of(
-            self.map, self.topic_id, self.ordinal, self.destination_offset, self.producer, self.source_leader_epoch
+            self.map,
+            self.topic_id,
+            self.ordinal,
+            self.destination_offset,
+            self.producer,
+            self.source_leader_epoch,
+            self.source_epochs,
+            self.destination_topic_id,
+            self.incarnation,
+            self.losses,
         )
 
     def to_store(self) -> tuple[Checkpoint, dict[str, bytes | None]]:
         """A checkpoint and the state entries that make it durable; afterwards call `stored` with it."""
         checkpoint = self.checkpoint()
-        return checkpoint, entries(self.lane, checkpoint, self.map, self.durable)
+        return checkpoint, entries(self.lane, checkpoint, self.map, self.durable, self._unchanged_breaks)
 
     def stored(self, checkpoint: Checkpoint) -> None:
         """The entries that went with `checkpoint` are durable; puts are made in the order of `to_store`."""
-        self.durable = checkpoint
+        self.durable, self._unchanged_breaks = checkpoint, None
 
     def trim(self, before_source_offset: int) -> None:
         """Forget the map before the offset, as far as it is acknowledgeable; the next put removes its pages."""

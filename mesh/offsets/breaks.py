@@ -1,14 +1,15 @@
 """The breaks of an offset map, packed: 8 to 16 bytes each in memory, 16 bytes each in storage.
 
-Breaks are only ever appended, never changed, and keep their index for the life of the lane, so that what is
-stored needs no rewriting. They stand in chunks of two columns; a full chunk is sealed: exact in size, relative to its
-first break, in four-byte numbers where they fit. In memory a place is `destination_offset << 4 | reason`.
+Breaks are appended, never changed, and keep their index for the life of the lane, so that what is stored needs no
+rewriting; only a cut takes the last ones away, and gives their indices out again. They stand in chunks of two columns;
+a full chunk is sealed: exact in size, relative to its first break, in four-byte numbers where they fit. In memory a
+place is `destination_offset << 4 | reason`.
 
 A. Source offsets rise strictly.
 B. Destination offsets never fall (many gaps may share one). So "last break at or below" is a bisection both ways:
    among equal destinations the reasons are in no order, but no search looks between them.
 C. One thread may append while others search: a break counts once `end` says so, and a chunk is sealed by replacing it.
-   Forgetting needs the table to itself.
+   Forgetting and cutting need the table to themselves.
 """
 
 from __future__ import annotations
@@ -76,6 +77,10 @@ class _Chunk:
 
 def _break(source: int, place: int) -> Break:
     return Break(source, place >> _REASON_BITS, place & _REASON_MASK)
+
+
+def _place(found: Break) -> int:
+    return found.destination_offset << _REASON_BITS | found.reason
 
 
 def _narrow(column: array[int], base: int) -> array[int]:
@@ -152,3 +157,15 @@ class BreakTable:
         whole = (before - self._origin) // CHUNK
         del self._chunks[:whole], self._sources[:whole], self._places[:whole]
         self._origin += whole * CHUNK
+
+    def cut(self, end: int) -> None:
+        """Drop the breaks from index `end` on; the next one appended gets that index."""
+        assert self.first <= end <= self.end, end
+        whole, within = divmod(end - self._origin, CHUNK)
+        if within:
+            kept = [found for found, _ in zip(self._chunks[whole].breaks(0), range(within), strict=False)]
+            sources = array("q", [found.source_offset for found in kept])
+            self._chunks[whole] = _Chunk(sources, array("q", map(_place, kept)))
+            whole += 1
+        del self._chunks[whole:], self._sources[whole:], self._places[whole:]
+        self.end = end

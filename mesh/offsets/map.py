@@ -7,12 +7,14 @@ therefore changes nothing; only a gap or a foreign write at the destination make
 A. Canonical: no two neighbouring breaks say the same, and a gap's destination offset is the end of the lane's last
    copy, whatever others wrote since. So feeding the map in other pieces gives the same breaks.
 B. Order is kept: of two records, the one with the higher source offset has the higher destination offset.
+   A map that was cut back and grew again is the map that never held what was cut.
 C. A translated position never lies beyond the copy of the record asked for: a reader may see again, never skip.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from typing import Self
 
 from mesh.offsets.answers import After, Answer, Before, Exact, Foreign, Gap, InGap, Run
@@ -100,6 +102,27 @@ class OffsetMap:
         first = self._breaks[keep]
         self.start, self.destination_start = first.source_offset, first.destination_offset
 
+    def cut_back(self, source_offset: int) -> None:
+        """Speak of nothing from the source offset on: `position` returns to it, `destination_offset` to the last copy
+        before it.
+
+        The copies of what was cut stay where they are: once the map grows beyond them they answer Foreign. An offset
+        before `start` empties the map, which then begins there.
+        """
+        assert source_offset <= self.position, (source_offset, self)
+        if source_offset == self.position:
+            return
+        keep = self._breaks.at_source(source_offset - 1) + 1 if source_offset > self.start else self.first_break
+        runs = self._runs(self._breaks.since(keep - 1 if keep > self.first_break else keep))
+        self.records -= sum(run.source_offset + run.length - max(run.source_offset, source_offset) for run in runs)
+        self._breaks.cut(keep)
+        self.start, self.position = min(self.start, source_offset), source_offset
+        self.destination_offset, self._kind = self.destination_start, _NOTHING
+        if keep > self.first_break:
+            last = self._breaks[keep - 1]
+            copied = source_offset - last.source_offset if last.reason == RECORDS else 0
+            self.destination_offset, self._kind = last.destination_offset + copied, last.reason
+
     # Asking
 
     def translate(self, source_offset: int) -> Answer:
@@ -146,12 +169,14 @@ class OffsetMap:
 
     def runs(self) -> Iterator[Run]:
         """The runs, each as long as it is dense on both sides."""
-        return self._runs_to(self.end_break)
+        return self._runs(self._breaks.since(0))
 
     def _runs_to(self, end_break: int) -> Iterator[Run]:
-        for index, (found, end) in enumerate(self._extents(), self.first_break):
-            if index == end_break:
-                return
+        until = self._breaks[end_break].source_offset
+        return takewhile(lambda run: run.source_offset < until, self.runs())
+
+    def _runs(self, breaks: Iterable[Break]) -> Iterator[Run]:
+        for found, end in _extents(breaks, self.position):
             if found.reason == RECORDS:
                 yield Run(found.source_offset, found.destination_offset, end - found.source_offset)
 

@@ -10,6 +10,7 @@ from typing import Any, TypeGuard
 
 from google.protobuf.message import DecodeError, Message
 
+from mesh.lanes.losses import Loss, LossKind
 from mesh.link import frames as f
 from mesh.link.errors import FrameMalformed
 from mesh.shares import StartAt
@@ -158,6 +159,32 @@ def _decode_lane_open(body: pb.LaneOpen) -> f.LaneOpen:
     return f.LaneOpen(start=start, **plain)
 
 
+def _encode_lane_end(message: pb.Frame, frame: f.LaneEnd) -> None:
+    body = message.lane_end
+    body.lane, body.code, body.detail, body.retriable = frame.lane, frame.code, frame.detail, frame.retriable
+    if (loss := frame.loss) is None:
+        return
+    body.loss.kind = pb.Loss.Kind.ValueType(int(loss.kind))
+    for name in ("log_start", "log_end", "diverges_at", "topic_id"):
+        setattr(body.loss, name, getattr(loss, name))
+    if loss.leader_epoch >= 0:
+        body.loss.leader_epoch = loss.leader_epoch
+
+
+def _decode_lane_end(body: pb.LaneEnd) -> f.LaneEnd:
+    return f.LaneEnd(body.lane, body.code, body.detail, body.retriable, _decode_loss(body))
+
+
+def _decode_loss(body: pb.LaneEnd) -> Loss | None:
+    """A kind that this version does not know is none: the code and its words remain."""
+    if not body.HasField("loss") or body.loss.kind not in {int(kind) for kind in LossKind}:
+        return None
+    loss = body.loss
+    epoch = loss.leader_epoch if loss.HasField("leader_epoch") else -1
+    offsets = (offset(loss.log_start), offset(loss.log_end), offset(loss.diverges_at))
+    return Loss(LossKind(loss.kind), *offsets, loss.topic_id, max(epoch, -1))
+
+
 def _encode_body(name: str) -> Callable[[pb.Frame, Any], None]:
     """Encoder for requests and replies: the body is one of the generated messages."""
 
@@ -188,7 +215,6 @@ _PLAIN: dict[str, type] = {
     "heartbeat": f.Heartbeat,
     "go_away": f.GoAway,
     "lane_opened": f.LaneOpened,
-    "lane_end": f.LaneEnd,
     "lane_status": f.LaneStatus,
     "credit": f.Credit,
     "acknowledgement": f.Acknowledgement,
@@ -199,6 +225,7 @@ _ENCODERS: dict[type, Callable[[pb.Frame, Any], None]] = {
     f.Hello: _encode_hello,
     f.Proof: _encode_proof,
     f.LaneOpen: _encode_lane_open,
+    f.LaneEnd: _encode_lane_end,
     f.Request: _encode_body("request"),
     f.Reply: _encode_body("reply"),
 }
@@ -208,6 +235,7 @@ _DECODERS: dict[str, Callable[[Any], f.Frame]] = {
     "hello": _decode_hello,
     "proof": _decode_proof,
     "lane_open": _decode_lane_open,
+    "lane_end": _decode_lane_end,
     "request": _decode_body(f.Request, "request"),
     "reply": _decode_body(f.Reply, "reply"),
 }

@@ -16,11 +16,12 @@ from mesh.wire.varint import encode, fields, length_prefix, packed, signed, size
 
 # Field numbers of proto/mesh/wire/v1/link.proto.
 _FRAME_SEQUENCE, _FRAME_DATA, _DATA_SEGMENTS = 1, 15, 1
-_LANE, _FIRST, _NEXT, _ORDINAL, _LENGTHS, _REASONS, _TIMESTAMP, _BATCHES = range(1, 9)
+_LANE, _FIRST, _NEXT, _ORDINAL, _LENGTHS, _REASONS, _TIMESTAMP, _BATCHES, _EPOCH = range(1, 10)
 MAX_OFFSET = 1 << 56
 # A span costs two bytes on the wire and fifty times that in memory; an honest frame has a few thousand.
 MAX_SPANS = 1 << 20
 _MAX_LANE = 1 << 32
+_MAX_EPOCH = 1 << 31
 
 
 def encode_data(sequence: int, data: Data) -> bytes:
@@ -50,6 +51,8 @@ def _segment_chunks(lane: int, segment: Segment) -> list[Buffer]:
     ]
     for batch in segment.batches:
         chunks += (length_prefix(_BATCHES, len(batch)), batch)
+    if segment.leader_epoch >= 0:
+        chunks.append(tagged(_EPOCH, segment.leader_epoch))
     return chunks
 
 
@@ -92,8 +95,14 @@ def _segment(value: int | memoryview, max_spans: int) -> tuple[int, Segment]:
         spans=_spans(first, lengths, reasons),
         batches=tuple(batches),
         source_timestamp_ms=signed(numbers.get(_TIMESTAMP, 0)),
+        leader_epoch=_epoch(numbers.get(_EPOCH)),
     )
     return numbers.get(_LANE, 0), segment
+
+
+def _epoch(value: int | None) -> int:
+    """An epoch that no log can have is not known."""
+    return value if value is not None and value < _MAX_EPOCH else -1
 
 
 def _spans(first: int, lengths: list[int], reasons: list[int]) -> tuple[Span, ...]:
