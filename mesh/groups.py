@@ -1,10 +1,11 @@
-"""Consumer groups as their cluster knows them. Values only."""
+"""Consumer groups as their cluster knows them, and how a subscription names some of them. Values only."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from fnmatch import fnmatchcase
 
 from mesh.ids import GroupName, Partition
 
@@ -30,3 +31,13 @@ class Group:
     members: int = 0
     positions: Mapping[Partition, int] = field(default_factory=dict)
     """The next offset that the group reads, where it has committed one."""
+
+
+def is_pattern(word: str) -> bool:
+    """Whether a subscription's word for groups is a shell pattern."""
+    return any(each in word for each in "*?[")
+
+
+def is_wanted(name: GroupName, words: Iterable[str]) -> bool:
+    """Whether one of a subscription's words, names or shell patterns, means the group."""
+    return any(word == name or fnmatchcase(name, word) for word in words)

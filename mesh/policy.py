@@ -18,7 +18,7 @@ from typing import ClassVar
 from mesh.errors import CallerError
 from mesh.ids import OrgId, ShareName, TopicId, TopicName
 from mesh.origins import TopicOrigin, shown
-from mesh.shares import Grant, GrantState, PeerState, Share
+from mesh.shares import Grant, GrantState, GroupAccess, PeerState, Share
 
 
 @dataclass(eq=False)
@@ -47,19 +47,27 @@ class Reason(StrEnum):
     GRANT_ENDED = "grant-ended"
     TOPIC_NOT_SHARED = "topic-not-shared"
     COPY_NOT_ONWARD = "copy-not-onward"
+    GROUPS_NOT_GRANTED = "groups-not-granted"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`peer` sees `share` (no topic), or reads `partition` of `topic` of it, by its id where it is known."""
+    """`peer` sees `share` (no topic), or reads `partition` of `topic` of it, by its id where it is known.
+
+    With `groups` it is about the positions of our consumer groups instead: to read them, or to write them.
+    """
 
     peer: OrgId
     share: ShareName
     topic: TopicName | None = None
     partition: int | None = None
     topic_id: TopicId | None = None
+    groups: GroupAccess = GroupAccess.NONE
 
     def __str__(self) -> str:
+        if self.groups is not GroupAccess.NONE:
+            place = "share" if self.topic is None else f"{self.topic} of share"
+            return f"{self.peer} {self.groups}s positions of groups on {place} {self.share}"
         if self.topic is None:
             return f"{self.peer} sees share {self.share}"
         place = self.topic if self.partition is None else f"{self.topic}[{self.partition}]"
@@ -139,6 +147,8 @@ def _steps(
         yield _Step(Reason.NOT_GRANTED, f"share {share.name} is not granted to {request.peer}")
         return
     yield from _grant_steps(grant, now_ms)
+    if request.groups is not GroupAccess.NONE:
+        yield _groups_step(request.groups, grant)
     if request.topic is not None:
         yield _topic_step(request.topic, share)
     if origin is not None:
@@ -149,6 +159,16 @@ def _peer_step(org: OrgId, state: PeerState | None) -> _Step:
     if state is None:
         return _Step(Reason.PEER_ABSENT, f"peer {org} is not known")
     return _Step(_NOT_ACTIVE.get(state), f"peer {org} is {state}")
+
+
+def _groups_step(wanted: GroupAccess, grant: Grant) -> _Step:
+    words = {
+        GroupAccess.NONE: "says nothing about positions of groups",
+        GroupAccess.READ: "allows to read positions of groups",
+        GroupAccess.WRITE: "allows to read and write positions of groups",
+    }
+    is_allowed = grant.groups is GroupAccess.WRITE or grant.groups is wanted
+    return _Step(None if is_allowed else Reason.GROUPS_NOT_GRANTED, f"grant {words[grant.groups]}")
 
 
 def _topic_step(topic: TopicName, share: Share) -> _Step:

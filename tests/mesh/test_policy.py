@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mesh.ids import OrgId, ShareName, TopicName
 from mesh.policy import Decision, Reason, Request, ShareNotAvailable, decide
-from mesh.shares import Grant, GrantState, PeerState, Share
+from mesh.shares import Grant, GrantState, GroupAccess, PeerState, Share
 
 ACME, GLOBEX = OrgId("acme.example"), OrgId("globex.example")
 FLIGHTS, FARES = ShareName("flights"), ShareName("fares")
@@ -17,6 +17,9 @@ DEPARTURES, ARRIVALS = TopicName("departures"), TopicName("arrivals")
 SHARE = Share(FLIGHTS, (DEPARTURES,))
 GRANT = Grant(FLIGHTS, GLOBEX, start_ms=100, end_ms=200)
 READ = Request(GLOBEX, FLIGHTS, DEPARTURES, 0)
+GROUPS = replace(GRANT, groups=GroupAccess.READ)
+READ_GROUPS = Request(GLOBEX, FLIGHTS, DEPARTURES, groups=GroupAccess.READ)
+WRITE_GROUPS = Request(GLOBEX, FLIGHTS, DEPARTURES, groups=GroupAccess.WRITE)
 
 
 def decided(
@@ -57,6 +60,8 @@ DENIALS = [
     (decided(now_ms=99), Reason.GRANT_NOT_BEGUN),
     (decided(now_ms=200), Reason.GRANT_ENDED),
     (decided(Request(GLOBEX, FLIGHTS, ARRIVALS, 0)), Reason.TOPIC_NOT_SHARED),
+    (decided(READ_GROUPS), Reason.GROUPS_NOT_GRANTED),
+    (decided(WRITE_GROUPS, grant=GROUPS), Reason.GROUPS_NOT_GRANTED),
 ]
 
 
@@ -67,6 +72,17 @@ def test_each_denial_has_its_own_reason_inside_and_the_same_answer_outside(decis
         decision.require()
     assert (raised.value.code, str(raised.value)) == ("not-available", "share 'flights' is not available")
     assert raised.value.data == {"share": "flights"}
+
+
+def test_positions_of_groups_are_read_or_written_as_far_as_the_grant_says() -> None:
+    assert decided(READ_GROUPS, grant=GROUPS).allowed
+    writing = replace(GRANT, groups=GroupAccess.WRITE)
+    assert decided(READ_GROUPS, grant=writing).allowed
+    assert decided(WRITE_GROUPS, grant=writing).allowed
+    arrivals = replace(READ_GROUPS, topic=ARRIVALS)
+    assert decided(arrivals, grant=writing).reason is Reason.TOPIC_NOT_SHARED
+    assert decided(READ_GROUPS).steps[-1] == "grant says nothing about positions of groups"
+    assert decided(WRITE_GROUPS, grant=GROUPS).steps[-1] == "grant allows to read positions of groups"
 
 
 def test_the_steps_explain_in_words_and_end_with_the_denial() -> None:
@@ -85,6 +101,7 @@ def test_the_steps_explain_in_words_and_end_with_the_denial() -> None:
 def test_a_request_says_itself() -> None:
     assert str(READ) == "globex.example reads departures[0] of share flights"
     assert str(Request(GLOBEX, FLIGHTS)) == "globex.example sees share flights"
+    assert str(WRITE_GROUPS) == "globex.example writes positions of groups on departures of share flights"
 
 
 def reference(
