@@ -644,6 +644,8 @@ class Request(_message.Message):
     PROBE_LEAF_FIELD_NUMBER: _builtins.int
     LEAF_DENIAL_FIELD_NUMBER: _builtins.int
     MEASURE_FIELD_NUMBER: _builtins.int
+    GROUP_POSITIONS_FIELD_NUMBER: _builtins.int
+    GROUP_COMMIT_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     @_builtins.property
     def catalog(self) -> _catalog_pb2.CatalogRequest: ...
@@ -659,6 +661,10 @@ class Request(_message.Message):
     def leaf_denial(self) -> _trust_pb2.LeafDenial: ...
     @_builtins.property
     def measure(self) -> Global___MeasureRequest: ...
+    @_builtins.property
+    def group_positions(self) -> Global___GroupPositionsRequest: ...
+    @_builtins.property
+    def group_commit(self) -> Global___GroupCommitRequest: ...
     def __init__(
         self,
         *,
@@ -670,12 +676,14 @@ class Request(_message.Message):
         probe_leaf: _trust_pb2.ProbeLeaf | None = ...,
         leaf_denial: _trust_pb2.LeafDenial | None = ...,
         measure: Global___MeasureRequest | None = ...,
+        group_positions: Global___GroupPositionsRequest | None = ...,
+        group_commit: Global___GroupCommitRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "bundle", b"bundle", "bundle_update", b"bundle_update", "catalog", b"catalog", "digests", b"digests", "leaf_denial", b"leaf_denial", "measure", b"measure", "probe_leaf", b"probe_leaf"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "bundle", b"bundle", "bundle_update", b"bundle_update", "catalog", b"catalog", "digests", b"digests", "group_commit", b"group_commit", "group_positions", b"group_positions", "leaf_denial", b"leaf_denial", "measure", b"measure", "probe_leaf", b"probe_leaf"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "bundle", b"bundle", "bundle_update", b"bundle_update", "catalog", b"catalog", "digests", b"digests", "id", b"id", "leaf_denial", b"leaf_denial", "measure", b"measure", "probe_leaf", b"probe_leaf"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "bundle", b"bundle", "bundle_update", b"bundle_update", "catalog", b"catalog", "digests", b"digests", "group_commit", b"group_commit", "group_positions", b"group_positions", "id", b"id", "leaf_denial", b"leaf_denial", "measure", b"measure", "probe_leaf", b"probe_leaf"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["catalog", "digests", "bundle", "bundle_update", "probe_leaf", "leaf_denial", "measure"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["catalog", "digests", "bundle", "bundle_update", "probe_leaf", "leaf_denial", "measure", "group_positions", "group_commit"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -694,6 +702,8 @@ class Reply(_message.Message):
     PROBE_VERDICT_FIELD_NUMBER: _builtins.int
     LEAF_DENIAL_REPLY_FIELD_NUMBER: _builtins.int
     MEASURE_FIELD_NUMBER: _builtins.int
+    GROUP_POSITIONS_FIELD_NUMBER: _builtins.int
+    GROUP_COMMIT_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     @_builtins.property
     def catalog(self) -> _catalog_pb2.CatalogReply: ...
@@ -711,6 +721,10 @@ class Reply(_message.Message):
     def leaf_denial_reply(self) -> _trust_pb2.LeafDenialReply: ...
     @_builtins.property
     def measure(self) -> Global___MeasureReply: ...
+    @_builtins.property
+    def group_positions(self) -> Global___GroupPositionsReply: ...
+    @_builtins.property
+    def group_commit(self) -> Global___GroupCommitReply: ...
     def __init__(
         self,
         *,
@@ -723,12 +737,14 @@ class Reply(_message.Message):
         probe_verdict: _trust_pb2.ProbeVerdict | None = ...,
         leaf_denial_reply: _trust_pb2.LeafDenialReply | None = ...,
         measure: Global___MeasureReply | None = ...,
+        group_positions: Global___GroupPositionsReply | None = ...,
+        group_commit: Global___GroupCommitReply | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "bundle", b"bundle", "bundle_acknowledgement", b"bundle_acknowledgement", "catalog", b"catalog", "digests", b"digests", "leaf_denial_reply", b"leaf_denial_reply", "measure", b"measure", "probe_verdict", b"probe_verdict", "refusal", b"refusal"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "bundle", b"bundle", "bundle_acknowledgement", b"bundle_acknowledgement", "catalog", b"catalog", "digests", b"digests", "group_commit", b"group_commit", "group_positions", b"group_positions", "leaf_denial_reply", b"leaf_denial_reply", "measure", b"measure", "probe_verdict", b"probe_verdict", "refusal", b"refusal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "bundle", b"bundle", "bundle_acknowledgement", b"bundle_acknowledgement", "catalog", b"catalog", "digests", b"digests", "id", b"id", "leaf_denial_reply", b"leaf_denial_reply", "measure", b"measure", "probe_verdict", b"probe_verdict", "refusal", b"refusal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "bundle", b"bundle", "bundle_acknowledgement", b"bundle_acknowledgement", "catalog", b"catalog", "digests", b"digests", "group_commit", b"group_commit", "group_positions", b"group_positions", "id", b"id", "leaf_denial_reply", b"leaf_denial_reply", "measure", b"measure", "probe_verdict", b"probe_verdict", "refusal", b"refusal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["catalog", "digests", "refusal", "bundle", "bundle_acknowledgement", "probe_verdict", "leaf_denial_reply", "measure"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["catalog", "digests", "refusal", "bundle", "bundle_acknowledgement", "probe_verdict", "leaf_denial_reply", "measure", "group_positions", "group_commit"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -938,3 +954,180 @@ class PartitionMeasure(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__size_bytes) -> _WhichOneofReturnType__size_bytes | None: ...
 
 Global___PartitionMeasure: _TypeAlias = PartitionMeasure  # noqa: Y015
+
+@_typing.final
+class GroupPositionsRequest(_message.Message):
+    """Where consumer groups of the asked side stand on topics of a share. Needs the feature "groups"."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARE_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    TOPICS_FIELD_NUMBER: _builtins.int
+    WITH_ENDS_FIELD_NUMBER: _builtins.int
+    share: _builtins.str
+    group: _builtins.str
+    """One group, or empty: every group that has a position on one of the topics."""
+    with_ends: _builtins.bool
+    """Whether the ends of the partitions are wanted, too."""
+    @_builtins.property
+    def topics(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        share: _builtins.str = ...,
+        group: _builtins.str = ...,
+        topics: _abc.Iterable[_builtins.str] | None = ...,
+        with_ends: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "share", b"share", "topics", b"topics", "with_ends", b"with_ends"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GroupPositionsRequest: _TypeAlias = GroupPositionsRequest  # noqa: Y015
+
+@_typing.final
+class GroupPositionsReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUPS_FIELD_NUMBER: _builtins.int
+    TRUNCATED_FIELD_NUMBER: _builtins.int
+    truncated: _builtins.bool
+    """There are more than one reply holds."""
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupPositions]:
+        """By name. A group without positions on the topics is left out, whether it exists or not."""
+
+    def __init__(
+        self,
+        *,
+        groups: _abc.Iterable[Global___GroupPositions] | None = ...,
+        truncated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "truncated", b"truncated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GroupPositionsReply: _TypeAlias = GroupPositionsReply  # noqa: Y015
+
+@_typing.final
+class GroupPositions(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUP_FIELD_NUMBER: _builtins.int
+    HAS_MEMBERS_FIELD_NUMBER: _builtins.int
+    TOPICS_FIELD_NUMBER: _builtins.int
+    group: _builtins.str
+    has_members: _builtins.bool
+    """Its positions are its members' to set."""
+    @_builtins.property
+    def topics(self) -> _containers.RepeatedCompositeFieldContainer[Global___TopicPositions]: ...
+    def __init__(
+        self,
+        *,
+        group: _builtins.str = ...,
+        has_members: _builtins.bool = ...,
+        topics: _abc.Iterable[Global___TopicPositions] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "has_members", b"has_members", "topics", b"topics"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GroupPositions: _TypeAlias = GroupPositions  # noqa: Y015
+
+@_typing.final
+class TopicPositions(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOPIC_FIELD_NUMBER: _builtins.int
+    TOPIC_ID_FIELD_NUMBER: _builtins.int
+    PARTITIONS_FIELD_NUMBER: _builtins.int
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    ENDS_FIELD_NUMBER: _builtins.int
+    topic: _builtins.str
+    topic_id: _builtins.str
+    """The incarnation that the positions are of: 32 hex digits."""
+    @_builtins.property
+    def partitions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def positions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """One for each partition: the next offset that the group reads."""
+
+    @_builtins.property
+    def ends(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """One for each partition where asked for: the last stable offset."""
+
+    def __init__(
+        self,
+        *,
+        topic: _builtins.str = ...,
+        topic_id: _builtins.str = ...,
+        partitions: _abc.Iterable[_builtins.int] | None = ...,
+        positions: _abc.Iterable[_builtins.int] | None = ...,
+        ends: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ends", b"ends", "partitions", b"partitions", "positions", b"positions", "topic", b"topic", "topic_id", b"topic_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TopicPositions: _TypeAlias = TopicPositions  # noqa: Y015
+
+@_typing.final
+class GroupCommitRequest(_message.Message):
+    """Set positions of one group of the asked side, which must be empty and have positions on the topics: all, or none."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARE_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    TOPICS_FIELD_NUMBER: _builtins.int
+    BACKWARD_FIELD_NUMBER: _builtins.int
+    share: _builtins.str
+    group: _builtins.str
+    backward: _builtins.bool
+    """Whether a position may be set to an earlier offset than the present one."""
+    @_builtins.property
+    def topics(self) -> _containers.RepeatedCompositeFieldContainer[Global___TopicPositions]: ...
+    def __init__(
+        self,
+        *,
+        share: _builtins.str = ...,
+        group: _builtins.str = ...,
+        topics: _abc.Iterable[Global___TopicPositions] | None = ...,
+        backward: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backward", b"backward", "group", b"group", "share", b"share", "topics", b"topics"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GroupCommitRequest: _TypeAlias = GroupCommitRequest  # noqa: Y015
+
+@_typing.final
+class GroupCommitReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGED_FIELD_NUMBER: _builtins.int
+    changed: _builtins.int
+    """How many positions were changed: those that were as asked already are not among them."""
+    def __init__(
+        self,
+        *,
+        changed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GroupCommitReply: _TypeAlias = GroupCommitReply  # noqa: Y015
