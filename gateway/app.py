@@ -56,6 +56,7 @@ from gateway.rpc.tls13 import ensure_tls13
 from gateway.services import Services
 from gateway.stop_signals import StopSignals
 from mesh.errors import MeshError
+from mesh.lanes.warnings import warnings
 from mesh.ports import Cluster
 from mesh.trust.bundle import Bundle
 
@@ -282,6 +283,7 @@ class Gateway:
         self.health.add("certificate", lambda: "the gateway's certificate has expired" if kept.has_expired else "")
         self.health.advise("certificate-files", lambda: kept.leaf.fault)
         self.health.advise("certificates-end", lambda: "; ".join(kept.warnings()))
+        self.health.advise("lanes", lambda: "; ".join(warning.why for warning in warnings(self.imports.statuses())))
         self.health.add("audit", self.auditor.trouble)
         self.metrics.observe(
             self.imports.statuses,

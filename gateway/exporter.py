@@ -7,6 +7,7 @@ the grant is asked again, so that nothing leaves after it ended. What leaves, an
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -103,7 +104,7 @@ async def export_lane(
     position, ordinal = first, 0
     epoch = opening.leader_epoch if opening.start.kind == "offset" else -1
     while True:
-        budget = min(await lane.credit(), settings.fetch_bytes)
+        budget = min(await _credit(cluster, partition, lane, settings.wait_s), settings.fetch_bytes)
         fetched = await _fetch(cluster, partition, position, expected_id, budget, settings.wait_s, epoch)
         authorize()
         lane.status(fetched.range)
@@ -115,6 +116,16 @@ async def export_lane(
             epoch = epoch_before(fetched.data, position)
             if meter is not None:
                 meter.moved(segment.record_count, segment.size_bytes)
+
+
+async def _credit(cluster: Cluster, partition: Partition, lane: ExportLane, wait_s: float) -> int:
+    """Wait for credit; an importer that gives none still hears of the log, so that it can tell what it will miss."""
+    while True:
+        try:
+            async with asyncio.timeout(wait_s):
+                return await lane.credit()
+        except TimeoutError:
+            lane.status(await cluster.source.range(partition))
 
 
 async def _fetch(

@@ -25,6 +25,9 @@ LANE_GAUGES = {
     "mesh_lane_records": "Visible records copied since the lane began.",
     "mesh_lane_gaps": "Source offsets of the lane without a copy.",
     "mesh_lane_foreign_writes": "Writes of others that the lane found in its destination partition.",
+    "mesh_lane_stalled_records": "Source offsets beyond the last stable one, held back by open transactions; not lag.",
+    "mesh_lane_stalled_seconds": "How long the last stable offset has stood still before them, by this clock.",
+    "mesh_lane_retention_seconds": "Seconds until the source's retention reaches the lane; absent: none in sight.",
     "mesh_lane_state": "1 for the state that the lane is in, 0 for the others.",
 }
 LINK_GAUGE = ("mesh_links_up", "Live links to the peer.")
@@ -151,6 +154,9 @@ class _StatusCollector(Collector):
         yield _lane_gauge("mesh_lane_records", lanes, lambda lane: lane.records)
         yield _lane_gauge("mesh_lane_gaps", lanes, lambda lane: lane.gaps)
         yield _lane_gauge("mesh_lane_foreign_writes", lanes, lambda lane: lane.foreign_writes)
+        yield _lane_gauge("mesh_lane_stalled_records", lanes, lambda lane: lane.stalled_records)
+        yield _lane_gauge("mesh_lane_stalled_seconds", lanes, lambda lane: lane.stalled_s)
+        yield _lane_gauge("mesh_lane_retention_seconds", lanes, lambda lane: lane.retention_s)
         yield _state_gauge(lanes)
         yield _link_gauge(self.links())
 

@@ -15,6 +15,7 @@ from aiohttp import web
 from gateway.admin.ndjson import respond_lines
 from gateway.services import LinkStatus, Services
 from mesh.lanes.status import LaneStatus
+from mesh.lanes.warnings import warnings
 
 # What the eye can follow; a refresh costs the gateway well under a millisecond for a hundred lanes.
 WATCH_S = 1.0
@@ -37,13 +38,15 @@ async def snapshots(services: Services, every_s: float = WATCH_S) -> AsyncIterat
 
 
 def snapshot(services: Services) -> dict[str, object]:
+    lanes = list(services.lanes.statuses())
     return {
         "organization": services.config.organization,
         "gateway": services.config.gateway_name,
         "now_ms": services.now_ms(),
         "peer_address": services.peer_address(),
         "cluster": services.cluster.kind,
-        "lanes": [lane_object(lane) for lane in services.lanes.statuses()],
+        "lanes": [lane_object(lane) for lane in lanes],
+        "warnings": [asdict(warning) for warning in warnings(lanes)],
         "links": [link_object(link) for link in services.links.status()],
         "exports": services.links.exports(),
     }

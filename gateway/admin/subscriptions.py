@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from aiohttp import web
@@ -30,6 +30,7 @@ from gateway.subscribing import subscribe
 from mesh.errors import OperatorError
 from mesh.ids import OrgId, ShareName, SubscriptionName, TopicName
 from mesh.lanes.status import LaneStatus
+from mesh.lanes.warnings import warnings
 from mesh.shares import OnForeignWrite, OnLoss, OnTimestamp, StartAt, Subscription, SubscriptionState, TopicMapping
 
 MAX_GAPS = 100_000
@@ -59,7 +60,9 @@ def routes(services: Services) -> list[web.RouteDef]:
 
     async def show(request: web.Request) -> web.Response:
         found = registry.subscription(request.match_info["name"])
-        return web.json_response(shown(services, found) | {"lanes": [shown_lane(s) for s in lanes(services, found)]})
+        statuses = lanes(services, found)
+        told = {"warnings": [asdict(warning) for warning in warnings(statuses)]}
+        return web.json_response(shown(services, found) | {"lanes": [shown_lane(s) for s in statuses]} | told)
 
     async def pause(request: web.Request) -> web.Response:
         return web.json_response(shown(services, await registry.pause_subscription(request.match_info["name"])))
@@ -171,6 +174,10 @@ def shown_lane(status: LaneStatus) -> dict[str, object]:
         "lag_s": status.lag_s,
         "gaps": status.gaps,
         "foreign_writes": status.foreign_writes,
+        "stalled_records": status.stalled_records,
+        "stalled_s": status.stalled_s,
+        "retention_s": status.retention_s,
+        "source_heard_s": status.source_heard_s,
     }
 
 

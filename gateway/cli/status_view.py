@@ -34,7 +34,7 @@ def render(status: Row, width: int, *, each_lane: bool = False) -> RenderableTyp
     if lanes:
         rows = lanes if each_lane or len(lanes) <= MAX_LANE_ROWS else by_topic(lanes)
         parts += [_GAP, lane_table(rows, width)]
-        parts += [part for trouble in troubles(lanes) for part in (_GAP, trouble)]
+        parts += [part for trouble in (*troubles(lanes), *warned(status["warnings"])) for part in (_GAP, trouble)]
     if status["links"]:
         parts += [_GAP, link_table(status["links"], status["now_ms"])]
     if status["exports"]:
@@ -114,6 +114,14 @@ def troubles(lanes: Iterable[Row]) -> list[RenderableType]:
             sharing.setdefault(key, []).append(lane["lane"])
     order = {state: index for index, state in enumerate(STATES)}
     return [_trouble(*key, names) for key, names in sorted(sharing.items(), key=lambda item: order[item[0][0]])]
+
+
+def warned(warnings: Iterable[Row]) -> list[RenderableType]:
+    """A paragraph for each warning."""
+    return [
+        _trouble("warning", each["code"], each["why"].partition(": ")[2], each["remedy"], each["lanes"])
+        for each in warnings
+    ]
 
 
 def _trouble(state: str, code: str, reason: str, remedy: str, names: Sequence[str]) -> RenderableType:

@@ -112,6 +112,8 @@ def show(name: Name, as_json: Json = False) -> None:
     for lane in found["lanes"]:
         if lane["remedy"]:
             output.say(f"{lane['topic']}[{lane['partition']}]: {lane['remedy']}")
+    for warning in found["warnings"]:
+        output.say(f"{warning['why']}; {warning['remedy']}")
 
 
 @app.command()

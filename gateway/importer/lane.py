@@ -25,8 +25,11 @@ from mesh.ids import LaneId, OrgId, Partition, TopicId
 from mesh.lanes.progress import LaneProgress
 from mesh.lanes.recovery import Resume
 from mesh.lanes.status import LaneState, LaneStatus
+from mesh.lanes.watch import SourceWatch, watched
+from mesh.link import frames
 from mesh.link.errors import LaneEnded
 from mesh.link.frames import LaneOpen, LaneOpened
+from mesh.log import LogRange
 from mesh.offsets.view import OffsetView
 from mesh.ports import Cluster
 from mesh.shares import OnForeignWrite, StartAt, Subscription
@@ -75,6 +78,7 @@ class LaneRunner:
         meter: LaneMeter | None = None,
         permit: Callable[[], None] = lambda: None,
         origin: Callable[[], str] = str,
+        watch: SourceWatch | None = None,
     ) -> None:
         destination = subscription.destination_of(lane.topic)
         assert destination is not None, (lane, subscription)
@@ -93,6 +97,8 @@ class LaneRunner:
         self._permit = permit
         self._origin = origin
         self._start = subscription.start_of(lane.topic, lane.partition)
+        self.watch = watch or SourceWatch()
+        """What was heard of the source's offsets, by earlier runners of the lane too."""
         self._backoff = Backoff(settings.retry_initial_s, settings.retry_max_s, random)
         self._state = LaneState.WAITING
         self._error: MeshError | None = None
@@ -141,6 +147,8 @@ class LaneRunner:
         resumed = await resume_lane(self._cluster, self._lane, self._partition)
         lane = opener.open_lane(lambda number: self._opening(number, resumed[0] if resumed else None))
         self._link_lane = lane
+        position = resumed[0].position if resumed else None
+        lane.on_status = lambda status: self._heard(status, position)
         try:
             opened = await self._opened(lane)
             topic_id = TopicId(opened.topic_id)
@@ -169,9 +177,18 @@ class LaneRunner:
         )
         self._size_bytes += self._pipeline.settled.size_bytes if self._pipeline else 0
         self._progress, self._pipeline = progress, pipeline
+        if lane.status is not None:
+            self._heard(lane.status, progress.position)
         self._state, self._error = LaneState.CATCHING_UP, None
         self._backoff.reset()
         await pipeline.run()
+
+    def _heard(self, status: frames.LaneStatus, opened_at: int | None) -> None:
+        """Word of the source's offsets; a lane that is new stands nowhere until it is open."""
+        position = self._pipeline.settled.source_offset if self._pipeline is not None else opened_at
+        if position is not None:
+            log_range = LogRange(status.log_start, status.log_end, status.last_stable)
+            self.watch = self.watch.heard(log_range, position, self._now_ms())
 
     def _opening(self, number: int, progress: LaneProgress | None) -> LaneOpen:
         return LaneOpen(
@@ -229,7 +246,7 @@ class LaneRunner:
         )
         if self._pipeline is None or self._progress is None:
             return base
-        return self._with_positions(base, self._pipeline, self._progress)
+        return watched(self._with_positions(base, self._pipeline, self._progress), self.watch, self._now_ms())
 
     def _with_positions(self, base: LaneStatus, pipeline: Pipeline, progress: LaneProgress) -> LaneStatus:
         settled = pipeline.settled

@@ -28,6 +28,7 @@ from mesh.errors import MeshError
 from mesh.ids import LaneId, OrgId, ShareName, SubscriptionName
 from mesh.lanes.checkpoint import Checkpoint, load_lane, prefix
 from mesh.lanes.status import LaneState, LaneStatus
+from mesh.lanes.watch import SourceWatch, watched
 from mesh.offsets.view import OffsetView
 from mesh.policy import ShareNotAvailable
 from mesh.ports import Cluster
@@ -79,6 +80,8 @@ class ImportManager:
         self._random = random
         self._meter = meter
         self._running: dict[SubscriptionName, _Running] = {}
+        self._watches: dict[LaneId, SourceWatch] = {}
+        """What was last heard of the sources of lanes that do not run."""
         self._begun = False
 
     async def run(self) -> None:
@@ -106,6 +109,7 @@ class ImportManager:
             if self._is_wanted(one):
                 continue
             if one.task is None or one.task.done():
+                self._watches |= {lane: runner.watch for lane, runner in one.lanes.items()}
                 del self._running[name]
                 continue
             if not one.task.cancelling():
@@ -162,6 +166,7 @@ class ImportManager:
                     random=self._random,
                     meter=self._meter(running.subscription.peer, running.subscription.share) if self._meter else None,
                     permit=partial(self._permit, running.subscription),
+                    watch=self._watches.pop(lane, None),
                 )
                 running.lanes[lane] = runner
                 group.create_task(_logged(runner, lane))
@@ -186,7 +191,14 @@ class ImportManager:
     # --- asked from outside
 
     def statuses(self) -> list[LaneStatus]:
-        return [status for running in self._running.values() for status in _statuses(running)]
+        found = [status for running in self._running.values() for status in _statuses(running)]
+        return [self._watched(status) for status in found]
+
+    def _watched(self, status: LaneStatus) -> LaneStatus:
+        running = self._running.get(status.lane.subscription)
+        runner = running.lanes.get(status.lane) if running is not None else None
+        watch = runner.watch if runner is not None else self._watches.get(status.lane, SourceWatch())
+        return watched(status, watch, self._now_ms())
 
     async def stopped(self, name: SubscriptionName) -> None:
         """Returns once no lane of a paused or deleted subscription runs or writes."""

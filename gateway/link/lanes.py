@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from mesh.errors import MeshError
@@ -36,6 +37,8 @@ class ImportLane:
         self._failure: MeshError | None = None
         self.answer: LaneOpened | None = None
         self.status: LaneStatus | None = None
+        self.on_status: Callable[[LaneStatus], None] = lambda status: None
+        """Told of each word of the source's offsets, at once."""
 
     async def opened(self) -> LaneOpened:
         """Wait for the provider's answer. Raises LaneEnded, LinkLost."""
@@ -74,12 +77,16 @@ class ImportLane:
             self._segments.append(frame)
         elif isinstance(frame, LaneOpened):
             self.answer = frame
-            self.status = LaneStatus(frame.lane, frame.log_start, frame.log_end, frame.last_stable)
+            self._heard(LaneStatus(frame.lane, frame.log_start, frame.log_end, frame.last_stable))
         elif isinstance(frame, LaneStatus):
-            self.status = frame
+            self._heard(frame)
         else:
             self._failure = LaneEnded(frame.code, frame.detail, frame.retriable)
         self._changed.set()
+
+    def _heard(self, status: LaneStatus) -> None:
+        self.status = status
+        self.on_status(status)
 
     def fail(self, error: MeshError) -> None:
         self._failure = self._failure or error

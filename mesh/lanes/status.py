@@ -49,3 +49,11 @@ class LaneStatus:
     gaps: int = 0
     """Source offsets without a copy: mesh gaps lists them with their reasons."""
     foreign_writes: int = 0
+    stalled_records: int = 0
+    """Source offsets beyond the last stable one: transactions that are open hold them back. They are not lag."""
+    stalled_s: float = 0.0
+    """How long the last stable offset has stood still before them, by our clock."""
+    retention_s: float | None = None
+    """In how many seconds the source's retention reaches the lane, as things go; None where nothing points to it."""
+    source_heard_s: float | None = None
+    """How long ago the source's offsets last changed, as far as we were told: the age of what rests on them."""

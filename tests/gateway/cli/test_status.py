@@ -87,6 +87,7 @@ async def test_watching_follows_changes_and_ends_cleanly_when_interrupted(admin:
 def status(lanes: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "organization": "acme.example", "gateway": "gw-1", "now_ms": 0, "lanes": lanes, "links": [], "exports": [],
+        "warnings": [],
     }  # fmt: skip
 
 
