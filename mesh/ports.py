@@ -27,8 +27,26 @@ class Topics(Protocol):
     async def describe(self, name: str) -> Topic:
         """Raises TopicAbsent."""
 
-    async def list(self) -> list[Topic]:
-        """All topics a user may see, by name; internal ones left out."""
+    async def list(self, wanted: Callable[[str], bool] = lambda name: True) -> list[Topic]:
+        """The topics that a user may see and whose names are `wanted`, by name; internal ones left out."""
+
+    async def grow(self, name: str, partitions: int) -> Topic:
+        """The topic with that many partitions at least: those that are added are empty, the others as they were.
+
+        Never takes one away. Raises TopicAbsent.
+        """
+
+    async def configure(self, name: str, settings: Mapping[str, str | None]) -> Topic:
+        """The topic with these settings set, or with None back to the cluster's default; all or none, others stay.
+
+        Raises TopicAbsent.
+        """
+
+    async def sizes(self, name: str) -> Mapping[int, int] | None:
+        """What the log of each partition takes up, as stored; None where the cluster does not tell us.
+
+        Raises TopicAbsent.
+        """
 
     async def delete(self, name: str) -> None:
         """Raises TopicAbsent."""

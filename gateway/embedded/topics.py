@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -43,13 +44,21 @@ class EmbeddedTopics:
         return topic
 
     async def describe(self, name: str) -> Topic:
-        found = await self._readers.read(lambda db: _topics(db, name))
-        if not found:
-            raise TopicAbsent(name)
-        return found[0]
+        return await self._readers.read(lambda db: _topic_of(db, name))
 
-    async def list(self) -> list[Topic]:
-        return await self._readers.read(_topics)
+    async def list(self, wanted: Callable[[str], bool] = lambda name: True) -> list[Topic]:
+        return [topic for topic in await self._readers.read(_topics) if wanted(topic.name)]
+
+    async def grow(self, name: str, partitions: int) -> Topic:
+        if partitions > MAX_PARTITIONS:
+            raise TopicConfigRefused("partitions", f"it must be from 1 to {MAX_PARTITIONS}")
+        return await self._writer.change(lambda db: _grown(db, _topic_of(db, name), partitions))
+
+    async def configure(self, name: str, settings: Mapping[str, str | None]) -> Topic:
+        return await self._writer.change(lambda db: _configured(db, _topic_of(db, name), settings))
+
+    async def sizes(self, name: str) -> Mapping[int, int] | None:
+        return await self._readers.read(lambda db: _sizes(db, _topic_of(db, name)))
 
     async def delete(self, name: str) -> None:
         await self._writer.change(_deletion(name))
@@ -80,6 +89,37 @@ def _deletion(name: str) -> Callable[[apsw.Connection], None]:
         db.execute("DELETE FROM positions WHERE topic_id = ?", (topic_id,))
 
     return delete
+
+
+def _topic_of(db: apsw.Connection, name: str) -> Topic:
+    found = _topics(db, name)
+    if not found:
+        raise TopicAbsent(name)
+    return found[0]
+
+
+def _grown(db: apsw.Connection, topic: Topic, partitions: int) -> Topic:
+    new = [(topic.topic_id, number) for number in range(topic.partitions, partitions)]
+    db.executemany("INSERT INTO partitions (topic_id, number) VALUES (?, ?)", new)
+    grown = replace(topic, partitions=max(topic.partitions, partitions))
+    db.execute("UPDATE topics SET partitions = ? WHERE topic_id = ?", (grown.partitions, topic.topic_id))
+    return grown
+
+
+def _configured(db: apsw.Connection, topic: Topic, settings: Mapping[str, str | None]) -> Topic:
+    config = {key: value for key, value in ({**topic.config} | settings).items() if value is not None}
+    changed = replace(topic, config=checked(config))
+    db.execute("UPDATE topics SET config = ? WHERE topic_id = ?", (json.dumps(changed.config), topic.topic_id))
+    return changed
+
+
+def _sizes(db: apsw.Connection, topic: Topic) -> dict[int, int]:
+    rows = db.execute(
+        "SELECT number, (SELECT coalesce(sum(size), 0) FROM batches WHERE batches.log = partitions.log)"
+        " FROM partitions WHERE topic_id = ?",
+        (topic.topic_id,),
+    )
+    return {int(str(number)): int(str(size)) for number, size in rows}
 
 
 def _topics(db: apsw.Connection, name: str | None = None) -> list[Topic]:

@@ -56,9 +56,10 @@ class BrokerRefused(OperatorError):
 class TopicRefused(CallerError):
     topic: str
     why: str
+    request: str = "create"
 
     code: ClassVar[str] = "topic-refused"
-    sentence: ClassVar[str] = "the cluster will not create topic {topic!r}: {why}"
+    sentence: ClassVar[str] = "the cluster will not {request} topic {topic!r}: {why}"
     hint: ClassVar[str] = "change the number of partitions or the configuration as the reason says"
 
 

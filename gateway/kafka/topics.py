@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 
+from kio.schema.create_partitions.v3 import CreatePartitionsRequest, CreatePartitionsResponse
+from kio.schema.create_partitions.v3.request import CreatePartitionsTopic
 from kio.schema.create_topics.v7 import CreateTopicsRequest, CreateTopicsResponse
 from kio.schema.create_topics.v7.request import CreatableTopic, CreatableTopicConfig
 from kio.schema.delete_topics.v6 import DeleteTopicsRequest, DeleteTopicsResponse
 from kio.schema.delete_topics.v6.request import DeleteTopicState
 from kio.schema.describe_configs.v4 import DescribeConfigsRequest, DescribeConfigsResponse
 from kio.schema.describe_configs.v4.request import DescribeConfigsResource
+from kio.schema.describe_log_dirs.v4 import DescribeLogDirsRequest, DescribeLogDirsResponse
+from kio.schema.describe_log_dirs.v4.request import DescribableLogDirTopic
+from kio.schema.incremental_alter_configs.v1 import IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse
+from kio.schema.incremental_alter_configs.v1.request import AlterableConfig, AlterConfigsResource
 from kio.schema.types import TopicName as KafkaTopicName
 from kio.static.primitive import i8, i16, i32, i32Timedelta
 
@@ -26,6 +33,8 @@ from mesh.ids import IllegalName, Partition, TopicName
 from mesh.log import Topic
 
 TOPIC_RESOURCE = i8(2)
+SET, DELETE = i8(0), i8(1)
+"""What IncrementalAlterConfigs can do with a setting."""
 SET_ON_THE_TOPIC = 1
 """The config source DYNAMIC_TOPIC_CONFIG; the others are the broker's defaults."""
 RETENTION = "retention.ms"
@@ -48,7 +57,7 @@ REFUSALS = frozenset({37, 38, 40, 42, 44})
 
 
 class KafkaTopics:
-    """Implements `mesh.ports.Topics`. `create` also raises TopicRefused."""
+    """Implements `mesh.ports.Topics`. `create`, `grow` and `configure` also raise TopicRefused."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -66,11 +75,51 @@ class KafkaTopics:
         configs = await topic_configs(self._client, [name])
         return _topic(found, configs[name])
 
-    async def list(self) -> list[Topic]:
-        found = [each for each in await self._client.all_topics() if not each.internal and _is_visible(each.name)]
+    async def list(self, wanted: Callable[[str], bool] = lambda name: True) -> list[Topic]:
+        visible = [each for each in await self._client.all_topics() if not each.internal and _is_visible(each.name)]
+        found = [each for each in visible if wanted(each.name)]
         configs = await topic_configs(self._client, [each.name for each in found])
         known = [each for each in found if each.name in configs]  # the others were deleted meanwhile
         return sorted((_topic(each, configs[each.name]) for each in known), key=lambda topic: topic.name)
+
+    async def grow(self, name: str, partitions: int) -> Topic:
+        if (await self.describe(name)).partitions < partitions:
+            wanted = CreatePartitionsTopic(name=KafkaTopicName(name), count=i32(partitions), assignments=None)
+            request = CreatePartitionsRequest(topics=(wanted,), timeout=_timeout(self._client), validate_only=False)
+            result = (await self._client.call(request, CreatePartitionsResponse)).results[0]
+            code = int(result.error_code)
+            # somebody else may have grown it at the same moment: what there is counts
+            if code != Code.NONE and (await self.describe(name)).partitions < partitions:
+                raise _refusal("grow", name, code, result.error_message)
+            await _settled(self._client, name, partitions)
+        return await self.describe(name)
+
+    async def configure(self, name: str, settings: Mapping[str, str | None]) -> Topic:
+        await self.describe(name)
+        changes = tuple(
+            AlterableConfig(name=key, config_operation=SET if value is not None else DELETE, value=value)
+            for key, value in settings.items()
+        )
+        resource = AlterConfigsResource(resource_type=TOPIC_RESOURCE, resource_name=name, configs=changes)
+        request = IncrementalAlterConfigsRequest(resources=(resource,), validate_only=False)
+        answer = (await self._client.call(request, IncrementalAlterConfigsResponse)).responses[0]
+        if answer.error_code != 0:
+            raise _refusal("configure", name, int(answer.error_code), answer.error_message)
+        return await self.describe(name)
+
+    async def sizes(self, name: str) -> Mapping[int, int] | None:
+        """Of the leaders' replicas. DescribeLogDirs needs a permission on the cluster that a gateway can do without."""
+        await self.describe(name)
+        by_node: defaultdict[int, list[int]] = defaultdict(list)
+        for number, leader in enumerate((await self._client.topic(name)).leaders):
+            by_node[leader.node].append(number)
+        sizes: dict[int, int] = {}
+        for node, numbers in by_node.items():
+            found = await _log_sizes(self._client, name, node, numbers)
+            if found is None:
+                return None
+            sizes |= found
+        return sizes
 
     async def delete(self, name: str) -> None:
         """Returns when the cluster has forgotten the name, so that it can be created anew."""
@@ -90,6 +139,16 @@ class KafkaTopics:
             raise ClusterUnreachable(self._client.cluster_id, f"it still knows topic {name!r}")
 
         await patiently(self._client, Partition(name, 0), ask, self._client.config.request_timeout_s)
+
+
+async def _log_sizes(client: Client, name: str, node: int, numbers: Iterable[int]) -> dict[int, int] | None:
+    topic = DescribableLogDirTopic(topic=KafkaTopicName(name), partitions=tuple(map(i32, numbers)))
+    answer = await client.call(DescribeLogDirsRequest(topics=(topic,)), DescribeLogDirsResponse, node)
+    if answer.error_code != 0 or any(each.error_code != 0 for each in answer.results):
+        return None
+    partitions = [each for result in answer.results for found in result.topics for each in found.partitions]
+    sizes = {int(each.partition_index): int(each.partition_size) for each in partitions if not each.is_future_key}
+    return sizes if set(sizes) == set(numbers) else None
 
 
 async def topic_configs(client: Client, names: Iterable[str]) -> dict[str, dict[str, tuple[str, bool]]]:
@@ -159,9 +218,13 @@ def _creation_error(name: str, code: int, why: str | None) -> MeshError:
         return TopicExists(name)
     if code == Code.INVALID_TOPIC:
         return IllegalName(TopicName.kind, name, why or TopicName.rule)
+    return _refusal("create", name, code, why)
+
+
+def _refusal(request: str, name: str, code: int, why: str | None) -> MeshError:
     if code in REFUSALS:
-        return TopicRefused(name, why or f"error {code}")
-    return request_error("create", name, code, why)
+        return TopicRefused(name, why or f"error {code}", request)
+    return request_error(request, name, code, why)
 
 
 def _is_visible(name: str) -> bool:

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal, TypeAlias
 
 from mesh.batch.header import parse_header
@@ -30,7 +31,8 @@ from mesh.testing.ownership import FakeOwnership
 MAX_BATCH_BYTES = 1_048_588
 
 Operation: TypeAlias = Literal[
-    "create", "describe", "list", "delete", "fetch", "range", "offset_at", "producer", "append", "append answer",
+    "create", "describe", "list", "delete", "grow", "configure", "sizes",
+    "fetch", "range", "offset_at", "producer", "append", "append answer",
     "witness", "cut", "load", "put", "audit", "groups",
 ]  # fmt: skip
 """What `fail_next` may fail. "append" fails before anything is written, "append answer" after."""
@@ -187,6 +189,15 @@ class FakeCluster:
             self._logs[partition] = MemoryLog(partition, self._incarnations, max_batch_bytes)
         return topic
 
+    def _grow(self, name: str, partitions: int) -> Topic:
+        topic = self.topic(name)
+        first = self._logs[Partition(name, 0)]
+        for number in range(topic.partitions, partitions):
+            partition = Partition(name, number)
+            self._logs[partition] = MemoryLog(partition, first.leader_epoch, first.max_batch_bytes)
+        grown = self._topics[name] = replace(topic, partitions=max(topic.partitions, partitions))
+        return grown
+
     def _drop(self, name: str) -> Topic:
         topic = self.topic(name)
         del self._topics[name]
@@ -218,9 +229,28 @@ class _Topics:
         self._fake.check("describe")
         return self._fake.topic(name)
 
-    async def list(self) -> list[Topic]:
+    async def list(self, wanted: Callable[[str], bool] = lambda name: True) -> list[Topic]:
         self._fake.check("list")
-        return [topic for _, topic in sorted(self._fake._topics.items())]
+        return [topic for name, topic in sorted(self._fake._topics.items()) if wanted(name)]
+
+    async def grow(self, name: str, partitions: int) -> Topic:
+        self._fake.check("grow")
+        return self._fake._grow(name, partitions)
+
+    async def configure(self, name: str, settings: Mapping[str, str | None]) -> Topic:
+        self._fake.check("configure")
+        topic = self._fake.topic(name)
+        config = {key: value for key, value in (topic.config | settings).items() if value is not None}
+        changed = self._fake._topics[name] = replace(topic, config=config)
+        for number in range(topic.partitions):
+            log = self._fake.log(Partition(name, number))
+            log.max_batch_bytes = int(config.get("max.message.bytes", MAX_BATCH_BYTES))
+        return changed
+
+    async def sizes(self, name: str) -> Mapping[int, int] | None:
+        self._fake.check("sizes")
+        topic = self._fake.topic(name)
+        return {number: self._fake.log(Partition(name, number)).size_bytes for number in range(topic.partitions)}
 
     async def delete(self, name: str) -> None:
         self._fake.check("delete")

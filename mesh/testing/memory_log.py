@@ -37,6 +37,10 @@ class MemoryLog:
     _entries: list[_Entry] = field(default_factory=list)
 
     @property
+    def size_bytes(self) -> int:
+        return sum(len(entry.data) for entry in self._entries)
+
+    @property
     def range(self) -> LogRange:
         return LogRange(self.start, self.end, self.end if self.stable_limit is None else self.stable_limit)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from mesh.cluster_errors import TopicAbsent, TopicExists
+from mesh.cluster_errors import BatchRefused, TopicAbsent, TopicExists
 from mesh.ids import IllegalName, Partition
+from mesh.log import Topic
 from mesh.ports import Cluster
+from tests.support.batches import stamped
 
 
 async def test_a_created_topic_is_described_as_it_was_asked_for(cluster: Cluster, name: str) -> None:
@@ -65,3 +69,49 @@ async def test_a_deleted_topic_is_gone_and_its_next_incarnation_is_another(clust
     assert name not in [topic.name for topic in await cluster.topics.list()]
     second = await cluster.topics.create(name, 1, {})
     assert second.topic_id != first.topic_id
+
+
+async def test_topics_are_listed_by_a_choice_of_names(cluster: Cluster, name: str) -> None:
+    for suffix in ("-b", "-a"):
+        await cluster.topics.create(name + suffix, 1, {})
+    assert [topic.name for topic in await cluster.topics.list(f"{name}-b".__eq__)] == [f"{name}-b"]
+
+
+async def test_a_topic_grows_and_never_shrinks(cluster: Cluster, name: str) -> None:
+    created = await cluster.topics.create(name, 1, {"retention.ms": "3600000"})
+    grown = await cluster.topics.grow(name, 3)
+    assert grown == replace(created, partitions=3)
+    assert await cluster.source.range(Partition(name, 2)) == (0, 0, 0)
+    assert await cluster.topics.grow(name, 2) == grown
+    assert await cluster.topics.describe(name) == grown
+
+
+async def test_settings_are_set_and_taken_back(cluster: Cluster, name: str) -> None:
+    created = await cluster.topics.create(name, 1, {"retention.ms": "3600000", "retention.bytes": "5000"})
+    changed = await cluster.topics.configure(name, {"retention.bytes": None, "max.message.bytes": "2000000"})
+    assert changed.topic_id == created.topic_id
+    assert changed.config == {"retention.ms": "3600000", "max.message.bytes": "2000000"}
+    assert await cluster.topics.describe(name) == changed
+
+
+async def test_a_changed_limit_holds_for_the_next_append(cluster: Cluster, name: str) -> None:
+    await cluster.topics.create(name, 1, {"max.message.bytes": "100", "retention.ms": "-1"})
+    producer, place = await cluster.destination.producer(), Partition(name, 0)
+    batch = stamped(producer, 0, [b"x" * 200])
+    with pytest.raises(BatchRefused):
+        await cluster.destination.append(place, batch)
+    await cluster.topics.configure(name, {"max.message.bytes": "10000"})
+    assert await cluster.destination.append(place, batch) == 0
+
+
+async def test_the_size_of_a_log_is_what_it_takes_up(cluster: Cluster, topic: Topic) -> None:
+    producer, place = await cluster.destination.producer(), Partition(topic.name, 1)
+    batch = stamped(producer, 0, [b"x" * 200])
+    await cluster.destination.append(place, batch)
+    assert await cluster.topics.sizes(topic.name) == {0: 0, 1: batch.size_bytes}
+
+
+async def test_what_is_absent_neither_grows_nor_changes_nor_has_a_size(cluster: Cluster, name: str) -> None:
+    for request in (cluster.topics.grow(name, 2), cluster.topics.configure(name, {}), cluster.topics.sizes(name)):
+        with pytest.raises(TopicAbsent):
+            await request
