@@ -11,9 +11,10 @@ class SoleOwner:
     """Implements `mesh.ports.Ownership` for a cluster that one gateway alone can use."""
 
     version = 1
+    is_shared = False
 
     def __init__(self, gateway: str = "") -> None:
-        self._gateway = gateway
+        self.gateway = gateway
 
     async def wait_changed(self, version: int) -> int:
         if version == self.version:
@@ -23,5 +24,14 @@ class SoleOwner:
     def owns(self, lane: LaneId) -> bool:
         return True
 
+    def term(self, lane: LaneId) -> int:
+        return 1
+
     def owner(self, lane: LaneId) -> str:
-        return self._gateway
+        return self.gateway
+
+    def trouble(self) -> str:
+        return ""
+
+    async def leave(self) -> None:
+        pass

@@ -167,6 +167,14 @@ class Ownership(Protocol):
     """
 
     @property
+    def is_shared(self) -> bool:
+        """Whether there can be other gateways."""
+
+    @property
+    def gateway(self) -> str:
+        """Our own name."""
+
+    @property
     def version(self) -> int:
         """Rises with each change."""
 
@@ -176,8 +184,20 @@ class Ownership(Protocol):
     def owns(self, lane: LaneId) -> bool:
         """Whether this gateway runs the lane: nobody else can store its state any more, and what is stored is known."""
 
+    def term(self, lane: LaneId) -> int:
+        """Which stretch of owning this is: another number whenever somebody else may have run the lane in between.
+
+        0 while we do not own it. What was begun in one term ends with it.
+        """
+
     def owner(self, lane: LaneId) -> str:
         """The name of the gateway that runs the lane, empty while nobody knows."""
+
+    def trouble(self) -> str:
+        """Why this gateway can run no lanes, empty where all is well."""
+
+    async def leave(self) -> None:
+        """Run nothing any more, so that others take over at once: to be called when no lane runs here."""
 
 
 class Groups(Protocol):

@@ -27,6 +27,26 @@ class ForeignWrite(OperatorError):
 
 
 @dataclass(eq=False)
+class RecordTimestampRefused(OperatorError):
+    """The destination topic does not take a record's timestamp. Nothing from this record on was written."""
+
+    topic: str
+    partition: int
+    source_offset: int
+    timestamp_ms: int
+    why: str
+
+    code: ClassVar[str] = "timestamp-refused"
+    sentence: ClassVar[str] = (
+        "{topic}[{partition}] refuses the record at source offset {source_offset} for its timestamp {timestamp_ms}: {why}"
+    )
+    hint: ClassVar[str] = (
+        "set message.timestamp.before.max.ms and message.timestamp.after.max.ms of {topic} to 9223372036854775807, then "
+        "resume; a new subscription may choose --on-timestamp override or quarantine instead"
+    )
+
+
+@dataclass(eq=False)
 class LaneBroken(OperatorError):
     """A mistake of ours in one lane: it stops there, and the other lanes go on."""
 
@@ -97,3 +117,15 @@ class SubscriptionChanged(NetworkError):
     code: ClassVar[str] = "subscription-changed"
     sentence: ClassVar[str] = "the subscription '{name}' was paused, changed or deleted"
     hint: ClassVar[str] = "see its state with: mesh subscription show {name}"
+
+
+@dataclass(eq=False)
+class LaneElsewhere(NetworkError):
+    """Found at the moment of an append: the lane is about to be stopped here."""
+
+    lane: str
+    owner: str
+
+    code: ClassVar[str] = "lane-elsewhere"
+    sentence: ClassVar[str] = "lane {lane} is not this gateway's any more; its owner is '{owner}'"
+    hint: ClassVar[str] = "nothing is to be done: the owner goes on with it"

@@ -1,8 +1,9 @@
 """Which lanes run: wanted (the registry's subscriptions of active peers) against running, reconciled in a loop.
 
-A subscription's lanes are found by asking the provider's catalog for the partitions of its topics. A subscription that
-was resumed is another value of the registry, even if nothing in it changed, so its lanes are started anew. What was
-started of a subscription has ended before it is started again; nothing else waits for that.
+A subscription's lanes are found by asking the provider's catalog for the partitions of its topics; this gateway runs
+those of them that it owns, and follows as that changes. A subscription that was resumed is another value of the
+registry, even if nothing in it changed, so its lanes are started anew. What was started of a subscription, or of a
+lane, has ended before it is started again; nothing else waits for that.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from typing import Protocol
 
 import structlog
 
-from gateway.importer.errors import LaneBroken, SubscriptionChanged
+from gateway.importer.elsewhere import placed
+from gateway.importer.errors import LaneBroken, LaneElsewhere, SubscriptionChanged
 from gateway.importer.lane import LaneRunner, LaneSettings, PeerLinks
+from gateway.importer.marks import Marks
 from gateway.meters import LaneMeter
 from gateway.offers import partitions_of
 from gateway.peers.errors import PeerCut
@@ -31,11 +34,15 @@ from mesh.lanes.status import LaneState, LaneStatus
 from mesh.lanes.watch import SourceWatch, watched
 from mesh.offsets.view import OffsetView
 from mesh.policy import ShareNotAvailable
-from mesh.ports import Cluster
+from mesh.ports import Cluster, Ownership
 from mesh.shares import PeerState, Subscription, SubscriptionState
 from mesh.wire.v1 import catalog_pb2
 
 log = structlog.get_logger()
+
+LOOK_S = 2.0
+"""How old what is shown of other gateways' lanes may be."""
+STOPPED_LOOK_S = 0.1
 
 
 class CatalogLinks(PeerLinks, Protocol):
@@ -49,7 +56,13 @@ class _Running:
 
     subscription: Subscription
     task: asyncio.Task[None] | None = None
+    known: list[LaneId] = field(default_factory=list)
+    """Every lane of it, whoever runs it."""
     lanes: dict[LaneId, LaneRunner] = field(default_factory=dict)
+    """Those that run here, or have stopped for good."""
+    tasks: dict[LaneId, asyncio.Task[None]] = field(default_factory=dict)
+    terms: dict[LaneId, int] = field(default_factory=dict)
+    """Of those that run here: the stretch of owning in which each was started."""
     stored: dict[LaneId, Checkpoint] = field(default_factory=dict)
     """Where its lanes stood before."""
     waiting: MeshError | None = None
@@ -83,6 +96,7 @@ class ImportManager:
         self._watches: dict[LaneId, SourceWatch] = {}
         """What was last heard of the sources of lanes that do not run."""
         self._begun = False
+        self._marks = Marks(cluster)
 
     async def run(self) -> None:
         """Reconcile until cancelled; every lane has settled when this returns."""
@@ -135,8 +149,10 @@ class ImportManager:
         elif subscription.state is SubscriptionState.ACTIVE:
             running.task = group.create_task(self._run(running, accept_foreign=accept_foreign))
 
-    def _permit(self, subscription: Subscription) -> None:
-        """Asked at the moment of each append. Raises PeerCut, SubscriptionChanged."""
+    def _permit(self, subscription: Subscription, lane: LaneId, term: int) -> None:
+        """Asked at the moment of each append. Raises LaneElsewhere, PeerCut, SubscriptionChanged."""
+        if self._cluster.ownership.term(lane) != term:
+            raise LaneElsewhere(str(lane), self._cluster.ownership.owner(lane))
         if not self._may_import(subscription.peer):
             raise self._not_active(subscription.peer)
         known = self._registry.subscriptions.get(subscription.name)
@@ -149,27 +165,99 @@ class ImportManager:
 
     async def _look(self, running: _Running) -> None:
         """A task of its own: nothing waits for it, lanes that start and a revocation least of all."""
-        running.stored = await stored_checkpoints(self._cluster.lanes, running.subscription)
+        name = running.subscription.name
+        while True:
+            running.stored = await stored_checkpoints(self._cluster.lanes, running.subscription)
+            if not self._cluster.ownership.is_shared:
+                return
+            try:
+                await self._marks.clear_dead(name, running.lanes)
+            except MeshError as error:
+                log.info("marks not read", subscription=name, code=error.code, reason=str(error))
+            await asyncio.sleep(LOOK_S)
+            if self._running.get(name) is not running:
+                return
 
     async def _run(self, running: _Running, *, accept_foreign: bool) -> None:
-        lanes = await self._lanes_of(running)
+        running.known = await self._lanes_of(running)
+        ownership = self._cluster.ownership
         async with asyncio.TaskGroup() as group:
-            for lane in lanes:
-                runner = LaneRunner(
-                    self._cluster,
-                    self._links,
-                    running.subscription,
-                    lane,
-                    self._settings,
-                    accept_foreign=accept_foreign,
-                    now_ms=self._now_ms,
-                    random=self._random,
-                    meter=self._meter(running.subscription.peer, running.subscription.share) if self._meter else None,
-                    permit=partial(self._permit, running.subscription),
-                    watch=self._watches.pop(lane, None),
-                )
-                running.lanes[lane] = runner
-                group.create_task(_logged(runner, lane))
+            while True:
+                version = ownership.version
+                ending = self._stop_lost(running)
+                new = [lane for lane in running.known if ownership.owns(lane) and lane not in running.lanes]
+                await self._start_lanes(group, running, new, accept_foreign=accept_foreign)
+                accept_foreign = False  # lanes that come later are not those that the operator saw
+                changed = group.create_task(ownership.wait_changed(version))
+                await asyncio.wait([changed, *ending], return_when=asyncio.FIRST_COMPLETED)
+                changed.cancel()
+
+    def _stop_lost(self, running: _Running) -> list[asyncio.Task[None]]:
+        """Cancel the lanes that are another gateway's now and forget those that have ended; the tasks that have not."""
+        ending = []
+        for lane, task in list(running.tasks.items()):
+            if self._cluster.ownership.term(lane) == running.terms[lane] and not task.cancelling():
+                continue
+            if task.done():
+                self._watches[lane] = running.lanes.pop(lane).watch
+                del running.tasks[lane], running.terms[lane]
+                continue
+            if not task.cancelling():
+                task.cancel()
+            ending.append(task)
+        return ending
+
+    async def _start_lanes(
+        self, group: asyncio.TaskGroup, running: _Running, lanes: list[LaneId], *, accept_foreign: bool
+    ) -> None:
+        for lane in lanes:
+            term = running.terms[lane] = self._cluster.ownership.term(lane)
+            running.lanes[lane] = self._runner(running.subscription, lane, term, accept_foreign=accept_foreign)
+        if not lanes or not await self._mark(running, lanes):
+            return
+        for lane in lanes:
+            running.tasks[lane] = group.create_task(self._run_lane(running.lanes[lane], lane))
+
+    async def _mark(self, running: _Running, lanes: list[LaneId]) -> bool:
+        """Whether they may start; otherwise they are forgotten, and what changed will tell."""
+        backoff = Backoff(self._settings.retry_initial_s, self._settings.retry_max_s, self._random)
+        while True:
+            try:
+                await self._marks.set(running.subscription, lanes)
+            except MeshError as error:
+                if isinstance(error, SubscriptionChanged) or not all(map(self._cluster.ownership.owns, lanes)):
+                    await self._forget(running, lanes)
+                    return False
+                log.info("lanes not started", subscription=running.subscription.name, reason=str(error))
+            else:
+                return True
+            await asyncio.sleep(backoff.next_s())
+
+    async def _forget(self, running: _Running, lanes: list[LaneId]) -> None:
+        for lane in lanes:
+            del running.lanes[lane], running.terms[lane]
+            await self._marks.clear(lane)
+
+    def _runner(self, subscription: Subscription, lane: LaneId, term: int, *, accept_foreign: bool) -> LaneRunner:
+        return LaneRunner(
+            self._cluster,
+            self._links,
+            subscription,
+            lane,
+            self._settings,
+            accept_foreign=accept_foreign,
+            now_ms=self._now_ms,
+            random=self._random,
+            meter=self._meter(subscription.peer, subscription.share) if self._meter else None,
+            permit=partial(self._permit, subscription, lane, term),
+            watch=self._watches.pop(lane, None),
+        )
+
+    async def _run_lane(self, runner: LaneRunner, lane: LaneId) -> None:
+        try:
+            await _logged(runner, lane)
+        finally:
+            await self._marks.clear(lane)
 
     async def _lanes_of(self, running: _Running) -> list[LaneId]:
         """Ask the provider until it answers: an absent share may be granted at any time."""
@@ -191,7 +279,8 @@ class ImportManager:
     # --- asked from outside
 
     def statuses(self) -> list[LaneStatus]:
-        found = [status for running in self._running.values() for status in _statuses(running)]
+        ownership = self._cluster.ownership
+        found = [status for running in self._running.values() for status in _statuses(running, ownership)]
         return [self._watched(status) for status in found]
 
     def _watched(self, status: LaneStatus) -> LaneStatus:
@@ -201,11 +290,13 @@ class ImportManager:
         return watched(status, watch, self._now_ms())
 
     async def stopped(self, name: SubscriptionName) -> None:
-        """Returns once no lane of a paused or deleted subscription runs or writes."""
+        """Returns once no lane of a paused or deleted subscription runs or writes, at any gateway."""
         while (running := self._running.get(name)) is not None and running.task is not None:
             if running.task.done():
-                return
+                break
             await asyncio.wait([running.task])
+        while await self._marks.lanes(name):  # noqa: ASYNC110  # other gateways tell nobody
+            await asyncio.sleep(STOPPED_LOOK_S)
 
     async def peer_stopped(self, org: OrgId) -> None:
         """Returns once no lane from a peer that is not active runs or writes."""
@@ -246,11 +337,15 @@ def _lanes(subscription: Subscription, catalog: catalog_pb2.CatalogReply) -> lis
     ]
 
 
-def _statuses(running: _Running) -> list[LaneStatus]:
+def _statuses(running: _Running, ownership: Ownership) -> list[LaneStatus]:
     subscription = running.subscription
     if subscription.state.is_final:
         return []
-    statuses = [runner.status() for runner in running.lanes.values()] or _not_begun(running)
+    here = [runner.status() for runner in running.lanes.values()]
+    others = [_waiting(running, lane) for lane in running.known or _expected(running) if lane not in running.lanes]
+    statuses = sorted([*here, *others], key=lambda status: status.lane)
+    if subscription.state is SubscriptionState.ACTIVE and not running.is_held:
+        statuses = [placed(status, ownership) for status in statuses]
     statuses = [with_checkpoint(status, running.stored) for status in statuses]
     if subscription.state is SubscriptionState.PAUSED:
         remedy = f"mesh subscription resume {subscription.name}"
@@ -258,23 +353,24 @@ def _statuses(running: _Running) -> list[LaneStatus]:
     return statuses
 
 
-def _not_begun(running: _Running) -> list[LaneStatus]:
+def _expected(running: _Running) -> list[LaneId]:
     """The lanes as far as they are known without the provider: those of before, at least one for each topic."""
-    subscription, waiting = running.subscription, running.waiting
     begun = {lane.topic for lane in running.stored}
-    new = [LaneId(subscription.name, mapping.source_topic, 0) for mapping in subscription.topics]
-    return [
-        LaneStatus(
-            lane,
-            subscription.peer,
-            subscription.destination_of(lane.topic) or "",
-            LaneState.WAITING,
-            code=waiting.code if waiting else "",
-            reason=str(waiting) if waiting else "waiting for a link to the provider",
-            remedy=waiting.remedy if waiting else f"try: mesh peer doctor {subscription.peer}",
-        )
-        for lane in (*running.stored, *(lane for lane in new if lane.topic not in begun))
-    ]
+    new = [LaneId(running.subscription.name, mapping.source_topic, 0) for mapping in running.subscription.topics]
+    return [*running.stored, *(lane for lane in new if lane.topic not in begun)]
+
+
+def _waiting(running: _Running, lane: LaneId) -> LaneStatus:
+    subscription, waiting = running.subscription, running.waiting
+    return LaneStatus(
+        lane,
+        subscription.peer,
+        subscription.destination_of(lane.topic) or "",
+        LaneState.WAITING,
+        code=waiting.code if waiting else "",
+        reason=str(waiting) if waiting else "waiting for a link to the provider",
+        remedy=waiting.remedy if waiting else f"try: mesh peer doctor {subscription.peer}",
+    )
 
 
 async def _logged(runner: LaneRunner, lane: LaneId) -> None:

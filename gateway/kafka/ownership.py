@@ -8,7 +8,7 @@ C. Nothing is owned while the lease does not hold.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
 import structlog
@@ -36,8 +36,10 @@ class Claims(Protocol):
 class KafkaOwnership:
     """Implements `mesh.ports.Ownership`. `run` claims; whoever takes part in the group tells `share` and `lose`."""
 
+    is_shared = True
+
     def __init__(self, gateway: str, claims: Claims, lease: Lease) -> None:
-        self._gateway = gateway
+        self.gateway = gateway
         self._claims = claims
         self._lease = lease
         self._owners: Sequence[str] = ()
@@ -48,11 +50,15 @@ class KafkaOwnership:
         self._todo = asyncio.Event()
         self._changed = asyncio.Event()
         self.version = 1
+        self.stop: Callable[[], Awaitable[None]] = _nothing
+        """Takes this gateway out of the group; told by whoever put it in."""
+        self.fault: Callable[[], MeshError | None] = lambda: None
+        """Why this gateway is no part of the group."""
         lease.on_change = self._announce
 
     def __repr__(self) -> str:
         return (
-            f"<KafkaOwnership {self._gateway}: {len(self._claimed)} of {len(self._owners)} partitions, {self._lease}>"
+            f"<KafkaOwnership {self.gateway}: {len(self._claimed)} of {len(self._owners)} partitions, {self._lease}>"
         )
 
     async def wait_changed(self, version: int) -> int:
@@ -63,19 +69,30 @@ class KafkaOwnership:
     def owns(self, lane: LaneId) -> bool:
         return self._claims.partition_of(lane) in self._claimed and self._lease.holds
 
+    def term(self, lane: LaneId) -> int:
+        return 1 + self._losses.get(self._claims.partition_of(lane), 0) if self.owns(lane) else 0
+
     def owner(self, lane: LaneId) -> str:
         if not self._lease.holds:
             return ""
         partition = self._claims.partition_of(lane)
         owner = self._owners[partition] if partition < len(self._owners) else ""
-        return owner if owner != self._gateway or partition in self._claimed else ""
+        return owner if owner != self.gateway or partition in self._claimed else ""
+
+    def trouble(self) -> str:
+        if (fault := self.fault()) is not None:
+            return str(fault)
+        return "" if self._lease.holds else "the group of this organization's gateways cannot be reached"
+
+    async def leave(self) -> None:
+        await self.stop()
 
     # told by the membership
 
     def share(self, owners: Sequence[str], *, is_next: bool) -> None:
         """The partitions are shared out so. `is_next`: nothing was between this and the sharing out before."""
         self._owners = owners
-        self._wanted = frozenset(number for number, owner in enumerate(owners) if owner == self._gateway)
+        self._wanted = frozenset(number for number, owner in enumerate(owners) if owner == self.gateway)
         if not is_next:
             self._drop(range(len(owners)))
         self._drop([number for number in range(len(owners)) if number not in self._wanted])
@@ -129,3 +146,7 @@ class KafkaOwnership:
         if lost := missing - kept:
             self._claims.release(lost)
         self._announce()
+
+
+async def _nothing() -> None:
+    pass

@@ -167,7 +167,7 @@ def load_lane(lane: LaneId, stored: Mapping[str, bytes]) -> tuple[Checkpoint, Of
 
     `stored` may hold other lanes too.
     """
-    own = {key: value for key, value in stored.items() if key.startswith(prefix(lane))}
+    own = {key: value for key, value in stored.items() if key.startswith(prefix(lane)) and key != running_key(lane)}
     if not own:
         return None
     return _guarded(lane, lambda: _load(lane, own, _checkpoint_key(lane)))
@@ -204,6 +204,21 @@ def begun_lanes(subscription: SubscriptionName, stored: Mapping[str, bytes]) -> 
             topic, partition = key.split("/")[2:4]
             found.append(LaneId(subscription, TopicName(topic), int(partition)))
     return sorted(found)
+
+
+def running_key(lane: LaneId) -> str:
+    """Where the name of the gateway stands that runs the lane: there before it starts, gone after it has settled."""
+    return f"{prefix(lane)}running"
+
+
+def running_lanes(subscription: SubscriptionName, stored: Mapping[str, bytes]) -> dict[LaneId, str]:
+    """The subscription's lanes that somebody runs, or ran when it died, and who, in order."""
+    found = {}
+    for key, gateway in stored.items():
+        if key.startswith(f"lane/{subscription}/") and key.endswith("/running"):
+            topic, partition = key.split("/")[2:4]
+            found[LaneId(subscription, TopicName(topic), int(partition))] = gateway.decode(errors="replace")
+    return dict(sorted(found.items()))
 
 
 def load_checkpoint(lane: LaneId, stored: Mapping[str, bytes]) -> Checkpoint:

@@ -16,6 +16,8 @@ class LaneState(StrEnum):
     CATCHING_UP = "catching-up"
     RUNNING = "running"
     PAUSED = "paused"
+    ELSEWHERE = "elsewhere"
+    """Another gateway of the organization runs it: positions are those that it stored last."""
     STOPPED = "stopped"
     """Needs a person: `code`, `reason` and `remedy` say why and what to do."""
 
@@ -49,6 +51,8 @@ class LaneStatus:
     gaps: int = 0
     """Source offsets without a copy: mesh gaps lists them with their reasons."""
     foreign_writes: int = 0
+    gateway: str = ""
+    """Who runs it, empty while nobody does."""
     stalled_records: int = 0
     """Source offsets beyond the last stable one: transactions that are open hold them back. They are not lag."""
     stalled_s: float = 0.0
