@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from mesh.ids import LaneId, OrgId, ShareName, SubscriptionName, TopicName
+from mesh.groups import PeerGroup, TopicPositions
+from mesh.ids import GroupName, LaneId, OrgId, ShareName, SubscriptionName, TopicName
 from mesh.lanes.status import LaneStatus
 from mesh.offsets.view import OffsetView
 from mesh.ports import Cluster
@@ -85,6 +86,25 @@ class Links(Protocol):
         self, peer: OrgId, share: ShareName, topic: TopicName, partition: int, start: int, end: int, max_records: int
     ) -> DigestPage:
         """A page of record digests of a source partition in [start, end)."""
+
+    async def group_positions(
+        self, peer: OrgId, share: ShareName, group: GroupName | None, topics: Sequence[TopicName], *, with_ends: bool
+    ) -> Sequence[PeerGroup]:
+        """Where groups of `peer` (None: all) stand on topics of its share; those without a position are left out.
+
+        Also raises PeerRefusedRequest, FeatureMissing, PositionsIllegal, TooManyPositions.
+        """
+
+    async def group_commit(
+        self,
+        peer: OrgId,
+        share: ShareName,
+        group: GroupName,
+        positions: Sequence[TopicPositions],
+        *,
+        backward: bool,
+    ) -> int:
+        """Set positions of a group of `peer`, all or none; how many were changed. Also raises as `group_positions`."""
 
 
 class Lanes(Protocol):

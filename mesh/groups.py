@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
-from mesh.ids import GroupName, Partition
+from mesh.ids import GroupName, Partition, TopicId, TopicName
 
 
 class GroupState(StrEnum):
@@ -31,6 +31,27 @@ class Group:
     members: int = 0
     positions: Mapping[Partition, int] = field(default_factory=dict)
     """The next offset that the group reads, where it has committed one."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicPositions:
+    """Where a group stands on one topic of another organization, by partition."""
+
+    topic: TopicName
+    topic_id: TopicId
+    """The incarnation that the positions are of."""
+    positions: Mapping[int, int]
+    ends: Mapping[int, int] = field(default_factory=dict)
+    """The last stable offsets, where they were asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerGroup:
+    """A group of another organization, as far as it concerns the topics that it shares with us."""
+
+    name: GroupName
+    has_members: bool
+    topics: tuple[TopicPositions, ...]
 
 
 def is_pattern(word: str) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
@@ -44,7 +44,8 @@ from gateway.rpc.streams import AcceptedStream, DialledStream
 from gateway.services import DigestPage, LinkStatus, PeerSight
 from mesh.backoff import Backoff
 from mesh.errors import MeshError
-from mesh.ids import OrgId, ShareName, TopicName
+from mesh.groups import PeerGroup, TopicPositions
+from mesh.ids import GroupName, OrgId, ShareName, TopicName
 from mesh.link.frames import Hello
 from mesh.link.machine import Link
 from mesh.ports import Cluster
@@ -59,7 +60,8 @@ log = structlog.get_logger()
 # Room in a frame for what is not batches: lengths of spans, of a very holey segment.
 FRAME_OVERHEAD_BYTES = 1 << 20
 # What of the optional parts of the protocol this gateway understands.
-FEATURES = ("bundles", "denials")
+GROUPS = "groups"
+FEATURES = ("bundles", "denials", GROUPS)
 # A wall clock that is set, or a machine that slept, is noticed after this long at the latest.
 CLOCK_CHECK_S = 5.0
 # For the acknowledgement of the bundle by which a peer disowns the leaf of this very link. Its lanes end before.
@@ -339,11 +341,15 @@ class Hub:
 
     async def ask(self, peer: OrgId, body: object, feature: str = "") -> object:
         """The peer's reply. Raises PeerAbsent, PeerUnreachable, PeerRefusedRequest, FeatureMissing, LinkLost."""
+        self._require(peer, feature)
+        return await self._questions.ask(peer, body)
+
+    def _require(self, peer: OrgId, feature: str) -> None:
+        """Raises PeerAbsent, FeatureMissing."""
         self._registry.peer(peer)
         link = self._table.current(peer)
         if feature and link is not None and feature not in link.session.features:
             raise FeatureMissing(peer, feature)
-        return await self._questions.ask(peer, body)
 
     async def catalog(self, peer: OrgId) -> catalog_pb2.CatalogReply:
         self._registry.peer(peer)
@@ -354,6 +360,18 @@ class Hub:
     ) -> DigestPage:
         self._registry.peer(peer)
         return await self._questions.digests(peer, share, topic, partition, start, end, max_records)
+
+    async def group_positions(
+        self, peer: OrgId, share: ShareName, group: GroupName | None, topics: Sequence[TopicName], *, with_ends: bool
+    ) -> list[PeerGroup]:
+        self._require(peer, GROUPS)
+        return await self._questions.group_positions(peer, share, group, topics, with_ends=with_ends)
+
+    async def group_commit(
+        self, peer: OrgId, share: ShareName, group: GroupName, positions: Sequence[TopicPositions], *, backward: bool
+    ) -> int:
+        self._require(peer, GROUPS)
+        return await self._questions.group_commit(peer, share, group, positions, backward=backward)
 
     # --- trust
 

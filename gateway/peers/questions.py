@@ -1,14 +1,17 @@
-"""Questions to peers beside the lanes: their catalog, and digests for verification."""
+"""Questions to peers beside the lanes: their catalog, digests for verification, positions of their groups."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from gateway.groups.errors import TooManyPositions
+from gateway.groups.messages import MAX_POSITIONS, encoded, groups_of
 from gateway.peers.errors import PeerRefusedRequest, PeerUnreachable, UnexpectedReply
 from gateway.peers.table import LinkTable
 from gateway.services import DigestPage
-from mesh.ids import OrgId, ShareName, TopicName
+from mesh.groups import PeerGroup, TopicPositions
+from mesh.ids import GroupName, OrgId, ShareName, TopicName
 from mesh.wire.v1 import catalog_pb2, link_pb2
 
 _Reply = TypeVar("_Reply")
@@ -42,6 +45,22 @@ class Questions:
             offsets.append(offset)
         digests = [reply.digests[at : at + 16] for at in range(0, len(reply.digests), 16)]
         return DigestPage(offsets, digests, reply.next_source_offset)
+
+    async def group_positions(
+        self, peer: OrgId, share: ShareName, group: GroupName | None, topics: Sequence[TopicName], *, with_ends: bool
+    ) -> list[PeerGroup]:
+        """Also raises PositionsIllegal, TooManyPositions."""
+        body = link_pb2.GroupPositionsRequest(share=share, group=group or "", topics=topics, with_ends=with_ends)
+        reply = await self._ask_for(link_pb2.GroupPositionsReply, peer, body)
+        if reply.truncated:
+            raise TooManyPositions(MAX_POSITIONS)
+        return groups_of(reply, group, topics)
+
+    async def group_commit(
+        self, peer: OrgId, share: ShareName, group: GroupName, positions: Sequence[TopicPositions], *, backward: bool
+    ) -> int:
+        body = link_pb2.GroupCommitRequest(share=share, group=group, topics=encoded(positions), backward=backward)
+        return (await self._ask_for(link_pb2.GroupCommitReply, peer, body)).changed
 
     async def _ask_for(self, kind: type[_Reply], peer: OrgId, body: object) -> _Reply:
         """Raises UnexpectedReply, and what `ask` raises."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,7 +27,8 @@ from gateway.promoting import Promoter
 from gateway.registry import Registry
 from gateway.rpc.identity import Identity
 from gateway.services import DigestPage, LinkStatus, PeerSight, Services
-from mesh.ids import GatewayId, LaneId, OrgId, ShareName, SubscriptionName, TopicName
+from mesh.groups import PeerGroup, TopicPositions
+from mesh.ids import GatewayId, GroupName, LaneId, OrgId, ShareName, SubscriptionName, TopicName
 from mesh.lanes.status import LaneStatus
 from mesh.offsets.map import OffsetMap
 from mesh.offsets.view import OffsetView
@@ -60,6 +61,8 @@ class FakeLinks:
     catalogs: dict[str, catalog_pb2.CatalogReply] = field(default_factory=dict)
     sights: dict[str, PeerSight] = field(default_factory=dict)
     asked_to_stop: list[str] = field(default_factory=list)
+    groups: dict[str, list[PeerGroup]] = field(default_factory=dict)
+    committed: list[tuple[GroupName, list[TopicPositions], bool]] = field(default_factory=list)
 
     def status(self) -> list[LinkStatus]:
         return list(self.found)
@@ -82,6 +85,19 @@ class FakeLinks:
         self, peer: OrgId, share: ShareName, topic: TopicName, partition: int, start: int, end: int, max_records: int
     ) -> DigestPage:
         return DigestPage([], [], end)
+
+    async def group_positions(
+        self, peer: OrgId, share: ShareName, group: GroupName | None, topics: Sequence[TopicName], *, with_ends: bool
+    ) -> list[PeerGroup]:
+        if peer not in self.groups:
+            raise PeerUnreachable(peer, "it has not connected")
+        return [each for each in self.groups[peer] if group in (None, each.name)]
+
+    async def group_commit(
+        self, peer: OrgId, share: ShareName, group: GroupName, positions: Sequence[TopicPositions], *, backward: bool
+    ) -> int:
+        self.committed.append((group, list(positions), backward))
+        return sum(len(each.positions) for each in positions)
 
 
 @dataclass

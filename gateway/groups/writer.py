@@ -1,0 +1,90 @@
+"""The one place that writes positions of a group: after its rules, and one write after the other.
+
+A. Only a group without members: looked at here for a good answer, decided by the cluster at the moment of the write.
+B. Only forward, unless told otherwise, and only to where the log has a next record: a consumer that is sent elsewhere
+   goes where its own reset policy says, and skips or repeats without a word.
+C. From the look to the write nobody else of this gateway writes: an older answer never follows a newer one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+from gateway.groups.errors import PositionOutsideLog, PositionWouldGoBack
+from mesh.cluster_errors import GroupNotEmpty
+from mesh.groups import Group, GroupState
+from mesh.ids import GroupName, Partition
+from mesh.log import LogRange
+from mesh.ports import Cluster
+
+RANGES_AT_ONCE = 16
+"""Questions for the ends of partitions under way at once."""
+
+
+class GroupWriter:
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._lock = asyncio.Lock()
+
+    async def commit(self, name: GroupName, wanted: Mapping[Partition, int], *, backward: bool = False) -> int:
+        """How many positions were changed; all or none are.
+
+        Raises GroupNotEmpty, PositionWouldGoBack, PositionOutsideLog, and what the cluster raises.
+        """
+        async with self._lock:
+            group = await self._cluster.groups.describe(name, {each.topic for each in wanted})
+            if group.state is GroupState.ACTIVE:
+                raise GroupNotEmpty(name)
+            changed = changes(group, wanted)
+            if not backward:
+                refuse_backward(group, changed)
+            await self._check_ranges(name, changed)
+            if changed:
+                await self._cluster.groups.commit(name, changed)
+            return len(changed)
+
+    async def advance(self, name: GroupName, wanted: Mapping[Partition, int]) -> Group:
+        """Move forward what can be moved, leave the rest as it is; the group as it then stands.
+
+        Writes nothing where it has members. Raises what the cluster raises, GroupNotEmpty where somebody just joins.
+        """
+        async with self._lock:
+            group = await self._cluster.groups.describe(name, {each.topic for each in wanted})
+            if group.state is GroupState.ACTIVE:
+                return group
+            forward = {at: to for at, to in wanted.items() if group.positions.get(at, -1) < to}
+            ranges = await ranges_of(self._cluster, forward)
+            inside = {at: to for at, to in forward.items() if ranges[at].start <= to <= ranges[at].end}
+            if inside:
+                await self._cluster.groups.commit(name, inside)
+            return Group(name, GroupState.EMPTY if inside else group.state, 0, {**group.positions, **inside})
+
+    async def _check_ranges(self, name: GroupName, wanted: Mapping[Partition, int]) -> None:
+        for partition, held in (await ranges_of(self._cluster, wanted)).items():
+            if not held.start <= wanted[partition] <= held.end:
+                raise PositionOutsideLog(name, *partition, wanted[partition], held.start, held.end)
+
+
+def changes(group: Group, wanted: Mapping[Partition, int]) -> dict[Partition, int]:
+    """What of the wanted positions is not so already."""
+    return {partition: position for partition, position in wanted.items() if group.positions.get(partition) != position}
+
+
+def refuse_backward(group: Group, wanted: Mapping[Partition, int]) -> None:
+    """Raises PositionWouldGoBack."""
+    for partition, position in wanted.items():
+        present = group.positions.get(partition, -1)
+        if present > position:
+            raise PositionWouldGoBack(group.name, *partition, present, position)
+
+
+async def ranges_of(cluster: Cluster, partitions: Iterable[Partition]) -> dict[Partition, LogRange]:
+    """Raises TopicAbsent, PartitionAbsent."""
+    room = asyncio.Semaphore(RANGES_AT_ONCE)
+
+    async def ask(partition: Partition) -> tuple[Partition, LogRange]:
+        async with room:
+            return partition, await cluster.source.range(partition)
+
+    return dict(await asyncio.gather(*map(ask, partitions)))
