@@ -9,52 +9,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from gateway.link.lanes import ExportLane
+from gateway.losses import SourceRecreated, SourceTrimmed, SourceTruncated
 from gateway.meters import LaneMeter
-from mesh.batch.header import epoch_before
+from gateway.starting import first_offset
+from mesh.batch.header import epoch_before, split
 from mesh.batch.limits import DEFAULT_LIMITS, Limits
-from mesh.cluster_errors import OffsetOutOfRange, PartitionAbsent
-from mesh.errors import CallerError, OperatorError
+from mesh.cluster_errors import LogTruncated, OffsetOutOfRange, PartitionAbsent, TopicRecreated
+from mesh.errors import CallerError
 from mesh.ids import Partition, TopicId
 from mesh.lanes.export import cut
+from mesh.lanes.losses import Loss, LossKind
 from mesh.log import Fetched, LogRange, Topic
 from mesh.ports import Cluster
 from mesh.segment import Segment
-from mesh.shares import StartAt
-
-
-@dataclass(eq=False)
-class SourceTruncated(OperatorError):
-    """The source log ends before the position that the importer has copied."""
-
-    topic: str
-    partition: int
-    position: int
-    end: int
-
-    code: ClassVar[str] = "source-truncated"
-    sentence: ClassVar[str] = "the source log of {topic}[{partition}] ends at {end}, before position {position}"
-    hint: ClassVar[str] = "records that were copied are gone from the source; decide with the provider what holds"
-
-
-@dataclass(eq=False)
-class SourceTrimmed(OperatorError):
-    """Retention took records before they were copied."""
-
-    topic: str
-    partition: int
-    position: int
-    start: int
-
-    code: ClassVar[str] = "source-trimmed"
-    sentence: ClassVar[str] = (
-        "records {position} to {start} (exclusive) of {topic}[{partition}] were removed by the source's retention "
-        "before they were copied"
-    )
-    hint: ClassVar[str] = "subscribe anew to go on without them, and ask the provider for longer retention"
 
 
 @dataclass(eq=False)
@@ -97,8 +68,10 @@ async def export_lane(
     opening = lane.opening
     topic = await cluster.topics.describe(opening.topic)
     partition = _partition(topic, opening.partition)
+    if opening.topic_id and opening.topic_id != topic.topic_id:
+        raise await _recreated(cluster, partition, opening.start.value)
     log_range = await cluster.source.range(partition)
-    first = await _first_offset(cluster, partition, opening.start, log_range)
+    first = await first_offset(cluster.source, partition, opening.start, log_range)
     lane.open(topic.topic_id, first, log_range)
     expected_id = TopicId(opening.topic_id) if opening.topic_id else topic.topic_id
     position, ordinal = first, 0
@@ -111,9 +84,9 @@ async def export_lane(
         segment = cut(fetched, position, ordinal, settings.fetch_bytes, settings.limits)
         if segment is not None:
             _check_sizes(partition, segment, opening.max_batch_bytes)
-            await lane.send(segment)
+            epoch = epoch_before(fetched.data, segment.next_source_offset)
+            await lane.send(replace(segment, leader_epoch=epoch))
             position, ordinal = segment.next_source_offset, ordinal + segment.record_count
-            epoch = epoch_before(fetched.data, position)
             if meter is not None:
                 meter.moved(segment.record_count, segment.size_bytes)
 
@@ -131,36 +104,47 @@ async def _credit(cluster: Cluster, partition: Partition, lane: ExportLane, wait
 async def _fetch(
     cluster: Cluster, partition: Partition, position: int, topic_id: TopicId, max_bytes: int, wait_s: float, epoch: int
 ) -> Fetched:
+    """Raises SourceTrimmed, SourceTruncated, SourceRecreated where what would come next is not what followed."""
     try:
-        return await cluster.source.fetch(partition, position, topic_id, max_bytes, wait_s, epoch)
+        fetched = await cluster.source.fetch(partition, position, topic_id, max_bytes, wait_s, epoch)
     except OffsetOutOfRange as error:
-        raise _out_of_range(partition, position, error) from error
+        if position < error.start:
+            raise _trimmed(partition, position, topic_id, error.start, error.end) from error
+        # Nothing says up to where the log that ends before the position is the one that was copied.
+        loss = Loss(LossKind.TRUNCATED, error.start, error.end, error.start, topic_id)
+        raise SourceTruncated(*partition, error.start, position, loss) from error
+    except LogTruncated as error:
+        loss = Loss(
+            LossKind.TRUNCATED, error.start, error.end, error.diverges_at, topic_id, leader_epoch=error.diverging_epoch
+        )
+        raise SourceTruncated(*partition, error.diverges_at, position, loss) from error
+    except TopicRecreated as error:
+        raise await _recreated(cluster, partition, position) from error
+    # Retention may pass between the broker's look at the offset and at the log: what is missing was not compacted.
+    if fetched.range.start > position and _first_offset_in(fetched) > position:
+        raise _trimmed(partition, position, topic_id, fetched.range.start, fetched.range.end)
+    return fetched
+
+
+def _first_offset_in(fetched: Fetched) -> int:
+    return next((header.base_offset for header, _ in split(fetched.data)), fetched.range.start)
+
+
+def _trimmed(partition: Partition, position: int, topic_id: TopicId, log_start: int, log_end: int) -> SourceTrimmed:
+    return SourceTrimmed(*partition, position, log_start, Loss(LossKind.TRIMMED, log_start, log_end, topic_id=topic_id))
+
+
+async def _recreated(cluster: Cluster, partition: Partition, position: int) -> SourceRecreated:
+    topic = await cluster.topics.describe(partition.topic)
+    log_range = await cluster.source.range(partition)
+    loss = Loss(LossKind.RECREATED, log_range.start, log_range.end, topic_id=topic.topic_id)
+    return SourceRecreated(*partition, 0, position, loss)
 
 
 def _partition(topic: Topic, number: int) -> Partition:
     if number >= topic.partitions:
         raise PartitionAbsent(topic.name, number, topic.partitions)
     return Partition(topic.name, number)
-
-
-async def _first_offset(cluster: Cluster, partition: Partition, start: StartAt, log_range: LogRange) -> int:
-    """Where the lane begins. An offset is taken as it is, so that a position outside the log is reported."""
-    match start.kind:
-        case "earliest":
-            return log_range.start
-        case "latest":
-            return log_range.last_stable
-        case "timestamp":
-            found = await cluster.source.offset_at(partition, start.value)
-            return log_range.last_stable if found is None else found
-        case _:
-            return start.value
-
-
-def _out_of_range(partition: Partition, position: int, error: OffsetOutOfRange) -> OperatorError:
-    if position < error.start:
-        return SourceTrimmed(partition.topic, partition.number, position, error.start)
-    return SourceTruncated(partition.topic, partition.number, position, error.end)
 
 
 def _check_sizes(partition: Partition, segment: Segment, limit_bytes: int) -> None:

@@ -73,6 +73,9 @@ class LogTruncated(OperatorError):
     diverges_at: int
     start: int
     end: int
+    diverging_epoch: int = -1
+    """The log's last leader epoch up to the reader's, which ended at `diverges_at`; -1: nobody knows where they part,
+    and all from `diverges_at` on may differ."""
 
     code: ClassVar[str] = "log-truncated"
     sentence: ClassVar[str] = (
@@ -120,6 +123,14 @@ class BatchRefused(OperatorError):
     hint: ClassVar[str] = (
         "change the destination topic's configuration as the reason says, then resume the subscription"
     )
+
+
+@dataclass(eq=False)
+class TimestampRefused(BatchRefused):
+    """A record's timestamp is too far from the log's clock: it may be taken at another time, or without it."""
+
+    code: ClassVar[str] = "batch-timestamp-refused"
+    hint: ClassVar[str] = "raise message.timestamp.before.max.ms or message.timestamp.after.max.ms of topic {topic}"
 
 
 @dataclass(eq=False)

@@ -71,3 +71,5 @@ class Witnesses:
     last_sequence: int | None
     own: tuple[OwnBatch, ...]
     foreign_count: int
+    topic_id: TopicId | None = None
+    """The incarnation of the topic that was asked."""

@@ -45,7 +45,8 @@ class EmbeddedDestination:
             first = max(from_offset, place.start)
             own, own_count = lookup.own_batches(db, place.log, producer.id, first)
             foreign_count = max(0, place.end - first) - own_count
-            return Witnesses(place.range, self._last_sequence(db, place.log, producer.id), own, foreign_count)
+            last_sequence = self._last_sequence(db, place.log, producer.id)
+            return Witnesses(place.range, last_sequence, own, foreign_count, place.topic_id)
 
         await self._writer.settled()
         return await self._readers.read(query)

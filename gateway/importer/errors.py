@@ -59,16 +59,19 @@ class LaneBroken(OperatorError):
 
 
 @dataclass(eq=False)
-class SourceRecreated(OperatorError):
+class DestinationRecreated(OperatorError):
+    """The copies that were made are gone with the topic; nothing is written to the new one."""
+
     topic: str
     expected_id: str
     actual_id: str
 
-    code: ClassVar[str] = "source-recreated"
+    code: ClassVar[str] = "destination-recreated"
     sentence: ClassVar[str] = (
-        "the provider's topic {topic!r} is another incarnation: id {actual_id}, copied so far was {expected_id}"
+        "destination topic {topic!r} was deleted and created again: its id is {actual_id}, the copies went into "
+        "{expected_id}"
     )
-    hint: ClassVar[str] = "delete the subscription and subscribe anew, to a new destination topic"
+    hint: ClassVar[str] = "to copy everything anew, delete the subscription and subscribe again"
 
 
 @dataclass(eq=False)

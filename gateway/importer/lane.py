@@ -14,17 +14,22 @@ from typing import Protocol
 
 import structlog
 
-from gateway.importer.errors import ForeignWrite, LaneBroken, LaneMisplaced, LaneUnanswered, SourceRecreated
+from gateway.importer.errors import ForeignWrite, LaneBroken, LaneMisplaced, LaneUnanswered, RecordTimestampRefused
+from gateway.importer.losses import go_on, was_before
 from gateway.importer.pipeline import Pipeline, PipelineSettings
 from gateway.importer.recovery import begin_lane, resume_lane
+from gateway.importer.terms import TopicTerms
 from gateway.link.lanes import ImportLane
+from gateway.losses import source_lost
 from gateway.meters import LaneMeter
 from mesh.backoff import Backoff
 from mesh.errors import MeshError
 from mesh.ids import LaneId, OrgId, Partition, TopicId
+from mesh.lanes.losses import Loss, LossImplausible, LossKind, LostRange, lost_range
 from mesh.lanes.progress import LaneProgress
 from mesh.lanes.recovery import Resume
 from mesh.lanes.status import LaneState, LaneStatus
+from mesh.lanes.timestamps import TimestampLimits, TimestampRule
 from mesh.lanes.watch import SourceWatch, watched
 from mesh.link import frames
 from mesh.link.errors import LaneEnded
@@ -32,12 +37,15 @@ from mesh.link.frames import LaneOpen, LaneOpened
 from mesh.log import LogRange
 from mesh.offsets.view import OffsetView
 from mesh.ports import Cluster
-from mesh.shares import OnForeignWrite, StartAt, Subscription
+from mesh.shares import OnForeignWrite, OnLoss, OnTimestamp, StartAt, Subscription
 
 log = structlog.get_logger()
 
 # A lane that has reached the end of its source counts as running until it is this far behind again.
 CATCHING_UP_LAG_S = 60.0
+CLOCKS_APART_MS = 86_400_000
+# A grant may be given again, a topic created, the provider's own permission return: the subscriber is not told when.
+MAY_RETURN = frozenset({"not-available", "provider-failed"})
 
 
 class LaneOpener(Protocol):
@@ -47,8 +55,8 @@ class LaneOpener(Protocol):
 
 
 class PeerLinks(Protocol):
-    async def wait(self, peer: OrgId) -> LaneOpener:
-        """The live link to `peer`, as soon as there is one."""
+    async def wait(self, peer: OrgId, key: str = "") -> LaneOpener:
+        """A live link to `peer`, as soon as there is one; of several gateways always the same one for one `key`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +87,7 @@ class LaneRunner:
         permit: Callable[[], None] = lambda: None,
         origin: Callable[[], str] = str,
         watch: SourceWatch | None = None,
+        terms: TopicTerms | None = None,
     ) -> None:
         destination = subscription.destination_of(lane.topic)
         assert destination is not None, (lane, subscription)
@@ -99,6 +108,9 @@ class LaneRunner:
         self._start = subscription.start_of(lane.topic, lane.partition)
         self.watch = watch or SourceWatch()
         """What was heard of the source's offsets, by earlier runners of the lane too."""
+        self._terms = terms or TopicTerms(cluster.topics)
+        self._margin_ms = 0
+        """How much closer to our clock than the topic says a timestamp must be, since the log has refused some."""
         self._backoff = Backoff(settings.retry_initial_s, settings.retry_max_s, random)
         self._state = LaneState.WAITING
         self._error: MeshError | None = None
@@ -107,6 +119,8 @@ class LaneRunner:
         self._link_lane: ImportLane | None = None
         self._foreign_writes = 0
         self._size_bytes = 0
+        self.lost: LostRange | None = None
+        """What the source has lost, where the lane has stopped for it."""
 
     def __repr__(self) -> str:
         return f"<LaneRunner {self._lane} {self._state.value}>"
@@ -116,6 +130,7 @@ class LaneRunner:
         while True:
             try:
                 await self._once()
+                await asyncio.sleep(self._backoff.next_s())
             except MeshError as error:
                 if not self._may_pass(error):
                     if isinstance(error, ForeignWrite):
@@ -133,17 +148,71 @@ class LaneRunner:
         """Whether trying again may help: what the error says, or what the provider said of the lane it ended."""
         if isinstance(error, ForeignWrite):
             return self._reports_foreign
+        if isinstance(error, RecordTimestampRefused):
+            return self._may_judge_again()
         if isinstance(error, LaneEnded):
-            # A grant may be given again at any time, and the subscriber is not told when.
-            return error.may_retry or error.ended_code == "not-available"
+            return error.may_retry or error.ended_code in MAY_RETURN
         return error.retriable
 
     def _stop(self, error: MeshError) -> None:
         self._state, self._error = LaneState.STOPPED, error
 
     async def _once(self) -> None:
-        opener = await self._links.wait(self._subscription.peer)
+        """One run of the lane; returns where the source lost something and the lane may go on without it."""
+        try:
+            await self._connected()
+        except LaneEnded as ended:
+            if ended.loss is None:
+                raise
+            await self._lose(ended.loss)
+
+    async def _lose(self, loss: Loss) -> None:
+        """Raises SourceLost where the policy is to stop there, LossImplausible, and what recovery raises."""
+        resumed = await resume_lane(self._cluster, self._lane, self._partition)
+        known_start = self._link_lane.status.log_start if self._link_lane and self._link_lane.status else 0
+        if resumed is None:
+            await self._lose_before_it_began(loss, known_start)
+            return
+        progress, resume = resumed
+        lane, topic_id = str(self._lane), progress.topic_id
+        lost = lost_range(
+            lane, loss, progress.map.start, progress.position, topic_id, progress.source_epochs, known_start
+        )
+        if loss.kind is LossKind.RECREATED and await was_before(self._cluster, self._lane, loss.topic_id):
+            raise LossImplausible(lane, f"id {loss.topic_id} was the topic's before the present one")
+        await self._settle_loss(progress, resume, loss, lost)
+
+    async def _lose_before_it_began(self, loss: Loss, known_start: int) -> None:
+        """The subscription begins at an offset that the source does not have."""
+        start, topic_id = self._subscription.start.value, TopicId(loss.topic_id)
+        lost = lost_range(str(self._lane), loss, start, start, topic_id, (), known_start)
+        if self._subscription.on_loss is OnLoss.STOP or loss.kind is not LossKind.TRIMMED:
+            self.lost = lost
+            raise source_lost(self._lane, lost, loss)
+        await begin_lane(self._cluster, self._lane, self._partition, topic_id, start)
+        await self._lose(loss)
+
+    async def _settle_loss(self, progress: LaneProgress, resume: Resume, loss: Loss, lost: LostRange) -> None:
+        self.lost = lost
+        error = source_lost(self._lane, lost, loss)
+        if self._subscription.on_loss is OnLoss.STOP:
+            raise error
+        self._check_foreign(resume)
+        self._permit()
+        await go_on(self._cluster, self._partition, progress, loss, lost, self._now_ms())
+        log.warning("lane goes on after a loss", lane=str(self._lane), code=error.code, reason=str(error))
+        self.lost = None
+        self._forget_run()
+
+    def _forget_run(self) -> None:
+        """Nothing of the run before holds any more; what is asked meanwhile is answered from what is stored."""
+        self._size_bytes += self._pipeline.settled.size_bytes if self._pipeline else 0
+        self._progress = self._pipeline = None
+
+    async def _connected(self) -> None:
+        opener = await self._links.wait(self._subscription.peer, str(self._lane))
         self._state = LaneState.RECOVERING
+        limits = await self._terms.timestamps(self._partition.topic)
         resumed = await resume_lane(self._cluster, self._lane, self._partition)
         lane = opener.open_lane(lambda number: self._opening(number, resumed[0] if resumed else None))
         self._link_lane = lane
@@ -159,8 +228,11 @@ class LaneRunner:
                 self._accept_foreign = False
             else:
                 progress = resumed[0]
-                self._check(progress, resumed[1], topic_id, opened.first_source_offset)
-            await self._run(progress, lane)
+                if topic_id != progress.topic_id:
+                    await self._lose(Loss(LossKind.RECREATED, opened.log_start, opened.log_end, topic_id=topic_id))
+                    return
+                self._check(progress, resumed[1], opened.first_source_offset)
+            await self._run(progress, lane, limits)
         finally:
             lane.end("cancelled", "the importer ended the lane")
 
@@ -171,11 +243,26 @@ class LaneRunner:
         except TimeoutError as error:
             raise LaneUnanswered(str(self._lane), self._settings.open_s) from error
 
-    async def _run(self, progress: LaneProgress, lane: ImportLane) -> None:
+    def _may_judge_again(self) -> bool:
+        """A log that refuses what our clock lets pass has another clock: judge by a margin that grows, up to a day."""
+        if self._subscription.on_timestamp is OnTimestamp.STOP or self._margin_ms >= CLOCKS_APART_MS:
+            return False
+        self._margin_ms = max(1000, 4 * self._margin_ms)
+        return True
+
+    async def _run(self, progress: LaneProgress, lane: ImportLane, limits: TimestampLimits) -> None:
         pipeline = Pipeline(
-            self._cluster, self._partition, progress, lane, self._settings.pipeline, self._meter, self._permit
+            self._cluster,
+            self._partition,
+            progress,
+            lane,
+            self._settings.pipeline,
+            self._meter,
+            self._permit,
+            TimestampRule(self._subscription.on_timestamp, limits, self._margin_ms),
+            self._now_ms,
         )
-        self._size_bytes += self._pipeline.settled.size_bytes if self._pipeline else 0
+        self._forget_run()
         self._progress, self._pipeline = progress, pipeline
         if lane.status is not None:
             self._heard(lane.status, progress.position)
@@ -204,9 +291,7 @@ class LaneRunner:
             origin=self._origin(),
         )
 
-    def _check(self, progress: LaneProgress, resume: Resume, topic_id: TopicId, first_source_offset: int) -> None:
-        if topic_id != progress.topic_id:
-            raise SourceRecreated(self._lane.topic, progress.topic_id, topic_id)
+    def _check(self, progress: LaneProgress, resume: Resume, first_source_offset: int) -> None:
         if first_source_offset != progress.position:
             raise LaneMisplaced(str(self._lane), progress.position, first_source_offset)
         self._check_foreign(resume)
@@ -243,6 +328,7 @@ class LaneRunner:
             self._state,
             *_explain(self._error),
             foreign_writes=self._foreign_writes,
+            lost=self.lost if self._state is LaneState.STOPPED else None,
         )
         if self._pipeline is None or self._progress is None:
             return base

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.importer.errors import DestinationTopicUnfit
+from gateway.importer.errors import DestinationRecreated, DestinationTopicUnfit
 from mesh.cluster_errors import PartitionAbsent
 from mesh.ids import LaneId, Partition, TopicId
 from mesh.lanes.checkpoint import load_lane, prefix, producer_name
@@ -17,7 +17,8 @@ LOOKS = 3
 async def resume_lane(cluster: Cluster, lane: LaneId, partition: Partition) -> tuple[LaneProgress, Resume] | None:
     """The lane as its log and its checkpoint agree, None where it has not begun.
 
-    Raises LaneFrozen with the evidence where they do not, LaneStateDamaged, TopicAbsent, PartitionAbsent.
+    Raises LaneFrozen with the evidence where they do not, DestinationRecreated, LaneStateDamaged, TopicAbsent,
+    PartitionAbsent.
     """
     stored = load_lane(lane, await cluster.lanes.load(prefix(lane)))
     if stored is None:
@@ -25,9 +26,12 @@ async def resume_lane(cluster: Cluster, lane: LaneId, partition: Partition) -> t
     checkpoint, offset_map = stored
     for look in range(1, LOOKS + 1):
         witnesses = await cluster.destination.witness(partition, checkpoint.producer, checkpoint.destination_offset)
+        if witnesses.topic_id and checkpoint.destination_topic_id not in {"", witnesses.topic_id}:
+            raise DestinationRecreated(partition.topic, checkpoint.destination_topic_id, witnesses.topic_id)
         found = decide_resume(lane, checkpoint, witnesses)
         if isinstance(found, Resume):
             progress = LaneProgress(lane, checkpoint, offset_map)
+            progress.destination_topic_id = checkpoint.destination_topic_id or witnesses.topic_id or ""
             progress.reopen(found)
             return progress, found
         if not found.reason.may_pass or look == LOOKS:
@@ -39,13 +43,19 @@ async def begin_lane(
     cluster: Cluster, lane: LaneId, partition: Partition, topic_id: TopicId, first_source_offset: int
 ) -> LaneProgress:
     """A new lane, with a producer of its own; its checkpoint is durable before anything is appended."""
-    try:
-        log_end = (await cluster.source.range(partition)).end
-    except PartitionAbsent as error:
-        raise DestinationTopicUnfit(partition.topic, str(error)) from error
+    log_end, destination_id = await destination_of(cluster, partition)
     producer = await cluster.destination.producer(producer_name(lane))
-    progress = LaneProgress.begin(lane, topic_id, first_source_offset, log_end, producer)
+    progress = LaneProgress.begin(lane, topic_id, first_source_offset, log_end, producer, destination_id)
     checkpoint, entries = progress.to_store()
     await cluster.lanes.put(entries)
     progress.stored(checkpoint)
     return progress
+
+
+async def destination_of(cluster: Cluster, partition: Partition) -> tuple[int, TopicId]:
+    """Where the destination log ends, and which incarnation of its topic it is of. Raises DestinationTopicUnfit."""
+    topic_id = (await cluster.topics.describe(partition.topic)).topic_id
+    try:
+        return (await cluster.source.range(partition)).end, topic_id
+    except PartitionAbsent as error:
+        raise DestinationTopicUnfit(partition.topic, str(error)) from error

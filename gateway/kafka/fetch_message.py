@@ -54,6 +54,7 @@ class FetchedPart(NamedTuple):
     diverges_at: int | None
     aborted: tuple[AbortedTransaction, ...]
     records: memoryview
+    diverging_epoch: int = -1
 
 
 def pack_fetch(parts: Sequence[FetchPart], isolation: int, wait_ms: int, max_bytes: int) -> bytes:
@@ -106,11 +107,11 @@ def _part(response: memoryview, at: int, topic_id: bytes) -> tuple[FetchedPart, 
         raise ValueError("records beyond the end of the response")
     tags, after = read_tags(response, end)
     diverging = tags.get(DIVERGING_TAG)
-    diverges_at = EPOCH_END.unpack_from(diverging)[1] if diverging is not None else None
+    epoch, diverges_at = EPOCH_END.unpack_from(diverging)[:2] if diverging is not None else (-1, None)
     records = response[at:end]
     return (
         FetchedPart(
-            topic_id, number, error, high_watermark, last_stable, log_start, diverges_at, tuple(aborted), records
+            topic_id, number, error, high_watermark, last_stable, log_start, diverges_at, tuple(aborted), records, epoch
         ),
         after,
     )

@@ -76,19 +76,20 @@ class KafkaSource:
         if answer.error in LEADER_UNSETTLED:
             raise LeaderMoved(*partition)
         if answer.error == Code.OFFSET_OUT_OF_RANGE or answer.diverges_at is not None:
-            raise await self._out_of_range(partition, part, answer.diverges_at)
+            raise await self._out_of_range(partition, part, answer)
         if answer.error != Code.NONE:
             raise request_error("read", partition.topic, answer.error)
         where = LogRange(answer.log_start, answer.high_watermark, answer.last_stable)
         return Fetched(answer.records, answer.aborted, where, leader.epoch)
 
     async def _out_of_range(
-        self, partition: Partition, part: FetchPart, diverges_at: int | None
+        self, partition: Partition, part: FetchPart, answer: FetchedPart
     ) -> OffsetOutOfRange | LogTruncated | LeaderMoved:
         where = await self.range(partition)
         inside = where.start <= part.offset <= where.end
-        if diverges_at is not None:
-            return LogTruncated(*partition, part.offset, diverges_at, where.start, where.end)
+        if answer.diverges_at is not None:
+            end = max(answer.diverges_at, 0)
+            return LogTruncated(*partition, part.offset, end, where.start, where.end, answer.diverging_epoch)
         if inside and part.last_epoch > part.leader_epoch:
             # the log never had the epoch that was read: nothing says up to where the histories agree
             return LogTruncated(*partition, part.offset, where.start, where.start, where.end)

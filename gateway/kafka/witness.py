@@ -20,6 +20,7 @@ from mesh.log import OwnBatch, Witnesses
 
 async def ask_log(client: Client, partition: Partition, producer: Producer, from_offset: int) -> Witnesses:
     """Raises LeaderMoved and ClusterUnreachable (ask again), TopicAbsent, PartitionAbsent, PermissionMissing."""
+    topic = await client.topic(partition.topic, fresh=True)  # an empty log says nothing of what it was before
     where = await log_range(client, partition, client.config.request_timeout_s)
     own: list[OwnBatch] = []
     foreign_count = 0
@@ -31,7 +32,7 @@ async def ask_log(client: Client, partition: Partition, producer: Producer, from
             foreign_count += header.next_offset - max(header.base_offset, first)
     epoch, last = await known_producer(client, partition, producer.id) or (-1, -1)
     last_sequence = last if epoch == producer.epoch and last >= 0 else None
-    return Witnesses(where, last_sequence, tuple(own), foreign_count)
+    return Witnesses(where, last_sequence, tuple(own), foreign_count, topic.topic_id)
 
 
 def _is_own(header: BatchHeader, producer: Producer) -> bool:

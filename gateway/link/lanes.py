@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from mesh.errors import MeshError
+from mesh.lanes.losses import Loss
 from mesh.link.errors import LaneEnded
 from mesh.link.frames import Acknowledgement, Credit, LaneEnd, LaneOpen, LaneOpened, LaneStatus
 from mesh.link.lane import Lane
@@ -81,7 +82,7 @@ class ImportLane:
         elif isinstance(frame, LaneStatus):
             self._heard(frame)
         else:
-            self._failure = LaneEnded(frame.code, frame.detail, frame.retriable)
+            self._failure = LaneEnded(frame.code, frame.detail, frame.retriable, frame.loss)
         self._changed.set()
 
     def _heard(self, status: LaneStatus) -> None:
@@ -101,6 +102,8 @@ class ExportLane:
         self._lane = lane
         self._credited = asyncio.Event()
         self._log_range: LogRange | None = None
+        self.topic_id = ""
+        """The source topic's, once the lane is open."""
 
     @property
     def opening(self) -> LaneOpen:
@@ -121,6 +124,7 @@ class ExportLane:
 
     def open(self, topic_id: str, first_source_offset: int, log_range: LogRange) -> None:
         self._log_range = log_range
+        self.topic_id = topic_id
         self._side.send_opened(self._lane, LaneOpened(self._lane.number, topic_id, first_source_offset, *log_range))
 
     async def credit(self) -> int:
@@ -141,8 +145,8 @@ class ExportLane:
             self._log_range = log_range
             self._side.send_on(self._lane, LaneStatus(self._lane.number, *log_range))
 
-    def end(self, code: str, detail: str, *, retriable: bool) -> None:
-        self._side.send_on(self._lane, LaneEnd(self._lane.number, code, detail, retriable))
+    def end(self, code: str, detail: str, *, retriable: bool, loss: Loss | None = None) -> None:
+        self._side.send_on(self._lane, LaneEnd(self._lane.number, code, detail, retriable, loss))
 
     def credited(self) -> None:
         self._credited.set()

@@ -17,6 +17,7 @@ import structlog
 
 from gateway.failing import ended_by
 from gateway.link.lanes import ExportLane, ImportLane
+from gateway.losses import loss_of
 from gateway.meters import LinkMeter, Tally
 from mesh.errors import MeshError, NetworkError, PeerError
 from mesh.ids import GatewayId
@@ -367,7 +368,7 @@ class Session:
             await self._export(self, export)
             export.end("done", "", retriable=False)
         except MeshError as error:
-            export.end(error.code, str(error), retriable=error.retriable)
+            export.end(error.code, str(error), retriable=error.retriable, loss=loss_of(error))
         except Exception:  # a mistake of ours in one lane must not take the other lanes with it
             log.exception("lane failed", share=export.opening.share, topic=export.opening.topic)
             export.end("internal-error", "the provider cannot serve this lane", retriable=False)

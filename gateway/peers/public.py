@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from gateway.exporter import SourceTrimmed, SourceTruncated
+from gateway.losses import SourceLost
 from mesh.batch.errors import LogUnreadable, OldFormat
-from mesh.cluster_errors import TopicAbsent, TopicRecreated
+from mesh.cluster_errors import TopicAbsent
 from mesh.errors import CallerError, MeshError, NetworkError, OperatorError
 from mesh.policy import ShareNotAvailable
 
 # A CallerError speaks of the request itself; the others of the source as the lane meets it.
-PUBLIC = (CallerError, LogUnreadable, OldFormat, SourceTrimmed, SourceTruncated, TopicRecreated)
+PUBLIC = (CallerError, LogUnreadable, OldFormat, SourceLost)
 
 
 @dataclass(eq=False)

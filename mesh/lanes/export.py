@@ -16,7 +16,16 @@ from crc32c import crc32c
 
 from mesh.batch.encode import encode
 from mesh.batch.errors import LogUnreadable, OldFormat
-from mesh.batch.header import APPEND_TIME_BIT, CONTROL_BIT, CRC_START, HEADER_BYTES, BatchHeader, split
+from mesh.batch.header import (
+    APPEND_TIME_BIT,
+    CONTROL_BIT,
+    CRC_START,
+    HEADER_BYTES,
+    LENGTH_END,
+    MAGIC_AT,
+    BatchHeader,
+    split,
+)
 from mesh.batch.limits import DEFAULT_LIMITS, Limits
 from mesh.batch.records import Record, records_of
 from mesh.batch.stamp import Buffer
@@ -144,7 +153,12 @@ def _take_decoded(taken: _Taken, header: BatchHeader, batch: memoryview, limits:
         if header.is_log_append_time:
             records = [record._replace(timestamp_ms=header.max_timestamp_ms) for record in records]
         latest_ms = max(record.timestamp_ms for record in records)
-        taken.batch(encode(records, codec=header.codec), latest_ms)
+        taken.batch(_of_epoch(header.leader_epoch, encode(records, codec=header.codec)), latest_ms)
+
+
+def _of_epoch(epoch: int, batch: bytes) -> bytes:
+    """The batch as of the leader epoch of the one it was made from: no CRC covers it."""
+    return batch[:LENGTH_END] + epoch.to_bytes(4, "big", signed=True) + batch[MAGIC_AT:]
 
 
 def _runs(records: list[Record]) -> Iterator[tuple[int, int]]:

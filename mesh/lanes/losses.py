@@ -60,6 +60,7 @@ class LossImplausible(PeerError):
     lane: str
     why: str
 
+    retriable: ClassVar[bool] = True
     code: ClassVar[str] = "loss-implausible"
     sentence: ClassVar[str] = "the provider says that lane {lane} lost records, but {why}"
     hint: ClassVar[str] = "nothing was skipped; ask the provider's operator what their log holds"
@@ -82,7 +83,9 @@ def lost_range(
     if loss.leader_epoch < 0:
         return LostRange(loss.kind, min(loss.diverges_at, position), position)
     agreed = agreed_end(epochs, loss.leader_epoch, loss.diverges_at, start)
-    return LostRange(loss.kind, min(agreed, position), position)
+    if agreed >= position:
+        raise LossImplausible(lane, f"nothing of what was copied before {position} is concerned")
+    return LostRange(loss.kind, agreed, position)
 
 
 def _implausible(loss: Loss, position: int, topic_id: TopicId, known_start: int) -> str:

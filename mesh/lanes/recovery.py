@@ -31,6 +31,8 @@ class FreezeReason(StrEnum):
     """The cluster's last sequence is another than the log shows."""
     TAIL_LOST = "tail-lost"
     """Retention at the destination took records that the checkpoint does not cover."""
+    UNMATCHED = "unmatched"
+    """The source has lost the place from which records that the checkpoint does not cover could be compared."""
     DIFFERENT = "different"
     """A record in the destination log is not the one that the source gives for its place."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mesh.ids import LaneId
+from mesh.lanes.losses import LostRange
 
 
 class LaneState(StrEnum):
@@ -51,6 +52,8 @@ class LaneStatus:
     gaps: int = 0
     """Source offsets without a copy: mesh gaps lists them with their reasons."""
     foreign_writes: int = 0
+    lost: LostRange | None = None
+    """What its source has lost, where the lane has stopped for it."""
     gateway: str = ""
     """Who runs it, empty while nobody does."""
     stalled_records: int = 0

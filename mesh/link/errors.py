@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from mesh.errors import CallerError, NetworkError, PeerError
+from mesh.lanes.losses import Loss
 
 
 @dataclass(eq=False)
@@ -126,6 +127,7 @@ class LaneEnded(PeerError):
     ended_code: str
     detail: str
     may_retry: bool
+    loss: Loss | None = None
 
     code: ClassVar[str] = "lane-ended"
     sentence: ClassVar[str] = "the provider ended the lane: {detail} ({ended_code})"

@@ -182,7 +182,7 @@ class FakeCluster:
     def _make(self, name: str, partitions: int, config: Mapping[str, str]) -> Topic:
         self._incarnations += 1
         topic_id = TopicId(f"{self._incarnations:032x}")
-        topic = self._topics[name] = Topic(name, topic_id, partitions, dict(config))
+        topic = self._topics[name] = Topic(name, topic_id, partitions, dict(config), dict(config))
         max_batch_bytes = int(config.get("max.message.bytes", MAX_BATCH_BYTES))
         for number in range(partitions):
             partition = Partition(name, number)
@@ -277,7 +277,7 @@ class _Source:
             actual_id = self._fake.topic(partition.topic).topic_id
             if topic_id is not None and topic_id != actual_id:
                 raise TopicRecreated(partition.topic, topic_id, actual_id)
-            fetched = log.fetch(offset, max_bytes)
+            fetched = log.fetch(offset, max_bytes, last_epoch)
             if fetched.data or asyncio.get_running_loop().time() >= deadline:
                 return fetched
             await self._fake.change(deadline)
@@ -325,7 +325,8 @@ class _Destination:
 
     async def witness(self, partition: Partition, producer: Producer, from_offset: int) -> Witnesses:
         self._fake.check("witness")
-        return self._fake.log(partition).witness(producer, from_offset)
+        topic_id = self._fake.topic(partition.topic).topic_id
+        return replace(self._fake.log(partition).witness(producer, from_offset), topic_id=topic_id)
 
     async def cut(self, name: str, producer: Producer, partitions: Sequence[Partition]) -> Producer:
         assert name, "only a producer with a name can be cut"

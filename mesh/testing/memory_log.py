@@ -12,7 +12,7 @@ from typing import NamedTuple
 from mesh.batch.header import HEADER_BYTES, BatchHeader, parse_header
 from mesh.batch.records import records_of
 from mesh.batch.stamp import Producer, StampedBatch
-from mesh.cluster_errors import BatchRefused, OffsetOutOfRange, ProducerFenced, SequenceRefused
+from mesh.cluster_errors import BatchRefused, LogTruncated, OffsetOutOfRange, ProducerFenced, SequenceRefused
 from mesh.ids import Partition
 from mesh.log import AbortedTransaction, Fetched, LogRange, OwnBatch, Witnesses
 from mesh.sequences import ProducerState, Refusal, Written, after, judge
@@ -75,8 +75,10 @@ class MemoryLog:
         self.end = header.next_offset
         return base_offset
 
-    def fetch(self, offset: int, max_bytes: int) -> Fetched:
-        """Whole committed batches from the one that holds `offset` on. Raises OffsetOutOfRange."""
+    def fetch(self, offset: int, max_bytes: int, last_epoch: int = -1) -> Fetched:
+        """Whole committed batches from the one that holds `offset` on. Raises OffsetOutOfRange, LogTruncated."""
+        if last_epoch >= 0:
+            self._check_history(offset, last_epoch)
         if not self.start <= offset <= self.end:
             raise OffsetOutOfRange(*self.partition, offset, self.start, self.end)
         found: list[bytes] = []
@@ -88,6 +90,17 @@ class MemoryLog:
             found.append(data)
         aborted = self.aborted if found else ()
         return Fetched(memoryview(b"".join(found)), aborted, self.range, self.leader_epoch)
+
+    def _check_history(self, offset: int, last_epoch: int) -> None:
+        """As a leader answers a reader who says what it read last (KIP-320)."""
+        if last_epoch > self.leader_epoch:
+            return  # it knows nothing of that epoch
+        epochs = [entry.header.leader_epoch for entry in self._entries]
+        epoch = max((each for each in (*epochs, self.leader_epoch) if each <= last_epoch), default=-1)
+        later = (entry.header.base_offset for entry in self._entries if entry.header.leader_epoch > epoch)
+        end = next(later, self.end) if epoch >= 0 else self.start
+        if epoch < last_epoch or end < offset:
+            raise LogTruncated(*self.partition, offset, end, self.start, self.end, epoch)
 
     def offset_at(self, timestamp_ms: int) -> int | None:
         for header, data in self._entries:
