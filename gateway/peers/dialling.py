@@ -1,4 +1,7 @@
-"""Dialling: a task for each active peer with an address, which dials whenever there is no link, whoever made it."""
+"""Dialling: a task for each address of each active peer, which dials while its gateway has no link, whoever made it.
+
+So every gateway of a peer that can be reached is linked, and each can take over the lanes of another.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,10 @@ from mesh.ids import OrgId
 
 log = structlog.get_logger()
 
+MAX_ADDRESSES = 8
+"""Of one peer that are dialled: more gateways of one organization are of no use to its lanes."""
+Place = tuple[OrgId, str]
+"""A peer and one address of it."""
 RunLink = Callable[[OrgId, DialledStream, str, Backoff], Awaitable[None]]
 """Runs one link over a stream to an address until it ends; resets the backoff when it has opened."""
 
@@ -44,7 +51,9 @@ class Dialling:
         self._transport = transport
         self._backoff = backoff
         self._metrics = metrics
-        self._tasks: dict[OrgId, tuple[tuple[str, ...], asyncio.Task[None]]] = {}
+        self._tasks: dict[Place, tuple[tuple[str, ...], asyncio.Task[None]]] = {}
+        self._met: dict[Place, str] = {}
+        """The gateway found at each address the last time that it was dialled."""
         self._group: asyncio.TaskGroup | None = None
         self._stopping = False
         self.failures: dict[OrgId, MeshError] = {}
@@ -54,48 +63,64 @@ class Dialling:
         """Dial whom the registry wants dialled, at the addresses it names, and nobody else."""
         self._group = group
         wanted = {
-            org: peer.addresses for org, peer in self._registry.peers.items() if peer.trust.may_greet and peer.addresses
+            (org, address): peer.addresses
+            for org, peer in self._registry.peers.items()
+            if peer.trust.may_greet
+            for address in peer.addresses[:MAX_ADDRESSES]
         }
-        for org, (addresses, task) in list(self._tasks.items()):
-            if wanted.get(org) != addresses:
+        for place, (addresses, task) in list(self._tasks.items()):
+            if wanted.get(place) != addresses:
                 task.cancel()
-                del self._tasks[org]
-        for org, addresses in wanted.items():
-            if org not in self._tasks and not self._stopping:
-                self._tasks[org] = (addresses, group.create_task(self._keep_dialling(org, addresses)))
+                del self._tasks[place]
+        for place, addresses in wanted.items():
+            if place not in self._tasks and not self._stopping:
+                self._tasks[place] = (addresses, group.create_task(self._keep_dialling(place, len(addresses))))
 
     def renew(self) -> None:
         """Dial everybody anew with the present identity. Links that are open go on until the new one has opened."""
         if self._group is None or self._stopping:
             return
-        for org, (addresses, _) in list(self._tasks.items()):
+        for place, (addresses, _) in list(self._tasks.items()):
             # the task before ends with its session, see `_is_mine`
-            self._tasks[org] = (addresses, self._group.create_task(self._keep_dialling(org, addresses)))
+            self._tasks[place] = (addresses, self._group.create_task(self._keep_dialling(place, len(addresses))))
 
     def stop(self) -> None:
         """Dial nobody any more. Links that are open stay."""
         self._stopping = True
-        for org, (_, task) in self._tasks.items():
+        for (org, _), (_, task) in self._tasks.items():
             if not self._table.has(org):
                 task.cancel()  # a task that runs a session ends with it
 
-    async def _keep_dialling(self, org: OrgId, addresses: tuple[str, ...]) -> None:
+    async def _keep_dialling(self, place: Place, addresses: int) -> None:
         backoff = self._backoff()
-        while self._is_mine(org):
-            for address in addresses:
-                if self._is_mine(org) and not self._is_served(org):
-                    await self._dial(org, address, backoff)
+        while self._is_mine(place):
+            if not self._is_served(place, addresses):
+                await self._dial(*place, backoff)
             await asyncio.sleep(backoff.next_s())
-            while self._is_served(org):
+            while self._is_served(place, addresses):
                 await self._table.wait_change()
 
-    def _is_mine(self, org: OrgId) -> bool:
-        """Whether the running task still is the one that dials `org`."""
-        return not self._stopping and org in self._tasks and self._tasks[org][1] is asyncio.current_task()
+    def _is_mine(self, place: Place) -> bool:
+        """Whether the running task still is the one that dials there."""
+        return not self._stopping and place in self._tasks and self._tasks[place][1] is asyncio.current_task()
 
-    def _is_served(self, org: OrgId) -> bool:
-        """Whether there is an open link that shows our present leaf, whoever made it."""
-        return any(link.identity is self._identity() for link in self._table.open(org))
+    def _is_served(self, place: Place, addresses: int) -> bool:
+        """Whether the gateway at the address has an open link that shows our present leaf, whoever made it.
+
+        Who is behind an address is known when it was dialled once; until then as many gateways as addresses will do.
+        """
+        linked = {
+            link.session.peer.name
+            for link in self._table.open(place[0])
+            if link.identity is self._identity() and link.session.peer is not None
+        }
+        met = self._met.get(place)
+        return met in linked if met is not None else len(linked) >= addresses
+
+    def met(self, org: OrgId, address: str, gateway: str) -> None:
+        """A link that was dialled has opened."""
+        self._met[org, address] = gateway
+        self.failures.pop(org, None)
 
     async def _dial(self, org: OrgId, address: str, backoff: Backoff) -> None:
         try:

@@ -49,19 +49,24 @@ from mesh.ids import GroupName, OrgId, ShareName, TopicName
 from mesh.link.frames import Hello
 from mesh.link.machine import Link
 from mesh.ports import Cluster
+from mesh.shares import StartAt
 from mesh.trust.cache import VerificationCache
 from mesh.trust.errors import LeafReason, LeafRefused
 from mesh.trust.leaf import PeerTrust, VerifiedLeaf, verified
 from mesh.trust.pem import to_der
-from mesh.wire.v1 import catalog_pb2
+from mesh.wire.v1 import catalog_pb2, link_pb2
 
 log = structlog.get_logger()
 
 # Room in a frame for what is not batches: lengths of spans, of a very holey segment.
 FRAME_OVERHEAD_BYTES = 1 << 20
+# Of those who can say how much there is to copy.
+MEASURES = "measures"
 # What of the optional parts of the protocol this gateway understands.
 GROUPS = "groups"
-FEATURES = ("bundles", "denials", GROUPS)
+FEATURES = ("bundles", "denials", GROUPS, MEASURES)
+# How long a provider may keep us waiting for a change of its catalog.
+CATALOG_WAIT_S = 10.0
 # A wall clock that is set, or a machine that slept, is noticed after this long at the latest.
 CLOCK_CHECK_S = 5.0
 # For the acknowledgement of the bundle by which a peer disowns the leaf of this very link. Its lanes end before.
@@ -100,8 +105,10 @@ class Hub:
         self._settings = settings
         self._now_ms = now_ms
         self._metrics = metrics or Metrics()
-        self._answers = Answers(cluster, registry, now_ms)
-        self._serving = Serving(cluster, registry, settings.export, self._metrics, self._answers, now_ms)
+        self._answers = Answers(cluster, registry, now_ms, lambda: self.organization)
+        self._serving = Serving(
+            cluster, registry, settings.export, self._metrics, self._answers, now_ms, lambda: self.organization
+        )
         self._cache = VerificationCache()
         self._table = LinkTable()
         self._sight = Sight()
@@ -116,6 +123,11 @@ class Hub:
         self.transport = settings.transport
         self.trust = ServerTrust(identity, [])
         self._apply_trust()
+
+    @property
+    def organization(self) -> OrgId:
+        """Our own."""
+        return self._identity.id.org
 
     # --- running
 
@@ -272,7 +284,8 @@ class Hub:
             link.session.drain("stopping", "the gateway stops")
             return
         await self._registry.meet_peer(org)  # a pending peer that we approved has proven itself: active before all else
-        self._dialling.failures.pop(org, None)
+        assert link.session.peer is not None
+        self._dialling.met(org, link.address if link.role == "dialler" else "", link.session.peer.name)
         leaf = link.authenticator.leaf
         assert leaf is not None
         if link.role == "dialler":
@@ -280,6 +293,9 @@ class Hub:
         if link.session.peer_hello is not None and link.session.peer_hello.clock_ms:
             link.clock_skew_ms = link.session.peer_hello.clock_ms - self._now_ms()
         self._table.announce()
+        if self._is_second(org, link):
+            link.session.drain("spare", "this gateway is linked already, by another of its addresses")
+            return
         self._metrics.links_opened.labels(org, link.role).inc()
         log.info("link open", peer=str(link.session.peer), role=link.role, address=link.address)
         if backoff is not None:
@@ -297,6 +313,16 @@ class Hub:
     async def _greet_all(self, session: Session) -> None:
         for greeter in self._greeters:
             await self._greet(greeter, session)
+
+    def _is_second(self, org: OrgId, link: LiveLink) -> bool:
+        """Whether two addresses of the peer have led us to one gateway."""
+        for other in self._table.open(org):
+            if other is link:
+                return False
+            same = other.role == link.role == "dialler" and other.session.peer == link.session.peer
+            if same and other.address != link.address and other.identity is link.identity:
+                return True
+        return False
 
     def _drain_older(self, org: OrgId) -> None:
         """The links that we dialled with an earlier leaf: their lanes go on over the new one."""
@@ -330,8 +356,9 @@ class Hub:
     def exports(self) -> list[dict[str, object]]:
         return exports_shown(self._table)
 
-    async def wait(self, peer: OrgId) -> Session:
-        return (await self._table.wait(peer)).session
+    async def wait(self, peer: OrgId, key: str = "") -> Session:
+        """A live link to `peer`, as soon as there is one; of several gateways always the same one for one `key`."""
+        return (await self._table.wait(peer, key)).session
 
     async def stopped(self, peer: OrgId, share: ShareName | None = None) -> None:
         """Returns once nothing (of `share`) is read for `peer`, and, without a share, no link to it is left."""
@@ -351,9 +378,16 @@ class Hub:
         if feature and link is not None and feature not in link.session.features:
             raise FeatureMissing(peer, feature)
 
-    async def catalog(self, peer: OrgId) -> catalog_pb2.CatalogReply:
+    async def catalog(self, peer: OrgId, known: bytes = b"") -> catalog_pb2.CatalogReply:
         self._registry.peer(peer)
-        return await self._questions.catalog(peer)
+        wait_s = min(CATALOG_WAIT_S, self._settings.session.request_s / 2)
+        return await self._questions.catalog(peer, known, wait_s)
+
+    async def measure(
+        self, peer: OrgId, share: ShareName, topics: Sequence[str], start: StartAt
+    ) -> link_pb2.MeasureReply:
+        self._require(peer, MEASURES)
+        return await self._questions.measure(peer, share, topics, start)
 
     async def digests(
         self, peer: OrgId, share: ShareName, topic: TopicName, partition: int, start: int, end: int, max_records: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from zlib import crc32
 
 from gateway.link.session import Session
 from gateway.rpc.authenticator import LinkAuthenticator
@@ -36,7 +37,7 @@ class LiveLink:
 
 
 class LinkTable:
-    """Who is connected. The oldest open link of a peer serves; others are spare."""
+    """Who is connected. The oldest open link of each gateway of a peer serves; others are spare."""
 
     def __init__(self) -> None:
         self._links: dict[OrgId, list[LiveLink]] = {}
@@ -53,15 +54,22 @@ class LinkTable:
     def all(self) -> list[tuple[OrgId, LiveLink]]:
         return [(org, link) for org, links in self._links.items() for link in links]
 
-    def current(self, org: OrgId) -> LiveLink | None:
-        return next((link for link in self._links.get(org, ()) if link.session.is_open), None)
+    def current(self, org: OrgId, key: str = "") -> LiveLink | None:
+        """The link that serves `key`, None where none is open."""
+        serving: dict[str, LiveLink] = {}
+        for link in self.open(org):
+            serving.setdefault(link.session.peer.name if link.session.peer is not None else "", link)
+        if not key:
+            return next(iter(serving.values()), None)
+        # each key has an order of gateways of its own, so that only those of a gateway that goes move
+        return max(serving.items(), key=lambda item: crc32(f"{key}@{item[0]}".encode()), default=("", None))[1]
 
     def open(self, org: OrgId) -> list[LiveLink]:
         return [link for link in self._links.get(org, ()) if link.session.is_open]
 
-    async def wait(self, org: OrgId) -> LiveLink:
-        """The link that serves `org`, as soon as there is one."""
-        while (link := self.current(org)) is None:
+    async def wait(self, org: OrgId, key: str = "") -> LiveLink:
+        """The link that serves `key` of `org`, as soon as there is one."""
+        while (link := self.current(org, key)) is None:
             await self._changed.wait()
         return link
 

@@ -23,7 +23,7 @@ LANE = LaneId(NAME, TOPIC, 0)
 
 
 class NobodyThere:
-    async def wait(self, peer: str) -> None:
+    async def wait(self, peer: str, key: str = "") -> None:
         await asyncio.Event().wait()
 
 

@@ -75,7 +75,7 @@ class Mirror:
 
     # --- gateway.importer.lane.PeerLinks
 
-    async def wait(self, peer: OrgId) -> Session:
+    async def wait(self, peer: OrgId, key: str = "") -> Session:
         while self.pair is None or not self.pair.acceptor.session.is_open:
             await self._changed.wait()
         return self.pair.acceptor.session
