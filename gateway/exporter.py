@@ -23,7 +23,7 @@ from mesh.errors import CallerError
 from mesh.ids import Partition, TopicId
 from mesh.lanes.export import cut
 from mesh.lanes.losses import Loss, LossKind
-from mesh.log import Fetched, LogRange, Topic
+from mesh.log import Fetched, Topic
 from mesh.ports import Cluster
 from mesh.segment import Segment
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import ClassVar, NamedTuple, TypeAlias
 
-from mesh.errors import CallerError, PeerError
+from mesh.errors import CallerError, NetworkError, PeerError
 from mesh.ids import IllegalName, OrgId, TopicId, TopicName
 
 MAX_PATH = 16
@@ -54,6 +54,15 @@ class OriginUnfit(PeerError):
     hint: ClassVar[str] = "ask the provider's operator: nothing of this topic is copied"
 
 
+@dataclass(eq=False)
+class OriginChanged(NetworkError):
+    topic: str
+
+    code: ClassVar[str] = "origin-changed"
+    sentence: ClassVar[str] = "the records of topic '{topic}' come by another way than the subscriber knows"
+    hint: ClassVar[str] = "the subscriber asks for the catalog anew and goes on by itself, unless it finds a loop"
+
+
 @dataclass(frozen=True, slots=True)
 class TopicOrigin:
     """What we know of a local topic that holds copies. `path` ends with whom we copy from, so it is not empty."""
@@ -88,6 +97,11 @@ def path_of(topic: str, provider: OrgId, topic_id: str, told: Iterable[tuple[str
     if len({hop.organization for hop in path}) != len(path):
         raise OriginUnfit(topic[:300], "its path names an organization twice")
     return bounded(topic, path)
+
+
+def path_here(origin: TopicOrigin | None, own: OrgId, topic_id: TopicId) -> Path:
+    """The path of a topic of ours, as we tell it: `origin` is what we know of it, None where it is our own."""
+    return (*(origin.path if origin is not None else ()), Hop(own, topic_id))
 
 
 def bounded(topic: str, path: Path) -> Path:

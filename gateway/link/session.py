@@ -178,11 +178,11 @@ class Session:
     def exports(self) -> list[ExportLane]:
         return [lane for lane, _ in self._exports.values()]
 
-    def end_export(self, lane: ExportLane, code: str, detail: str) -> None:
+    def end_export(self, lane: ExportLane, code: str, detail: str, *, retriable: bool = False) -> None:
         """Stop serving a lane at once."""
         for export, task in list(self._exports.values()):
             if export is lane:
-                export.end(code, detail, retriable=False)
+                export.end(code, detail, retriable=retriable)
                 task.cancel()
 
     def drain(self, code: str, detail: str) -> None:

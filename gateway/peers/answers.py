@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
-from gateway.offers import offered_settings
+from gateway.peers.measuring import Measuring
+from gateway.peers.offering import Offering
 from gateway.peers.public import ProviderFailed, public
 from gateway.registry import Registry
 from gateway.verify.digests import digest_page
-from mesh.cluster_errors import TopicAbsent
 from mesh.errors import MeshError
 from mesh.ids import OrgId, Partition, ShareName, TopicName
 from mesh.policy import Request
 from mesh.ports import Cluster
-from mesh.shares import Share
 from mesh.wire.v1 import catalog_pb2, link_pb2
 
 log = structlog.get_logger()
@@ -28,7 +28,11 @@ MAX_DIGESTS = 20_000
 class Answers:
     """Answers requests of peers, each against the grants as they are now."""
 
-    def __init__(self, cluster: Cluster, registry: Registry, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, cluster: Cluster, registry: Registry, now_ms: Callable[[], int], organization: Callable[[], OrgId]
+    ) -> None:
+        self._offering = Offering(cluster, registry, now_ms, organization)
+        self._measuring = Measuring(cluster, registry, now_ms)
         self._cluster = cluster
         self._registry = registry
         self._now_ms = now_ms
@@ -39,7 +43,9 @@ class Answers:
         """The reply to one request. Errors become a refusal, without a word on what the peer may not know."""
         try:
             if isinstance(body, catalog_pb2.CatalogRequest):
-                return await self.catalog(peer)
+                return await self._catalog(peer, body)
+            if isinstance(body, link_pb2.MeasureRequest):
+                return await self._measuring.answer(peer, body)
             if (answer := self.also.get(type(body))) is not None:
                 return await answer(peer, body)
             assert isinstance(body, link_pb2.DigestRequest)
@@ -55,29 +61,19 @@ class Answers:
 
     async def catalog(self, peer: OrgId) -> catalog_pb2.CatalogReply:
         """The shares granted to `peer` now."""
-        reply = catalog_pb2.CatalogReply()
-        for share in self._registry.shares.values():
-            decision = self._registry.decide(Request(peer, share.name), self._now_ms())
-            if decision.allowed:
-                reply.shares.append(await self._describe(share, decision.until_ms or 0))
-        return reply
+        return await self._offering.catalog(peer)
 
-    async def _describe(self, share: Share, until_ms: int) -> catalog_pb2.CatalogShare:
-        described = catalog_pb2.CatalogShare(name=share.name, version=share.version, grant_end_ms=until_ms)
-        for name in share.topics:
-            try:
-                topic = await self._cluster.topics.describe(name)
-            except TopicAbsent:  # deleted since it was shared: there is nothing to read of it
-                continue
-            config = offered_settings(topic.config)
-            described.topics.append(
-                catalog_pb2.CatalogTopic(name=name, partitions=topic.partitions, topic_id=topic.topic_id, config=config)
-            )
-        return described
+    async def _catalog(self, peer: OrgId, body: catalog_pb2.CatalogRequest) -> catalog_pb2.CatalogReply:
+        if body.known:
+            return await self._offering.changed(peer, body.known, body.wait_ms / 1000)
+        return await self._offering.catalog(peer)
 
     async def _digests(self, peer: OrgId, body: link_pb2.DigestRequest) -> link_pb2.DigestReply:
         topic = TopicName(body.topic)
         request = Request(peer, ShareName(body.share), topic, body.partition)
+        self._registry.decide(request, self._now_ms()).require()
+        if self._registry.origins:  # it may be a copy
+            request = replace(request, topic_id=(await self._cluster.topics.describe(topic)).topic_id)
         self._registry.decide(request, self._now_ms()).require()
         wanted = min(body.max_records or MAX_DIGESTS, MAX_DIGESTS)
         page = await digest_page(

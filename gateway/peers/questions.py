@@ -12,6 +12,7 @@ from gateway.peers.table import LinkTable
 from gateway.services import DigestPage
 from mesh.groups import PeerGroup, TopicPositions
 from mesh.ids import GroupName, OrgId, ShareName, TopicName
+from mesh.shares import StartAt
 from mesh.wire.v1 import catalog_pb2, link_pb2
 
 _Reply = TypeVar("_Reply")
@@ -24,8 +25,25 @@ class Questions:
         self._table = table
         self._why_not = why_not
 
-    async def catalog(self, peer: OrgId) -> catalog_pb2.CatalogReply:
-        return await self._ask_for(catalog_pb2.CatalogReply, peer, catalog_pb2.CatalogRequest())
+    async def catalog(self, peer: OrgId, known: bytes = b"", wait_s: float = 0) -> catalog_pb2.CatalogReply:
+        body = catalog_pb2.CatalogRequest(known=known, wait_ms=int(wait_s * 1000) if known else 0)
+        return await self._ask_for(catalog_pb2.CatalogReply, peer, body)
+
+    async def measure(
+        self, peer: OrgId, share: ShareName, topics: Sequence[str], start: StartAt
+    ) -> link_pb2.MeasureReply:
+        position = link_pb2.Position()
+        match start.kind:
+            case "latest":
+                position.latest = True
+            case "offset":
+                position.offset = start.value
+            case "timestamp":
+                position.timestamp_ms = start.value
+            case _:
+                position.earliest = True
+        body = link_pb2.MeasureRequest(share=share, topics=topics, position=position)
+        return await self._ask_for(link_pb2.MeasureReply, peer, body)
 
     async def digests(
         self, peer: OrgId, share: ShareName, topic: TopicName, partition: int, start: int, end: int, max_records: int

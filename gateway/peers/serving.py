@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
@@ -15,8 +16,9 @@ from gateway.peers.answers import Answers
 from gateway.peers.public import public
 from gateway.registry import Registry
 from mesh.errors import CallerError, MeshError
-from mesh.ids import OrgId, ShareName, TopicName
-from mesh.policy import Request, ShareNotAvailable
+from mesh.ids import OrgId, ShareName, TopicId, TopicName
+from mesh.origins import OriginChanged, path_here, path_token
+from mesh.policy import Decision, Request, ShareNotAvailable
 from mesh.ports import Cluster
 
 log = structlog.get_logger()
@@ -33,7 +35,9 @@ class Serving:
         metrics: Metrics,
         answers: Answers,
         now_ms: Callable[[], int],
+        organization: Callable[[], OrgId],
     ) -> None:
+        self._organization = organization
         self._cluster = cluster
         self._registry = registry
         self._settings = settings
@@ -48,10 +52,11 @@ class Serving:
         request = request_of(session.peer.org, lane)
 
         def authorize() -> int | None:
-            decision = self._registry.decide(request, self._now_ms())
+            decision = self._decide(request.peer, lane)
             if not decision.allowed:
                 self._metrics.refused(request.peer, decision.reason)
             decision.require()
+            self._require_origin(lane)
             return decision.until_ms
 
         meter = self._metrics.lane(request.peer, request.share, "export")
@@ -77,15 +82,33 @@ class Serving:
 
     def may_read(self, org: OrgId, lane: ExportLane) -> bool:
         try:
-            return self._registry.decide(request_of(org, lane), self._now_ms()).allowed
+            return self._decide(org, lane).allowed
         except CallerError:  # the peer asked for a name that cannot be: its lane is about to end by that
             return False
 
+    def _decide(self, org: OrgId, lane: ExportLane) -> Decision:
+        """As of now, by the topic's id as soon as it is known. Raises IllegalName."""
+        topic_id = TopicId(lane.topic_id) if lane.topic_id else None
+        return self._registry.decide(replace(request_of(org, lane), topic_id=topic_id), self._now_ms())
+
+    def _require_origin(self, lane: ExportLane) -> None:
+        """Raises OriginChanged unless the importer knows the path by which the records came (`mesh.origins`, B)."""
+        if lane.topic_id:
+            topic_id = TopicId(lane.topic_id)
+            path = path_here(self._registry.origins.get(topic_id), self._organization(), topic_id)
+            if path_token(path) != lane.opening.origin:
+                raise OriginChanged(lane.opening.topic)
+
     def cut_unwanted(self, org: OrgId, session: Session) -> None:
-        """End the lanes of a link that its peer may no longer read."""
+        """End the lanes of a link that its peer may no longer read, or not by the path that it knows."""
         for lane in session.exports():
             if not self.may_read(org, lane):
                 session.end_export(lane, "not-available", f"share '{lane.opening.share}' is not available")
+                continue
+            try:
+                self._require_origin(lane)
+            except OriginChanged as error:
+                session.end_export(lane, error.code, str(error), retriable=True)
 
     async def wait_unserved(self, org: OrgId, share: ShareName | None = None) -> None:
         """Return once nothing (of `share`) is being read for `org`."""

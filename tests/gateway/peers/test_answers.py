@@ -23,7 +23,7 @@ async def offered_settings(config: Mapping[str, str]) -> dict[str, str]:
     await registry.add_peer(peer_of(GLOBEX))
     await registry.create_share(FLIGHTS, [TopicName("departures")], NOW_MS)
     await registry.create_grant(Grant(FLIGHTS, GLOBEX), NOW_MS)
-    (share,) = (await Answers(cluster, registry, lambda: NOW_MS).catalog(GLOBEX)).shares
+    (share,) = (await Answers(cluster, registry, lambda: NOW_MS, lambda: OrgId("acme.example")).catalog(GLOBEX)).shares
     return dict(share.topics[0].config)
 
 
