@@ -33,6 +33,8 @@ from gateway.enrolment.desk import EnrolmentDesk
 from gateway.exporter import ExportSettings
 from gateway.fast_records import check_records_fast
 from gateway.first_opening import open_first
+from gateway.groups.provider import GroupAnswers
+from gateway.groups.syncing import GroupSync
 from gateway.health import Health
 from gateway.importer.lane import LaneSettings
 from gateway.importer.manager import ImportManager
@@ -59,6 +61,7 @@ from mesh.errors import MeshError
 from mesh.lanes.warnings import warnings
 from mesh.ports import Cluster
 from mesh.trust.bundle import Bundle
+from mesh.wire.v1 import link_pb2
 
 log = structlog.get_logger()
 
@@ -128,6 +131,7 @@ class Gateway:
     metrics: Metrics
     auditor: Auditor
     promoter: Promoter
+    groups: GroupSync
     denials: Denials
     stopping: asyncio.Event
 
@@ -155,6 +159,10 @@ class Gateway:
             settings, identity, registry, hub, now=now, random=SystemRandom(), metrics=metrics, record=auditor.record
         )
         promoter = Promoter(cluster, registry, imports, config.timing.drain_timeout_s)
+        groups = GroupSync(cluster, registry, hub, imports, period_s=config.timing.groups_s, now_ms=now_ms)
+        answers = GroupAnswers(cluster, registry, groups.writer, auditor.record, metrics, now_ms)
+        hub.answer_with(link_pb2.GroupPositionsRequest, answers.positions)
+        hub.answer_with(link_pb2.GroupCommitRequest, answers.commit)
         auditor.signer.identity = lambda: certificates.identity  # its leaf is renewed
         denials = Denials(config.state_dir / DISOWNED, registry, hub, lambda: certificates.identity, now)
         return cls(
@@ -169,6 +177,7 @@ class Gateway:
             metrics,
             auditor,
             promoter,
+            groups,
             denials,
             asyncio.Event(),
         )
@@ -193,6 +202,7 @@ class Gateway:
             others = [group.create_task(self._maintain()), group.create_task(self.certificates.run())]
             others.append(group.create_task(self.auditor.run(lambda: list(self.registry.grants.values()))))
             others.append(group.create_task(self.promoter.run()))
+            others.append(group.create_task(self.groups.run()))
             await self.auditor.record("gateway.started", str(self.identity.id))
             write_ports(self.config.state_dir, ports)
             others.append(group.create_task(desk.run()))
@@ -269,6 +279,7 @@ class Gateway:
             peer_address=lambda: advertised or (listener.address if listener else ""),
             audit=self.auditor,
             promoter=self.promoter,
+            groups=self.groups,
             certificates=self.certificates,
             enrolment=desk,
             denials=self.denials,

@@ -158,6 +158,7 @@ class Timing(_Table):
     checkpoint_s: Seconds = Field(default=5, description="longest time between checkpoints of a lane")
     checkpoint_bytes: Bytes = Field(default=64 << 20, description="most bytes between checkpoints of a lane")
     certificates_s: Seconds = Field(default=5, description="between looks at the files of certificates and keys")
+    groups_s: Seconds = Field(default=5, description="between turns in which positions of consumer groups are copied")
     maintenance_s: Seconds = Field(default=60, description="between retention runs of the embedded log")
 
     @model_validator(mode="after")

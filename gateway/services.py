@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gateway.audit.auditor import Auditor
     from gateway.config import GatewayConfig
     from gateway.enrolment.desk import EnrolmentDesk
+    from gateway.groups.syncing import GroupSync
     from gateway.peers.denials import Denials
     from gateway.peers.sight import Presented
     from gateway.promoting import Promoter
@@ -151,6 +152,7 @@ class Services:
     """host:port on which peers reach this gateway's listener, empty where there is none."""
     audit: Auditor
     promoter: Promoter
+    groups: GroupSync
     certificates: Certificates | None = None
     enrolment: EnrolmentDesk | None = None
     denials: Denials | None = None

@@ -9,7 +9,6 @@ C. Positions are of an incarnation: one that was copied from an earlier one is r
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol
 
 from gateway.groups.errors import GroupAbsent, PositionsIllegal, PositionsRefused
 from gateway.groups.messages import MAX_POSITIONS, MAX_TOPICS, encoded, positions_of
@@ -29,10 +28,6 @@ MAX_GROUPS = 1000
 """Looked at for one question: each costs the cluster a few requests."""
 
 
-class Record(Protocol):
-    def __call__(self, action: str, object_: str, outcome: str = "done", **details: str | int) -> Awaitable[None]: ...
-
-
 class GroupAnswers:
     """Answers GroupPositionsRequest by `positions` and GroupCommitRequest by `commit`."""
 
@@ -41,7 +36,7 @@ class GroupAnswers:
         cluster: Cluster,
         registry: Registry,
         writer: GroupWriter,
-        record: Record,
+        record: Callable[..., Awaitable[None]],
         metrics: Metrics,
         now_ms: Callable[[], int],
     ) -> None:

@@ -19,6 +19,7 @@ from gateway.admin.token import TOKEN_NAME, TokenFile
 from gateway.audit.auditor import Auditor
 from gateway.config import load_config
 from gateway.embedded.cluster import open_embedded
+from gateway.groups.syncing import GroupSync
 from gateway.health import Health
 from gateway.metrics import Metrics
 from gateway.peers.errors import PeerUnreachable
@@ -159,7 +160,9 @@ async def admin_gateway(directory: Path) -> AsyncIterator[AdminGateway]:
     registry = await Registry.open(cluster.control, cluster.lanes)
     registry.audited = auditor.changed
     promoter = Promoter(cluster, registry, lanes, stop_s=5)
-    services = Services(config, cluster, registry, links, lanes, now_ms, lambda: "127.0.0.1:7463", auditor, promoter)
+    groups = GroupSync(cluster, registry, links, lanes, period_s=1, now_ms=now_ms)
+    address = "127.0.0.1:7463"
+    services = Services(config, cluster, registry, links, lanes, now_ms, lambda: address, auditor, promoter, groups)
     tokens = TokenFile(config.state_dir / TOKEN_NAME)
     stops: list[bool] = []
     app = create_app(services, health, tokens, render_metrics=metrics.render, stop=lambda: stops.append(True))
