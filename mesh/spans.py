@@ -26,9 +26,15 @@ class GapReason(IntEnum):
     """Records that retention or truncation took before we copied them."""
     RECREATED = 6
     """Offsets of an earlier incarnation of the topic."""
+    QUARANTINED = 7
+    """Records that the destination refuses for their timestamps, left out by the subscriber. Never sent."""
 
     def __str__(self) -> str:
         return self.name.lower()
+
+
+SENT_REASONS = tuple(reason for reason in GapReason if reason is not GapReason.QUARANTINED)
+"""What an exporter may give: one that spoke of quarantine would count its records otherwise than the importer does."""
 
 
 class Span(NamedTuple):

@@ -21,6 +21,7 @@ from gateway.importer.elsewhere import placed
 from gateway.importer.errors import LaneBroken, LaneElsewhere, SubscriptionChanged
 from gateway.importer.lane import LaneRunner, LaneSettings, PeerLinks
 from gateway.importer.marks import Marks
+from gateway.importer.terms import TopicTerms
 from gateway.meters import LaneMeter
 from gateway.offers import partitions_of
 from gateway.peers.errors import PeerCut
@@ -93,6 +94,7 @@ class ImportManager:
         self._random = random
         self._meter = meter
         self._running: dict[SubscriptionName, _Running] = {}
+        self._terms = TopicTerms(cluster.topics)
         self._watches: dict[LaneId, SourceWatch] = {}
         """What was last heard of the sources of lanes that do not run."""
         self._begun = False
@@ -251,6 +253,7 @@ class ImportManager:
             meter=self._meter(subscription.peer, subscription.share) if self._meter else None,
             permit=partial(self._permit, subscription, lane, term),
             watch=self._watches.pop(lane, None),
+            terms=self._terms,
         )
 
     async def _run_lane(self, runner: LaneRunner, lane: LaneId) -> None:

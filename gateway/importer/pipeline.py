@@ -9,7 +9,8 @@ So what the feeder plans is thrown away whole, never mended.
   P2  after the pipeline has ended, nothing of it is under way, however it ended: recovery may ask the log;
   P3  state is stored in the order of the lane: what a put of its own stores is durable before a later append is sent;
   P4  the first append of a run goes alone: a log that has forgotten the producer takes any sequence as the first;
-  P5  whether the peer may still be copied from is asked directly before each append: `permit` raises where it may not.
+  P5  whether the peer may still be copied from is asked directly before each append: `permit` raises where it may not;
+  P6  a record that is left out (quarantine) is durably a gap before anything behind it is sent.
 """
 
 from __future__ import annotations
@@ -23,26 +24,31 @@ from typing import Any
 import structlog
 
 from gateway.failing import ended_by
-from gateway.importer.errors import ForeignWrite
+from gateway.importer.errors import ForeignWrite, RecordTimestampRefused
 from gateway.importer.replay import Replay
 from gateway.link.lanes import ImportLane
 from gateway.meters import LaneMeter, Tally
-from mesh.batch.header import BatchHeader
+from mesh.batch.header import BatchHeader, parse_header
 from mesh.batch.limits import Limits
 from mesh.batch.stamp import restamp, sequence_of
 from mesh.batch.validate import RecordChecker, validate
-from mesh.cluster_errors import AppendUnknown
+from mesh.cluster_errors import AppendUnknown, TimestampRefused
 from mesh.errors import MeshError
 from mesh.ids import Partition
 from mesh.lanes.checkpoint import Checkpoint
 from mesh.lanes.placement import Placement
 from mesh.lanes.progress import LaneProgress
+from mesh.lanes.timestamps import TimestampRule, first_refused, source_offset_of
+from mesh.lanes.timestamps import pieces as cut_pieces
 from mesh.ports import Cluster, StateOf
 from mesh.segment import Segment
+from mesh.shares import OnTimestamp
+from mesh.spans import GapReason
 
 log = structlog.get_logger()
 
 Entries = Mapping[str, bytes | None]
+AS_THEY_ARE = TimestampRule()
 
 TELL_BYTES = 2 << 20
 """While more is under way, the provider is told after this much: a message for each batch costs both sides more than
@@ -82,6 +88,8 @@ class _Step:
     base_offset: int
     end: Settled
     credit_bytes: int
+    sent: tuple[Placement, memoryview] | None = None
+    """The batch that was appended for a placement, so that a refusal can name the record."""
 
 
 class Pipeline:
@@ -96,6 +104,8 @@ class Pipeline:
         settings: PipelineSettings,
         meter: LaneMeter | None = None,
         permit: Callable[[], None] = lambda: None,
+        rule: TimestampRule = AS_THEY_ARE,
+        now_ms: Callable[[], int] = lambda: 0,
     ) -> None:
         self._cluster = cluster
         self._partition = partition
@@ -104,7 +114,10 @@ class Pipeline:
         self._settings = settings
         self._meter = meter or Tally()
         self._permit = permit
-        self._replay = Replay(progress.lane, cluster.source, partition, settings.limits)
+        self._rule = rule
+        self._now_ms = now_ms
+        bare = rule.policy is OnTimestamp.OVERRIDE
+        self._replay = Replay(progress.lane, cluster.source, partition, settings.limits, may_lack_timestamps=bare)
         self._steps: deque[_Step] = deque()
         self._added = asyncio.Event()
         self._room = asyncio.Event()
@@ -136,15 +149,38 @@ class Pipeline:
             segment = await self._lane.next()
             batches = [memoryview(batch) for batch in segment.batches]
             headers = [validate(batch, self._settings.limits, self._settings.check_records) for batch in batches]
-            placements = self._progress.accept(segment, [header.records_count for header in headers])
-            owed_bytes = segment.weight_bytes - segment.size_bytes
-            for placement in placements:
-                if placement.batch is None:
-                    await self._put(placement, segment, owed_bytes)
-                else:
-                    batch, header = batches[placement.batch], headers[placement.batch]
-                    await self._append(placement, header, batch, segment, len(batch) + owed_bytes)
-                owed_bytes = 0
+            pieces = self._judged(segment, headers) if self._rule.may_change_records else [segment]
+            if pieces[0] is segment:
+                await self._take(segment, headers, batches, segment.weight_bytes - segment.size_bytes)
+                continue
+            for piece in pieces:
+                batches = [memoryview(batch) for batch in piece.batches]
+                owed_bytes = segment.weight_bytes if piece is pieces[-1] else 0
+                await self._take(piece, [parse_header(batch) for batch in batches], batches, owed_bytes, sized=False)
+
+    def _judged(self, segment: Segment, headers: list[BatchHeader]) -> list[Segment]:
+        """What is to be taken instead of the segment, by the policy for timestamps that the topic refuses."""
+        self._progress.check(segment, [header.records_count for header in headers])
+        present, limits = self._progress.replaying, self._settings.limits
+        return cut_pieces(segment, headers, self._rule, self._now_ms(), present, limits)
+
+    async def _take(
+        self,
+        segment: Segment,
+        headers: list[BatchHeader],
+        batches: list[memoryview],
+        owed_bytes: int,
+        *,
+        sized: bool = True,
+    ) -> None:
+        """`owed_bytes` of credit go back with the first placement, and with each its size where it was `sized` so."""
+        for placement in self._progress.accept(segment, [header.records_count for header in headers]):
+            if placement.batch is None:
+                await self._put(placement, segment, owed_bytes, segment.leader_epoch)
+            else:
+                batch, header = batches[placement.batch], headers[placement.batch]
+                await self._append(placement, header, batch, segment, (len(batch) if sized else 0) + owed_bytes)
+            owed_bytes = 0
 
     async def _append(
         self, placement: Placement, header: BatchHeader, batch: memoryview, segment: Segment, credit_bytes: int
@@ -152,19 +188,20 @@ class Pipeline:
         if placement.present:
             rest = await self._replay.compare(placement, header, batch)
             if rest is None:
-                await self._put(placement, segment, credit_bytes, header.leader_epoch)
+                await self._put(placement, segment, credit_bytes, _epoch(placement, segment, header))
                 return
             batch = memoryview(rest)
         self._permit()
         progress = self._progress
         stamped = restamp(batch, progress.producer, sequence_of(placement.first_ordinal + placement.skip))
         base_offset = progress.expected(placement)
-        progress.placed(placement, base_offset, header.leader_epoch)
+        progress.placed(placement, base_offset, _epoch(placement, segment, header))
         size_bytes = len(batch)
         checkpoint, entries = self._state(size_bytes, free=self._cluster.destination.joins_state)
         append = self._cluster.destination.append(self._partition, stamped, _state_of(base_offset, entries))
         assert asyncio.isfuture(append)
-        await self._add(_Step(append, {}, checkpoint, base_offset, self._end(segment, size_bytes), credit_bytes))
+        end = self._end(segment, size_bytes)
+        await self._add(_Step(append, {}, checkpoint, base_offset, end, credit_bytes, (placement, batch)))
         if not self._is_proven:
             await self._all_settled()
             self._is_proven = True
@@ -172,7 +209,9 @@ class Pipeline:
     async def _put(self, placement: Placement, segment: Segment, credit_bytes: int, epoch: int = -1) -> None:
         """A placement that appends nothing: gaps alone, or records that were there."""
         self._progress.placed(placement, source_epoch=epoch)
-        checkpoint, entries = self._state(credit_bytes, free=False)
+        # What is left out was decided by a clock: whoever goes on must find it decided, though it made no break.
+        decided = any(span.reason is GapReason.QUARANTINED for span in placement.spans)
+        checkpoint, entries = self._state(credit_bytes, free=decided)
         await self._add(_Step(None, entries, checkpoint, -1, self._end(segment, 0), credit_bytes))
         if entries:
             await self._all_settled()
@@ -245,7 +284,9 @@ class Pipeline:
         step = self._steps[0]
         if step.append is not None:
             await asyncio.wait([step.append])  # unlike awaiting it, a cancellation here leaves the append alone
-            offset = self._answer(step.append)
+            offset = self._answer(step, step.append)
+            if offset < step.base_offset:  # that is no foreign write: the log is not the one it was, so it is asked
+                raise AppendUnknown(*self._partition, f"it went to {offset}, {step.base_offset} was expected")
             if offset != step.base_offset:
                 raise ForeignWrite(*self._partition, step.base_offset, offset)
             self._meter.moved(step.end.ordinal - self.settled.ordinal, step.credit_bytes)
@@ -275,14 +316,23 @@ class Pipeline:
         await asyncio.wait([self._putting])
         self._putting.result()
 
-    def _answer(self, append: asyncio.Future[int]) -> int:
+    def _answer(self, step: _Step, append: asyncio.Future[int]) -> int:
         if append.cancelled():  # a cancellation of ours would not come this way
             raise AppendUnknown(*self._partition, "the cluster gave it up")
         try:
             return append.result()
         except MeshError as error:
             self._meter.append_failed(error.code)
+            if isinstance(error, TimestampRefused) and step.sent is not None:
+                raise self._named(error, *step.sent) from error
             raise
+
+    def _named(self, error: TimestampRefused, placement: Placement, batch: memoryview) -> RecordTimestampRefused:
+        """The refusal of a batch as that of a record: the first that our clock would refuse, too."""
+        window = self._rule.limits.window(self._now_ms())
+        index, timestamp_ms = first_refused(parse_header(batch), batch, window, self._settings.limits)
+        source_offset = source_offset_of(placement.spans, placement.skip + index)
+        return RecordTimestampRefused(*self._partition, source_offset, timestamp_ms, error.why)
 
     async def _quiesce(self) -> None:
         """Let what is under way be answered (P2; each has its cluster's deadline), then keep what it reached.
@@ -320,6 +370,14 @@ async def _answered(futures: Sequence[asyncio.Future[Any]]) -> None:
             future.exception()  # seen: not every one of them is anybody's answer
     if cancelled is not None:
         raise cancelled
+
+
+def _epoch(placement: Placement, segment: Segment, header: BatchHeader) -> int:
+    """The leader epoch of the source batch that ends where the placement does, -1 unknown."""
+    if placement.end == segment.next_source_offset and segment.leader_epoch >= 0:
+        return segment.leader_epoch
+    # A gap at the end may have been a batch of a later epoch.
+    return header.leader_epoch if placement.spans[-1].reason is None else -1
 
 
 def _now_s() -> float:

@@ -15,6 +15,7 @@ from mesh.batch.records import Record, records_of
 from mesh.ids import LaneId, Partition
 from mesh.lanes.placement import Placement
 from mesh.lanes.recovery import FreezeReason, LaneFrozen
+from mesh.lanes.timestamps import NO_TIMESTAMP
 from mesh.log import Fetched
 from mesh.ports import Source
 
@@ -25,11 +26,15 @@ WAIT_S = 5.0
 class Replay:
     """Compares placements with the destination log, in order; one reader moves along with them."""
 
-    def __init__(self, lane: LaneId, source: Source, partition: Partition, limits: Limits) -> None:
+    def __init__(
+        self, lane: LaneId, source: Source, partition: Partition, limits: Limits, *, may_lack_timestamps: bool = False
+    ) -> None:
         self._lane = lane
         self._source = source
         self._partition = partition
         self._limits = limits
+        self._may_lack_timestamps = may_lack_timestamps
+        """Whether a record may have been written without its timestamp: that was decided by the clock of then."""
         self._page: Iterator[tuple[int, Record]] = iter(())
         self._next = 0
 
@@ -42,7 +47,7 @@ class Replay:
         index = 0
         for part in placement.present:
             for offset in range(part.destination_offset, part.destination_offset + part.records):
-                if not _same(records[index], await self._record_at(offset)):
+                if not self._same(records[index], await self._record_at(offset)):
                     raise self._frozen(placement.first_ordinal + index, offset)
                 index += 1
         return encode(records[index:], codec=header.codec) if index < len(records) else None
@@ -69,13 +74,14 @@ class Replay:
             for record in records_of(header, batch[HEADER_BYTES:], self._limits):
                 yield header.base_offset + record.offset_delta, record
 
+    def _same(self, given: Record, held: Record) -> bool:
+        if self._may_lack_timestamps and held.timestamp_ms == NO_TIMESTAMP:
+            given = given._replace(timestamp_ms=NO_TIMESTAMP)
+        return given[1:] == held[1:]  # all but the offset delta: timestamp, key, value, headers
+
     def _frozen(self, ordinal: int, offset: int) -> LaneFrozen:
         return LaneFrozen(
             str(self._lane),
             FreezeReason.DIFFERENT,
             f"the record of ordinal {ordinal} at {self._partition} offset {offset} is not the one the source gives",
         )
-
-
-def _same(given: Record, held: Record) -> bool:
-    return given[1:] == held[1:]  # all but the offset delta: timestamp, key, value, headers

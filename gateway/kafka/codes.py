@@ -12,6 +12,7 @@ from mesh.cluster_errors import (
     PermissionMissing,
     ProducerFenced,
     SequenceRefused,
+    TimestampRefused,
     TopicAbsent,
 )
 from mesh.errors import MeshError
@@ -116,7 +117,8 @@ def append_error(partition: Partition, batch: StampedBatch, code: int, why: str)
             return ReplicasMissing(topic, number)
         case _ if code in BATCH_FAULTS:
             words = BATCH_FAULTS[Code(code)]
-            return BatchRefused(topic, number, f"{words} ({why})" if why else words)
+            refused = TimestampRefused if code == Code.INVALID_TIMESTAMP else BatchRefused
+            return refused(topic, number, f"{words} ({why})" if why else words)
         case _:
             return AppendUnknown(topic, number, f"the broker answered error {describe(code)}")
 

@@ -140,15 +140,18 @@ class LaneProgress:
 
         The segment counts its ordinals from 0 where the lane was last opened.
         """
-        self._check(segment, counts)
+        self.check(segment, counts)
         if not segment.spans:
             return []
         placements = list(self._placements(segment, counts))
         self._accepted_position = segment.next_source_offset
         self._accepted_ordinal += sum(counts)
+        # What we leave out has an ordinal at the exporter, and none in the lane.
+        self._opened_ordinal -= sum(span.length for span in segment.spans if span.reason is GapReason.QUARANTINED)
         return placements
 
-    def _check(self, segment: Segment, counts: Sequence[int]) -> None:
+    def check(self, segment: Segment, counts: Sequence[int]) -> None:
+        """Raises SegmentOutOfLine where `accept` would."""
         ordinal = self._accepted_ordinal - self._opened_ordinal
         first, end, records = segment.first_source_offset, segment.next_source_offset, record_count(segment.spans)
         if first != self._accepted_position:
@@ -278,6 +281,12 @@ class LaneProgress:
         self.source_leader_epoch = self.source_epochs[-1].epoch if self.source_epochs else -1
         self._epoch_known_to = source_offset
         self._return_to_placed()
+
+    @property
+    def own_end(self) -> int:
+        """The end of the lane's last copy in the log, whether the map holds it yet or not."""
+        last = self._present[-1] if self._present else None
+        return self.map.destination_offset if last is None else last.destination_offset + last.records
 
     def place_of(self, source_offset: int) -> int:
         """The destination offset of the first copy at or after a source offset, or where it would be."""

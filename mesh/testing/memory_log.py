@@ -6,13 +6,21 @@ Pure: it neither waits nor knows who asks. Batches are stored as they came, with
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from mesh.batch.header import HEADER_BYTES, BatchHeader, parse_header
 from mesh.batch.records import records_of
 from mesh.batch.stamp import Producer, StampedBatch
-from mesh.cluster_errors import BatchRefused, LogTruncated, OffsetOutOfRange, ProducerFenced, SequenceRefused
+from mesh.cluster_errors import (
+    BatchRefused,
+    LogTruncated,
+    OffsetOutOfRange,
+    ProducerFenced,
+    SequenceRefused,
+    TimestampRefused,
+)
 from mesh.ids import Partition
 from mesh.log import AbortedTransaction, Fetched, LogRange, OwnBatch, Witnesses
 from mesh.sequences import ProducerState, Refusal, Written, after, judge
@@ -30,6 +38,9 @@ class MemoryLog:
     max_batch_bytes: int
     start: int = 0
     end: int = 0
+    takes: Callable[[int], str] = lambda timestamp_ms: ""
+    """Why the log refuses a record of this timestamp now, empty where it takes it; one without is never asked about."""
+    needs_keys: bool = False
     stable_limit: int | None = None
     """Where read_committed ends while a transaction is open; None: at the end."""
     aborted: tuple[AbortedTransaction, ...] = ()
@@ -60,10 +71,18 @@ class MemoryLog:
             raise ProducerFenced(*self.partition, header.producer_id)
         if verdict is Refusal.OUT_OF_LINE:
             raise SequenceRefused(*self.partition, header.base_sequence)
+        self._judge_records(header, data)
         if header.producer_id >= 0:
             written = Written(header.base_sequence, header.records_count, self.end)
             self.producers[header.producer_id] = after(known, header.producer_epoch, written)
         return self.put_raw(data, self.end)
+
+    def _judge_records(self, header: BatchHeader, data: bytes) -> None:
+        for index, record in enumerate(records_of(header, memoryview(data)[HEADER_BYTES:])):
+            if self.needs_keys and record.key is None:
+                raise BatchRefused(*self.partition, f"record {index} has no key, and the topic is compacted")
+            if record.timestamp_ms != -1 and (why := self.takes(record.timestamp_ms)):
+                raise TimestampRefused(*self.partition, f"timestamp {record.timestamp_ms} of record {index}: {why}")
 
     def put_raw(self, data: bytes, base_offset: int) -> int:
         """Store a batch as a source may hold it: holes before and in it, control records, any producer."""

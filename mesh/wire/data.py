@@ -11,7 +11,7 @@ from mesh.batch.stamp import Buffer
 from mesh.link.errors import FrameMalformed
 from mesh.link.frames import Data
 from mesh.segment import Segment
-from mesh.spans import GapReason, Span
+from mesh.spans import SENT_REASONS, GapReason, Span
 from mesh.wire.varint import encode, fields, length_prefix, packed, signed, size_of, tagged
 
 # Field numbers of proto/mesh/wire/v1/link.proto.
@@ -117,7 +117,7 @@ def _spans(first: int, lengths: list[int], reasons: list[int]) -> tuple[Span, ..
     return tuple(spans)
 
 
-_REASONS_BY_NUMBER: dict[int, GapReason | None] = {0: None, **{int(reason): reason for reason in GapReason}}
+_REASONS_BY_NUMBER: dict[int, GapReason | None] = {0: None, **{int(reason): reason for reason in SENT_REASONS}}
 
 
 def offset(value: int) -> int:

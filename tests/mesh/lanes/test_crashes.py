@@ -17,7 +17,7 @@ from mesh.log import LogRange, OwnBatch, Witnesses
 from mesh.offsets.answers import Exact, InGap
 from mesh.offsets.map import OffsetMap
 from mesh.segment import Segment
-from mesh.spans import GapReason, Span, merge, record_count
+from mesh.spans import SENT_REASONS, Span, merge, record_count
 
 LANE = LaneId(SubscriptionName("flights"), TopicName("departures"), 0)
 FOREIGN = None
@@ -51,7 +51,7 @@ class Log:
 class World:
     def __init__(self, data: st.DataObject) -> None:
         self.draw: Callable[..., int] = lambda least, most: data.draw(st.integers(least, most))
-        self.kinds = data.draw(st.lists(st.sampled_from([None, None, None, *GapReason]), min_size=1, max_size=60))
+        self.kinds = data.draw(st.lists(st.sampled_from([None, None, None, *SENT_REASONS]), min_size=1, max_size=60))
         self.first_ordinal = data.draw(st.sampled_from([0, SEQUENCES - 5]))
         self.log = Log(self.first_ordinal, self.draw(0, 3))
         self.state: dict[str, bytes] = {}

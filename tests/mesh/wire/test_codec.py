@@ -12,7 +12,7 @@ from mesh.link import frames as f
 from mesh.link.errors import FrameMalformed
 from mesh.segment import Segment
 from mesh.shares import StartAt
-from mesh.spans import GapReason, Span
+from mesh.spans import SENT_REASONS, GapReason, Span
 from mesh.wire.codec import decode_frame, encode_frame, hello_part
 from mesh.wire.data import MAX_SPANS
 from mesh.wire.v1 import catalog_pb2, link_pb2
@@ -29,7 +29,7 @@ starts = st.sampled_from([StartAt("earliest"), StartAt("latest")]) | st.builds(
 def segments(draw: st.DrawFn) -> Segment:
     first = at = draw(st.integers(0, 1 << 50))
     spans = []
-    for length, reason in draw(st.lists(st.tuples(st.integers(1, 1 << 20), st.sampled_from([None, *GapReason])))):
+    for length, reason in draw(st.lists(st.tuples(st.integers(1, 1 << 20), st.sampled_from([None, *SENT_REASONS])))):
         spans.append(Span(at, length, reason))
         at += length
     batches = tuple(draw(st.lists(st.binary(max_size=300), max_size=3)))
