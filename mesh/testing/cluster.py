@@ -16,6 +16,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Literal, TypeAlias
 
 from mesh.batch.header import parse_header
@@ -49,6 +50,8 @@ class FakeCluster:
         self._answers: set[asyncio.Future[int]] = set()
         self._held: list[asyncio.Future[None]] | None = None
         self.closed = False
+        self.now_ms = 0
+        """The clock by which the cluster judges timestamps."""
         control, lanes = _Store(self), _Store(self)
         self.ownership = FakeOwnership()
         self.groups = FakeGroups(lambda: self.check("groups"), self.topic)
@@ -186,7 +189,9 @@ class FakeCluster:
         max_batch_bytes = int(config.get("max.message.bytes", MAX_BATCH_BYTES))
         for number in range(partitions):
             partition = Partition(name, number)
-            self._logs[partition] = MemoryLog(partition, self._incarnations, max_batch_bytes)
+            log = self._logs[partition] = MemoryLog(partition, self._incarnations, max_batch_bytes)
+            log.takes = partial(self._why_refused, name)
+            log.needs_keys = "compact" in config.get("cleanup.policy", "")
         return topic
 
     def _grow(self, name: str, partitions: int) -> Topic:
@@ -194,9 +199,21 @@ class FakeCluster:
         first = self._logs[Partition(name, 0)]
         for number in range(topic.partitions, partitions):
             partition = Partition(name, number)
-            self._logs[partition] = MemoryLog(partition, first.leader_epoch, first.max_batch_bytes)
+            log = self._logs[partition] = MemoryLog(partition, first.leader_epoch, first.max_batch_bytes)
+            log.takes, log.needs_keys = first.takes, first.needs_keys
         grown = self._topics[name] = replace(topic, partitions=max(topic.partitions, partitions))
         return grown
+
+    def _why_refused(self, name: str, timestamp_ms: int) -> str:
+        """As a broker judges timestamps, by the clock `now_ms`."""
+        config, out_ms = self.topic(name).config, self.now_ms - timestamp_ms
+        for key, distance_ms in (
+            ("message.timestamp.before.max.ms", out_ms),
+            ("message.timestamp.after.max.ms", -out_ms),
+        ):
+            if distance_ms > int(config.get(key, distance_ms)):
+                return f"{distance_ms} ms are over {key}={config[key]}"
+        return ""
 
     def _drop(self, name: str) -> Topic:
         topic = self.topic(name)
@@ -241,7 +258,7 @@ class _Topics:
         self._fake.check("configure")
         topic = self._fake.topic(name)
         config = {key: value for key, value in (topic.config | settings).items() if value is not None}
-        changed = self._fake._topics[name] = replace(topic, config=config)
+        changed = self._fake._topics[name] = replace(topic, config=config, in_force=config)
         for number in range(topic.partitions):
             log = self._fake.log(Partition(name, number))
             log.max_batch_bytes = int(config.get("max.message.bytes", MAX_BATCH_BYTES))
