@@ -21,7 +21,15 @@ from typing import Literal, TypeAlias
 
 from mesh.batch.header import parse_header
 from mesh.batch.stamp import Producer, StampedBatch
-from mesh.cluster_errors import ClusterUnreachable, PartitionAbsent, TopicAbsent, TopicExists, TopicRecreated
+from mesh.cluster_errors import (
+    AuditMoved,
+    ClusterUnreachable,
+    PartitionAbsent,
+    StateMoved,
+    TopicAbsent,
+    TopicExists,
+    TopicRecreated,
+)
 from mesh.ids import Partition, TopicId, TopicName
 from mesh.log import AbortedTransaction, Fetched, LogRange, Topic, Witnesses
 from mesh.ports import Cluster, StateOf
@@ -357,9 +365,14 @@ class _Destination:
 
 
 class _Store:
+    """Shared by whoever has the ports, as gateways share their cluster."""
+
     def __init__(self, fake: FakeCluster) -> None:
         self._fake = fake
         self._entries: dict[str, bytes] = {}
+        self._touched: dict[str, int] = {}
+        self._changed = asyncio.Event()
+        self.version = 0
 
     async def load(self, prefix: str) -> dict[str, bytes]:
         self._fake.check("load")
@@ -367,14 +380,37 @@ class _Store:
 
     async def put(self, entries: Mapping[str, bytes | None]) -> None:
         self._fake.check("put")
-        self.store(entries)
+        if entries:
+            self.store(entries)
 
     def store(self, entries: Mapping[str, bytes | None]) -> None:
+        self.version += 1
         for key, value in entries.items():
+            self._touched[key] = self.version
             if value is None:
                 self._entries.pop(key, None)
             else:
                 self._entries[key] = value
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def wait_changed(self, version: int) -> int:
+        while self.version == version:
+            await self._changed.wait()
+        return self.version
+
+    async def changes_since(self, version: int) -> tuple[int, dict[str, bytes | None]]:
+        self._fake.check("load")
+        return self.version, {key: self._entries.get(key) for key, at in self._touched.items() if at > version}
+
+    async def change(self, entries: Mapping[str, bytes | None], version: int) -> int:
+        self._fake.check("put")
+        if not entries:
+            return version
+        if self.version != version:
+            raise StateMoved("the fake")
+        self.store(entries)
+        return self.version
 
 
 class _Audit:
@@ -382,9 +418,12 @@ class _Audit:
         self._fake = fake
         self._entries: list[bytes] = []
 
-    async def append(self, entries: Sequence[bytes]) -> None:
+    async def append(self, entries: Sequence[bytes], index: int) -> None:
         self._fake.check("audit")
-        self._entries.extend(entries)
+        if index == len(self._entries):
+            self._entries.extend(entries)
+        elif self._entries[index : index + len(entries)] != list(entries):
+            raise AuditMoved(index, len(self._entries))
 
     async def end(self) -> int:
         self._fake.check("audit")
