@@ -228,9 +228,9 @@ class AuditLog(Protocol):
     async def append(self, entries: Sequence[bytes], index: int) -> None:
         """Add entries, the first at exactly `index`, all or none, durable at return.
 
-        Raises AuditMoved where the log does not end there: nothing of this call is written, but where an earlier call
-        with the same entries had an unknown outcome, they may be what stands there. After another error they may be
-        there or come there later; calling again with the same entries and index never adds them twice.
+        Entries that stand there already, because an earlier call left them, are answered as added: after an error they
+        may be there or come there later, and calling again with the same entries and index never adds them twice.
+        Raises AuditMoved where the log does not end there and other entries do: nothing was written.
         """
 
     async def end(self) -> int:
