@@ -1,11 +1,13 @@
-"""The one writer of the audit log.
+"""This gateway's writer of the audit log, which all gateways of the organization write: one chain.
 
 Strategy: what is recorded joins a queue at once and is written by whoever comes first, so that entries made together
-share a write; the recorder waits until its own is durable.
+share a write; the recorder waits until its own is durable. Where another gateway was quicker, what waits is chained
+anew behind its entries.
 
 A. An entry that cannot be written is kept and tried again, in order; meanwhile the gateway is not ready and says why.
    What was decided stands: a revocation does not wait for a full disk.
-B. After a failed write the log itself is asked how far it is, so that no entry is in the chain twice.
+B. What was tried and not answered is tried again as it was, at its index, before anything else: it is in the chain
+   once, or its place was taken and it never will be.
 C. Values that may be secret have no way in: details are texts and numbers, everything else is refused as a mistake.
 
 What goes wrong here is logged without a traceback (TRY400): it is an expected failure of a disk or a cluster.
@@ -30,6 +32,7 @@ from gateway.audit.refusals import RefusalTally, Refused
 from gateway.audit.signer import Signer
 from gateway.rpc.identity import Identity
 from mesh.audit import HEAD_ACTION, MAX_TEXT, NO_HASH, AuditEntry, SignedHead, entry_hash
+from mesh.cluster_errors import AuditMoved
 from mesh.errors import MeshError
 from mesh.ports import AuditLog
 from mesh.shares import Grant, GrantState
@@ -46,6 +49,8 @@ TURN_S = 5.0
 """Between two looks at what is due: counts of refusals, grants that ended, entries that could not be written."""
 MAX_QUEUED = 10_000
 """Entries that wait for a log that cannot be written; beyond it refusals are dropped, and then the newest entries."""
+MOVES = 20
+"""How often entries are chained anew in one go because other gateways were quicker; after it they wait for a turn."""
 DONE = "done"
 
 
@@ -68,6 +73,7 @@ class Auditor:
         self._since_head = 0
         self._head_ms = now_ms()
         self._failure: MeshError | None = None
+        self._watching = 0
         self._dropped = 0
         self._refusals = RefusalTally()
         self._looked_ms = 0
@@ -157,18 +163,36 @@ class Auditor:
                 self._failure = None
 
     async def _write(self) -> None:
-        if self._tried or self._failure is not None:
+        if self._tried:
             await self._settle()
         while self._queue:
-            self._tried = lines = self._chained()
-            await self._log.append(lines)
+            lines = await self._landed(self._chained)
             for _ in lines:
                 self._queue.popleft()
-            self._written(lines)
             if self._since_head >= HEAD_EVERY:
                 await self._sign()
         if self._head_is_due:
             await self._sign()
+
+    async def _landed(self, chained: Callable[[], list[bytes]]) -> list[bytes]:
+        """The lines as they came into the log: made anew for as long as other gateways are quicker."""
+        for _ in range(MOVES):
+            lines = chained()
+            if not lines or await self._append(lines):
+                return lines
+        raise AuditMoved(self._end, await self._log.end())
+
+    async def _append(self, lines: list[bytes]) -> bool:
+        """False where another gateway took their place: they will never come there."""
+        self._tried = lines
+        try:
+            await self._log.append(lines, self._end)
+        except AuditMoved:
+            self._tried = []
+            await self._read_end()
+            return False
+        self._written(lines)
+        return True
 
     @property
     def _head_is_due(self) -> bool:
@@ -191,28 +215,43 @@ class Auditor:
         self._end += len(lines)
         self._since_head += len(lines)
         self._last_hash = entry_hash(lines[-1])
+        self._tell()
+
+    def _tell(self) -> None:
         grown, self._grown = self._grown, asyncio.Event()
         grown.set()
 
     async def wait_beyond(self, end: int) -> None:
-        """Returns when the log has more than `end` entries; told by this writer."""
-        while self._end <= end:
-            await self._grown.wait()
+        """Returns when the log has more than `end` entries: at once for ours, after a turn for another gateway's."""
+        self._watching += 1
+        try:
+            while self._end <= end:
+                await self._grown.wait()
+        finally:
+            self._watching -= 1
+
+    async def _look_for_others(self) -> None:
+        async with self._lock:
+            with suppress(MeshError):  # whoever writes next says so
+                if self._watching and not self._tried and await self._log.end() > self._end:
+                    await self._read_end()
 
     async def _settle(self) -> None:
-        """Whether what was tried last is in the log: all of it is, or nothing (B)."""
+        """What was tried last gets its outcome (B)."""
         tried = self._tried
-        landed = bool(tried) and await self._log.read(self._end, len(tried)) == tried
-        if landed and AuditEntry.from_bytes(tried[0]).action != HEAD_ACTION:
-            for _ in tried:
-                self._queue.popleft()
-        await self._read_end()
-        self._tried = []
+        if not await self._append(tried):
+            return
+        if AuditEntry.from_bytes(tried[0]).action == HEAD_ACTION:
+            self._since_head = 0
+            return
+        for _ in tried:
+            self._queue.popleft()
 
     async def _read_end(self) -> AuditEntry | None:
         self._end = await self._log.end()
         last = (await self._log.read(self._end - 1, 1))[0] if self._end else None
         self._last_hash = entry_hash(last) if last is not None else NO_HASH
+        self._tell()
         with suppress(ValueError):  # damage is for `mesh audit verify` to show, not a reason to stop recording
             return AuditEntry.from_bytes(last) if last is not None else None
         return None
@@ -231,15 +270,18 @@ class Auditor:
             return await self._sign() if self._end else None
 
     async def _sign(self) -> SignedHead | None:
-        head = self.signer.head(self._end, self._last_hash, self._now_ms())
-        if head is None:
+        signed: list[SignedHead] = []
+
+        def head_line() -> list[bytes]:
+            head = self.signer.head(self._end, self._last_hash, self._now_ms())
+            signed[:] = [head] if head is not None else []
+            return [head.entry().to_bytes()] if head is not None else []
+
+        if not await self._landed(head_line):
             return None
-        self._tried = [head.entry().to_bytes()]
-        await self._log.append(self._tried)
-        self._written(self._tried)
         self._since_head, self._head_ms = 0, self._now_ms()
-        self.signer.keep(head)
-        return head
+        self.signer.keep(signed[0])
+        return signed[0]
 
     # Running
 
@@ -254,6 +296,7 @@ class Auditor:
                 self._refusal(refused)
             self._note_ended(grants())
             await self._flush()
+            await self._look_for_others()
 
     def _note_ended(self, grants: Iterable[Grant]) -> None:
         """Each grant whose end has come since the last look, that of an earlier run of the gateway included."""

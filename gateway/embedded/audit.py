@@ -8,6 +8,7 @@ import apsw
 
 from gateway.embedded.readers import Readers
 from gateway.embedded.writer import Writer
+from mesh.cluster_errors import AuditMoved
 
 _END = "SELECT coalesce(max(entry_index) + 1, 0) FROM audit"
 _PAGE = "SELECT entry FROM audit WHERE entry_index >= ? ORDER BY entry_index LIMIT ?"
@@ -20,12 +21,15 @@ class EmbeddedAudit:
         self._writer = writer
         self._readers = readers
 
-    async def append(self, entries: Sequence[bytes]) -> None:
-        added = tuple(entries)
+    async def append(self, entries: Sequence[bytes], index: int) -> None:
+        added = list(entries)
 
         def add(db: apsw.Connection) -> None:
-            first = db.execute(_END).get
-            db.executemany("INSERT INTO audit VALUES (?, ?)", list(enumerate(added, first)))
+            end = db.execute(_END).get
+            if end == index:
+                db.executemany("INSERT INTO audit VALUES (?, ?)", list(enumerate(added, index)))
+            elif [entry for (entry,) in db.execute(_PAGE, (index, len(added)))] != added:
+                raise AuditMoved(index, end)
 
         await self._writer.change(add)
 

@@ -20,7 +20,7 @@ from gateway.embedded.groups import EmbeddedGroups
 from gateway.embedded.lock import DirectoryLock
 from gateway.embedded.readers import Readers
 from gateway.embedded.source import EmbeddedSource
-from gateway.embedded.store import EmbeddedStore
+from gateway.embedded.store import EmbeddedControl, EmbeddedStore
 from gateway.embedded.topics import EmbeddedTopics
 from gateway.embedded.writer import Writer
 from gateway.sole_owner import SoleOwner
@@ -69,7 +69,7 @@ async def open_embedded(directory: Path, *, now_ms: int) -> EmbeddedCluster:
         topics=EmbeddedTopics(writer, readers, changes),
         source=EmbeddedSource(readers, changes),
         destination=EmbeddedDestination(writer, readers, path, kind="lanes"),
-        control=EmbeddedStore(writer, readers, "control"),
+        control=EmbeddedControl(writer, readers, "control"),
         lanes=EmbeddedStore(writer, readers, "lanes"),
         ownership=SoleOwner(),
         groups=EmbeddedGroups(writer, readers),

@@ -1,7 +1,11 @@
 """An `AuditLog` on a topic of one partition that keeps everything: an entry's index is its offset.
 
-One producer, by name: a gateway that takes the log over shuts out the one before it with its first entry. Batches are
-repeated until their outcome is known; one that was given up is settled before anything else is written or read.
+All gateways of the organization write it, as one producer (`gateway.kafka.line`): an append goes to the place that
+follows on the last batch of the log, so of several that were chained to the same entry one lands and the others are
+refused. What an answer means, the log tells: what stands at the index is compared with what was to stand there.
+
+A broker forgets a producer that was silent for a day, and would then take any place for the next. So the end is asked
+directly before each append, and an entry that was answered another offset than its index is no less than damage.
 """
 
 from __future__ import annotations
@@ -14,51 +18,59 @@ from contextlib import suppress
 from gateway.kafka.client import Client
 from gateway.kafka.destination import KafkaDestination
 from gateway.kafka.errors import AuditNotKept
+from gateway.kafka.line import Line, Place, placed
 from gateway.kafka.offsets import log_range
 from gateway.kafka.patience import patiently, pauses
 from gateway.kafka.scan import scan
 from gateway.kafka.state_topics import create_state_topic
 from gateway.kafka.topics import topic_configs
+from mesh.audit import AuditBroken
 from mesh.batch.encode import encode
 from mesh.batch.header import HEADER_BYTES
 from mesh.batch.records import Record, records_of
-from mesh.batch.stamp import Producer, StampedBatch, next_sequence, restamp
-from mesh.cluster_errors import BatchRefused, SequenceRefused, TopicAbsent, TopicExists
+from mesh.batch.stamp import sequence_of
+from mesh.cluster_errors import (
+    AppendUnknown,
+    AuditMoved,
+    ClusterUnreachable,
+    ProducerFenced,
+    SequenceRefused,
+    TopicAbsent,
+    TopicExists,
+)
 from mesh.errors import NetworkError
-from mesh.ids import Partition
+from mesh.ids import Partition, TopicId
 
 AUDIT_TOPIC = "_mesh.audit"
 CONFIG = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+EPOCHS = 3
+"""How often a refusal that nobody caused is met with a newer epoch."""
 
 
 class KafkaAudit:
-    """Implements `mesh.ports.AuditLog`. Made by `open_audit`. Also raises ProducerFenced: another gateway writes."""
+    """Implements `mesh.ports.AuditLog`. Made by `open_audit`."""
 
-    def __init__(self, client: Client, topic: str) -> None:
+    def __init__(self, client: Client, topic: str, topic_id: TopicId) -> None:
         self._client = client
         self._partition = Partition(topic, 0)
-        self._name = topic.replace("_mesh.", "mesh.")
+        self._topic_id = topic_id
         self._destination = KafkaDestination(client)
         self._lock = asyncio.Lock()
-        self._producer: Producer | None = None
-        self._sequence = 0
-        self._pending: StampedBatch | None = None
-        """Sent, and its outcome not known."""
+        self._line: Line | None = None
+        self._line_end = -1
+        """Up to where `_line` has seen the log."""
 
-    async def append(self, entries: Sequence[bytes]) -> None:
-        now_ms = int(time.time() * 1000)
-        batch = encode([Record(at, now_ms, None, entry) for at, entry in enumerate(entries)])
-        async with self._lock:
-            await self._settle()
-            if self._producer is None:
-                self._producer, self._sequence = await self._destination.producer(self._name), 0
-            self._pending = restamp(batch, self._producer, self._sequence)
-            await self._settle()
+    async def append(self, entries: Sequence[bytes], index: int) -> None:
+        """As the port says. Also BatchRefused, and AuditBroken where entries came to lie elsewhere."""
+        timeout_s = self._client.config.request_timeout_s
+        try:
+            async with asyncio.timeout(timeout_s), self._lock:
+                await self._append(list(entries), index)
+        except TimeoutError:
+            raise AppendUnknown(*self._partition, f"no outcome within {timeout_s:g} s") from None
 
     async def end(self) -> int:
-        async with self._lock:
-            await self._settle()
-            return (await log_range(self._client, self._partition, self._client.config.request_timeout_s)).end
+        return (await log_range(self._client, self._partition, self._client.config.request_timeout_s)).end
 
     async def read(self, from_index: int, limit: int) -> list[bytes]:
         async def ask() -> list[bytes]:
@@ -72,26 +84,66 @@ class KafkaAudit:
 
         return await patiently(self._client, self._partition, ask, self._client.config.request_timeout_s)
 
-    async def _settle(self) -> None:
-        """Send what is pending until its outcome is known, for as long as a request may take."""
-        give_up = asyncio.get_running_loop().time() + self._client.config.request_timeout_s
-        for pause_s in pauses():
-            if self._pending is None:
+    async def _append(self, entries: list[bytes], index: int) -> None:
+        now_ms = int(time.time() * 1000)
+        batch = encode([Record(at, now_ms, None, entry) for at, entry in enumerate(entries)])
+        await self._destination.mend(self._partition)
+        for attempt in range(EPOCHS):
+            end = await self.end()
+            if end != index:
+                await self._landed(entries, index, end)
                 return
+            line = await self._line_at(end)
+            # A place that was refused although nobody was quicker: the leader knows another history than the log.
+            place = line.next if attempt == 0 else line.newer
+            offset = await self._send(batch, place)
+            if offset is not None and offset != index and await self.read(offset, len(entries)) == entries:
+                raise AuditBroken(offset, f"an entry that belongs at {index} was written here")
+            if await self.end() != index:
+                await self._landed(entries, index, end)
+                return
+        raise ClusterUnreachable(self._client.cluster_id, f"{self._partition} refuses the next audit entry")
+
+    async def _landed(self, entries: list[bytes], index: int, end: int) -> None:
+        """Raises AuditMoved unless `entries` are what stands at `index`."""
+        if await self.read(index, len(entries)) != entries:
+            raise AuditMoved(index, await self.end())
+
+    async def _send(self, batch: bytes, place: Place) -> int | None:
+        """The answered offset, None where it was refused; an unknown outcome is asked for by sending it again."""
+        for pause_s in pauses():
             try:
-                await self._destination.append(self._partition, self._pending)
-            except (SequenceRefused, BatchRefused):
-                self._producer = self._pending = (
-                    None  # nothing was written; the broker may have lost what it knew of us
-                )
-                raise
+                return await self._destination.append(self._partition, placed(batch, place))
+            except (SequenceRefused, ProducerFenced):
+                return None
             except NetworkError:
-                if self._client.closed or asyncio.get_running_loop().time() > give_up:
+                if self._client.closed:
                     raise
                 await asyncio.sleep(pause_s)
-            else:
-                self._sequence = next_sequence(self._pending.base_sequence, self._pending.count)
-                self._pending = None
+        raise AssertionError("pauses never end")
+
+    async def _line_at(self, end: int) -> Line:
+        """Where the line stands, by its last batch: that is the last of the log, unless somebody else wrote."""
+        line = self._line
+        if line is None:
+            line = Line.of(self._topic_id, self._partition.number)
+            await self._see(line, end - 1, end)
+            if not line.is_begun:
+                await self._see(line, 0, end)
+        else:
+            await self._see(line, self._line_end, end)
+        if not line.is_begun:
+            line.next_sequence = sequence_of(end)
+        self._line, self._line_end = line, end
+        return line
+
+    async def _see(self, line: Line, first: int, end: int) -> None:
+        async def ask() -> None:
+            start = (await log_range(self._client, self._partition, self._client.config.request_timeout_s)).start
+            async for header, _ in scan(self._client, self._partition, max(first, start), end):
+                line.saw(header)
+
+        await patiently(self._client, self._partition, ask, self._client.config.request_timeout_s)
 
 
 async def open_audit(client: Client, topic: str = AUDIT_TOPIC) -> KafkaAudit:
@@ -105,4 +157,4 @@ async def open_audit(client: Client, topic: str = AUDIT_TOPIC) -> KafkaAudit:
     for key, wanted in CONFIG.items():
         if found[key][0] != wanted:
             raise AuditNotKept(topic, key, found[key][0], wanted)
-    return KafkaAudit(client, topic)
+    return KafkaAudit(client, topic, (await client.topic(topic, fresh=True)).topic_id)

@@ -9,19 +9,20 @@ from contextlib import asynccontextmanager
 from gateway.kafka.audit import open_audit
 from gateway.kafka.client import Client
 from gateway.kafka.config import KafkaConfig
+from gateway.kafka.control_state import open_control
 from gateway.kafka.destination import KafkaDestination
 from gateway.kafka.dial import tls_context
 from gateway.kafka.groups import KafkaGroups
+from gateway.kafka.lane_state import open_lanes
 from gateway.kafka.source import KafkaSource
-from gateway.kafka.state import CONTROL_PARTITIONS, CONTROL_TOPIC, LANES_PARTITIONS, LANES_TOPIC, open_store
 from gateway.kafka.topics import KafkaTopics
 from gateway.sole_owner import SoleOwner
 from mesh.ports import Cluster
 
 
 @asynccontextmanager
-async def open_kafka(config: KafkaConfig) -> AsyncIterator[Cluster]:
-    """The cluster behind `config.bootstrap`, its state topics created where absent and read.
+async def open_kafka(config: KafkaConfig, gateway: str = "") -> AsyncIterator[Cluster]:
+    """The cluster behind `config.bootstrap`, its state topics created where absent and read; `gateway` opens it.
 
     Raises ClusterUnreachable, ClusterUntrusted, AuthenticationFailed, ClusterTooOld, PermissionMissing. At the end,
     or at `Cluster.close`, the connections are closed; whoever still waits gets a NetworkError. An error of the body
@@ -32,7 +33,7 @@ async def open_kafka(config: KafkaConfig) -> AsyncIterator[Cluster]:
     async with asyncio.TaskGroup() as tasks:
         client = Client(config, context, tasks)
         try:
-            yield await _open(client)
+            yield await _open(client, gateway)
         except BaseException as error:  # raised again below, outside of the group
             failure = error
         finally:
@@ -41,10 +42,12 @@ async def open_kafka(config: KafkaConfig) -> AsyncIterator[Cluster]:
         raise failure
 
 
-async def _open(client: Client) -> Cluster:
+async def _open(client: Client, gateway: str) -> Cluster:
     await client.start()
-    control = await open_store(client, CONTROL_TOPIC, CONTROL_PARTITIONS)
-    lanes = await open_store(client, LANES_TOPIC, LANES_PARTITIONS)
+    source = KafkaSource(client)
+    control = await open_control(client, source)
+    lanes = await open_lanes(client, gateway=gateway)
+    await lanes.claim(range(lanes.partitions))
 
     async def close() -> None:
         client.close()
@@ -53,7 +56,7 @@ async def _open(client: Client) -> Cluster:
         cluster_id=client.cluster_id,
         kind="kafka",
         topics=KafkaTopics(client),
-        source=KafkaSource(client),
+        source=source,
         destination=KafkaDestination(client, lanes),
         control=control,
         lanes=lanes,

@@ -69,6 +69,12 @@ class KafkaDestination:
         queue.mended()
         return witnesses
 
+    async def mend(self, partition: Partition) -> None:
+        """For whoever has read the log by himself: what is added from here on is not sent on a guess."""
+        queue = self._queue(partition)
+        await queue.settled()
+        queue.mended()
+
     def _queue(self, partition: Partition) -> AppendQueue:
         if partition not in self._queues:
             self._queues[partition] = AppendQueue(partition)

@@ -74,6 +74,23 @@ class StateNotCompacted(OperatorError):
 
 
 @dataclass(eq=False)
+class StateMisplaced(OperatorError):
+    topic: str
+    key: str
+    partition: int
+    expected: int
+
+    code: ClassVar[str] = "state-misplaced"
+    sentence: ClassVar[str] = (
+        "{key} lies in partition {partition} of topic {topic} and belongs into {expected}: it was laid out otherwise"
+    )
+    hint: ClassVar[str] = (
+        "partitions of {topic} are not added while there is state in it; use the version of the gateway that wrote it, "
+        "or delete the subscriptions there and subscribe anew here"
+    )
+
+
+@dataclass(eq=False)
 class AuditNotKept(OperatorError):
     topic: str
     key: str

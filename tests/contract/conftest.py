@@ -71,6 +71,18 @@ def cluster(opened: Opened) -> Cluster:
 
 
 @pytest.fixture
+async def other(cluster: Cluster) -> AsyncIterator[Cluster]:
+    """The same cluster as another gateway has it; the embedded log and the fake are of one process."""
+    if cluster.kind != "kafka":
+        yield cluster
+        return
+    from tests.support.brokers import open_cluster
+
+    async with open_cluster() as other:
+        yield other
+
+
+@pytest.fixture
 def drop_below(opened: Opened) -> DropBelow:
     """Take what lies below an offset out of a partition of a topic with `retention.bytes` 1."""
     return opened[1]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from uuid import uuid4
 
 import pytest
 
-from mesh.ports import Cluster, StateStore
+from mesh.cluster_errors import StateMoved
+from mesh.ports import Cluster, ControlStore, StateStore
 
 
 @pytest.fixture(params=["control", "lanes"])
@@ -18,8 +20,8 @@ def store(request: pytest.FixtureRequest, cluster: Cluster) -> StateStore:
 
 @pytest.fixture
 def place() -> str:
-    """The first two parts of keys of this test's own."""
-    return f"test/{uuid4().hex[:12]}"
+    """The first four parts of keys of this test's own: what one put may hold."""
+    return f"test/{uuid4().hex[:12]}/t/0"
 
 
 async def test_what_is_put_is_loaded(store: StateStore, place: str) -> None:
@@ -80,3 +82,57 @@ async def test_a_reader_sees_all_of_a_put_or_none(store: StateStore, place: str)
 async def test_puts_in_flight_take_effect_in_the_order_of_the_calls(store: StateStore, place: str) -> None:
     await asyncio.gather(*[store.put({f"{place}/a": b"%d" % number}) for number in range(10)])
     assert await store.load(place) == {f"{place}/a": b"9"}
+
+
+async def test_a_change_of_one_gateway_is_seen_by_the_other(cluster: Cluster, other: Cluster, place: str) -> None:
+    version = other.control.version
+    waiting = asyncio.create_task(other.control.wait_changed(version))
+    await cluster.control.put({f"{place}/a": b"1"})
+    await asyncio.wait_for(waiting, 10)
+    await _until(other.control, f"{place}/a", b"1")
+    assert (await other.control.changes_since(version))[1][f"{place}/a"] == b"1"
+    assert await other.control.load(place) == {f"{place}/a": b"1"}
+
+
+async def test_changes_since_a_version_are_the_keys_put_after_it(cluster: Cluster, place: str) -> None:
+    control = cluster.control
+    await control.put({f"{place}/{key}": b"1" for key in "abc"})
+    version, everything = await control.changes_since(0)
+    assert {key for key in everything if key.startswith(place)} == {f"{place}/{key}" for key in "abc"}
+    version = await control.change({f"{place}/a": b"1", f"{place}/b": None}, version)
+    assert await control.changes_since(version) == (version, {})
+    again, changed = await control.changes_since(version - 1)
+    assert (again, changed) == (version, {f"{place}/a": b"1", f"{place}/b": None})
+
+
+async def test_a_change_decided_on_what_is_no_more_is_refused(cluster: Cluster, other: Cluster, place: str) -> None:
+    version, _ = await cluster.control.changes_since(0)
+    await other.control.put({f"{place}/a": b"other"})
+    with pytest.raises(StateMoved):
+        await cluster.control.change({f"{place}/a": b"stale"}, version)
+    version, changed = await cluster.control.changes_since(version)
+    assert changed[f"{place}/a"] == b"other"
+    await cluster.control.change({f"{place}/a": b"decided anew"}, version)
+    assert await cluster.control.load(place) == {f"{place}/a": b"decided anew"}
+
+
+async def test_of_concurrent_changers_nobody_loses_a_change(cluster: Cluster, other: Cluster, place: str) -> None:
+    key = f"{place}/counter"
+
+    async def count(control: ControlStore) -> None:
+        done = 0
+        while done < 10:
+            version, changed = await control.changes_since(0)
+            with suppress(StateMoved):
+                await control.change({key: b"%d" % (int(changed.get(key) or 0) + 1)}, version)
+                done += 1
+
+    await asyncio.gather(count(cluster.control), count(cluster.control), count(other.control))
+    await _until(other.control, key, b"30")
+
+
+async def _until(control: ControlStore, key: str, value: bytes) -> None:
+    """The last change of the other gateway may still be on its way here."""
+    async with asyncio.timeout(10):
+        while (await control.load(key)).get(key) != value:
+            await control.wait_changed(control.version)

@@ -1,0 +1,124 @@
+"""One partition of a state topic in memory: what its log says, read from where the last reading ended.
+
+A. Memory is a function of the log: entries come and go only as batches are read (`take`), each once and in order, or as
+   an append of ours that landed exactly at the end of what had been read (`landed`).
+B. A log that was cut back, or whose start passed what was read, is read anew from its start, aside; then it replaces
+   what was known, at once. A topic that was deleted and created again is no state of ours: TopicRecreated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gateway.kafka.line import TOKEN, Line
+from mesh.batch.header import HEADER_BYTES, BatchHeader, split
+from mesh.batch.records import Record, records_of
+from mesh.batch.stamp import StampedBatch, next_sequence
+from mesh.ids import Partition, TopicId
+
+Entries = Mapping[str, bytes | None]
+
+
+@dataclass(slots=True)
+class Content:
+    """What was read up to `position`."""
+
+    line: Line
+    position: int = 0
+    leader_epoch: int = -1
+    entries: dict[str, bytes] = field(default_factory=dict)
+
+
+class StatePartition:
+    """`version` rises with each batch, `touched` says with which one a key was put or removed last."""
+
+    def __init__(self, partition: Partition, topic_id: TopicId) -> None:
+        self.partition = partition
+        self.topic_id = topic_id
+        self.content = self.fresh()
+        self.version = 0
+        self.touched: dict[str, int] = {}
+        self.watched: set[bytes] = set()
+        """Tokens of appends that are looked for."""
+        self.seen: dict[bytes, int] = {}
+        """Of those that were found: the version that the append made."""
+        self._found: list[bytes] = []
+
+    def __repr__(self) -> str:
+        return f"<StatePartition {self.partition}: {len(self.content.entries)} entries, read to {self.position}>"
+
+    @property
+    def position(self) -> int:
+        return self.content.position
+
+    @property
+    def line(self) -> Line:
+        return self.content.line
+
+    @property
+    def entries(self) -> dict[str, bytes]:
+        return self.content.entries
+
+    def fresh(self) -> Content:
+        return Content(Line.of(self.topic_id, self.partition.number))
+
+    def take(self, records: memoryview) -> None:
+        """What a fetch answered; what of it is known already is passed over."""
+        for header, batch in split(records):
+            if header.next_offset > self.position:
+                self._apply(self._read(self.content, header, batch))
+
+    def replace(self, content: Content) -> None:
+        """The log was read anew (B)."""
+        gone = self.entries.keys() - content.entries.keys()
+        self.content = content
+        self.version += 1
+        self.touched |= dict.fromkeys((*gone, *content.entries), self.version)
+        self._note(self.version - 1)  # other changes came with it, so whoever made this one has to look
+
+    def read_aside(self, content: Content, header: BatchHeader, batch: memoryview) -> None:
+        self._read(content, header, batch)
+
+    def landed(self, stamped: StampedBatch, entries: Entries) -> None:
+        """An append of ours took the place directly behind what was read."""
+        self.content.position += stamped.count
+        line = self.content.line
+        line.producer, line.is_begun = stamped.producer, True
+        line.next_sequence = next_sequence(stamped.base_sequence, stamped.count)
+        for key, value in entries.items():
+            _put(self.entries, key, value)
+        self._apply(list(entries))
+
+    def _apply(self, keys: list[str]) -> None:
+        self.version += 1
+        self.touched |= dict.fromkeys(keys, self.version)
+        self._note(self.version)
+
+    def _note(self, version: int) -> None:
+        self.seen |= dict.fromkeys(self._found, version)
+        self._found.clear()
+
+    def _read(self, content: Content, header: BatchHeader, batch: memoryview) -> list[str]:
+        content.position = header.next_offset
+        content.leader_epoch = header.leader_epoch
+        content.line.saw(header)
+        if header.is_control:
+            return []
+        keys = []
+        for record in records_of(header, batch[HEADER_BYTES:]):
+            key = (record.key or b"").decode()
+            _put(content.entries, key, record.value)
+            keys.append(key)
+            self._look(record)
+        return keys
+
+    def _look(self, record: Record) -> None:
+        self._found += [value for name, value in record.headers if name == TOKEN and value in self.watched and value]
+
+
+def _put(entries: dict[str, bytes], key: str, value: bytes | None) -> None:
+    if value is None:
+        entries.pop(key, None)
+    else:
+        entries[key] = value
