@@ -17,6 +17,7 @@ from gateway.admin import (
     catalog,
     certs,
     config,
+    doctor,
     drills,
     enrolment,
     grants,
@@ -52,6 +53,7 @@ MODULES = (
     certs,
     audit,
     drills,
+    doctor,
 )
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 # Watching clients hold their stream for ever: at the end they get this long to notice.

@@ -20,6 +20,7 @@ from gateway.cli import (
     config,
     context,
     demo,
+    doctor,
     drills,
     enrolment,
     gateway,
@@ -40,7 +41,7 @@ from mesh.errors import MeshError
 
 MODULES = (
     init, gateway, status, topics, peers, peer_trust, enrolment, shares, grants, catalog, subscriptions, offsets,
-    verify, certs, config, demo, audit, drills,
+    verify, certs, config, demo, audit, drills, doctor,
 )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ import typer
 
 from gateway.cli.client import CLIENT_ERRORS
 from gateway.cli.main import app
+from gateway.doctor.permissions_page import permissions_page
 from gateway.metrics import Metrics
 from mesh.errors import MeshError, concrete_errors
 
@@ -189,7 +190,12 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-PAGES = {"cli.md": cli_page, "errors.md": errors_page, "metrics.md": metrics_page}
+PAGES = {
+    "cli.md": cli_page,
+    "errors.md": errors_page,
+    "metrics.md": metrics_page,
+    "kafka-permissions.md": permissions_page,
+}
 
 
 def main(directory: Path) -> None:

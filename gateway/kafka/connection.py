@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 from mesh.batch.stamp import Buffer
 from mesh.cluster_errors import ClusterUnreachable
@@ -71,6 +71,12 @@ class Connection(asyncio.BufferedProtocol):
         """Open, and its session not about to end."""
         expired = self.expires_at is not None and asyncio.get_running_loop().time() > self.expires_at
         return not self.closed and not expired
+
+    @property
+    def peer_certificate(self) -> Mapping[str, Any]:
+        """What the broker showed, as `ssl` describes a verified one; empty without TLS."""
+        transport = self._transport
+        return (transport.get_extra_info("peercert") if transport is not None else None) or {}
 
     @property
     def waiting(self) -> int:
