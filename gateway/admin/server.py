@@ -21,6 +21,7 @@ from gateway.admin import (
     drills,
     enrolment,
     grants,
+    groups,
     guard,
     health,
     offsets,
@@ -54,6 +55,7 @@ MODULES = (
     audit,
     drills,
     doctor,
+    groups,
 )
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 # Watching clients hold their stream for ever: at the end they get this long to notice.

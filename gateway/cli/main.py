@@ -25,6 +25,7 @@ from gateway.cli import (
     enrolment,
     gateway,
     grants,
+    groups,
     init,
     offsets,
     output,
@@ -41,7 +42,7 @@ from mesh.errors import MeshError
 
 MODULES = (
     init, gateway, status, topics, peers, peer_trust, enrolment, shares, grants, catalog, subscriptions, offsets,
-    verify, certs, config, demo, audit, drills, doctor,
+    verify, certs, config, demo, audit, drills, doctor, groups,
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ them from being written: the group would lose or repeat records on that partitio
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -33,6 +34,10 @@ WHY = {
     NOT_BEGUN: "its lane has not begun",
 }
 """The answers that are none. A partition on which the group never committed has nothing to translate."""
+LATER = frozenset({PositionKind.BEYOND, NOT_BEGUN})
+"""Of these, the ones that come by themselves."""
+RETRY_S = 0.3
+"""Between two looks at what is awaited."""
 
 
 class Direction(StrEnum):
@@ -185,6 +190,28 @@ async def _there(services: Services, subscription: Subscription, group: GroupNam
 def _present(group: PeerGroup | None, lane: LaneId) -> int | None:
     topics = group.topics if group is not None else ()
     return next((each.positions.get(lane.partition) for each in topics if each.topic == lane.topic), None)
+
+
+async def find(
+    services: Services,
+    subscription: Subscription,
+    direction: Direction,
+    group: GroupName,
+    target: GroupName,
+    wait_s: float = 0,
+) -> Move:
+    """The move, as soon as every position has an answer or waiting is in vain; after `wait_s` as it is.
+
+    Raises GroupAbsent and what asking the peer raises.
+    """
+    ask = forward if direction is Direction.FORWARD else reverse
+    give_up = asyncio.get_running_loop().time() + wait_s
+    while True:
+        move = await ask(services, subscription, group, target)
+        awaited = {each.answer for each in move.unanswered}
+        if not awaited or not awaited <= LATER or asyncio.get_running_loop().time() + RETRY_S > give_up:
+            return move
+        await asyncio.sleep(RETRY_S)
 
 
 async def commit(services: Services, writer: GroupWriter, move: Move, *, backward: bool) -> int:

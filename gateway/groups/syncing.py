@@ -17,7 +17,7 @@ from enum import StrEnum
 
 import structlog
 
-from gateway.groups.moving import NEVER, NOT_BEGUN, WHY, Lane, MovedPosition, translated
+from gateway.groups.moving import LATER, NEVER, NOT_BEGUN, WHY, Lane, MovedPosition, translated
 from gateway.groups.writer import GroupWriter
 from gateway.peers.errors import PeerRefusedRequest
 from gateway.registry import Registry
@@ -35,9 +35,6 @@ log = structlog.get_logger()
 
 REFUSED_TURNS = 12
 """A provider that refuses is asked in every twelfth turn only: each refusal stands in its metrics and its audit log."""
-
-LATER = frozenset({PositionKind.BEYOND, NOT_BEGUN})
-"""Answers that come by themselves."""
 
 
 class SyncState(StrEnum):
