@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -200,6 +200,18 @@ class Subscription:
 
     def destination_of(self, source_topic: str) -> TopicName | None:
         return next((m.destination_topic for m in self.topics if m.source_topic == source_topic), None)
+
+    def runs_like(self, other: Subscription) -> bool:
+        """Whether lanes that run for one go on for the other: what differs is none of theirs, or topics were added."""
+        same = replace(
+            self,
+            topics=other.topics,
+            patterns=other.patterns,
+            follow_config=other.follow_config,
+            groups=other.groups,
+        )
+        mine, theirs = set(self.topics), set(other.topics)
+        return same == other and (mine <= theirs or theirs <= mine)
 
     def start_of(self, source_topic: str, partition: int) -> StartAt:
         """Where a new lane begins: partitions that came after subscribing are copied from their beginning."""

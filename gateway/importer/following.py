@@ -13,7 +13,7 @@ D. Settings are changed only where the subscription says so, and only those that
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -24,9 +24,10 @@ from gateway.registry import Registry
 from mesh.cluster_errors import TopicAbsent, TopicExists
 from mesh.errors import CallerError, MeshError, PeerError
 from mesh.ids import LaneId, OrgId, Partition, TopicName
+from mesh.lanes.status import LaneState, LaneStatus
 from mesh.link.machine import MAX_LANES
 from mesh.log import Topic
-from mesh.origins import LoopRefused, OriginUnfit, TopicOrigin, refuse_loop
+from mesh.origins import LoopRefused, OriginUnfit, Path, TopicOrigin, path_token, refuse_loop
 from mesh.policy import ShareNotAvailable
 from mesh.ports import Cluster
 from mesh.shares import Subscription, TopicMapping
@@ -66,6 +67,8 @@ class Followed:
     lanes: list[LaneId] = field(default_factory=list)
     held: dict[TopicName, MeshError] = field(default_factory=dict)
     """Topics some or all of whose lanes cannot begin."""
+    origins: dict[TopicName, str] = field(default_factory=dict)
+    """What stands for the path of each topic where its lanes are opened."""
 
     @property
     def refused(self) -> set[TopicName]:
@@ -77,11 +80,31 @@ class Followed:
         """Whether something failed that is worth trying again before the offer changes."""
         return any(error.retriable for error in self.held.values())
 
+    def statuses(self, subscription: Subscription, begun: Collection[LaneId]) -> Iterator[LaneStatus]:
+        """One for each topic that is held, by the first of its lanes that cannot begin, or those that did before."""
+        for topic, error in self.held.items():
+            count = sum(lane.topic == topic for lane in self.lanes)
+            before = [lane for lane in begun if lane.topic == topic and lane not in self.lanes]
+            waits = error.retriable or isinstance(error, ShareNotAvailable)
+            for lane in before or [LaneId(subscription.name, topic, count)]:
+                yield LaneStatus(
+                    lane,
+                    subscription.peer,
+                    subscription.destination_of(topic) or "",
+                    LaneState.WAITING if waits else LaneState.STOPPED,
+                    error.code,
+                    str(error),
+                    error.remedy,
+                )
+
 
 async def follow(
     cluster: Cluster, registry: Registry, subscription: Subscription, catalog: catalog_pb2.CatalogReply, own: OrgId
 ) -> Followed:
-    """Do what the offer asks for, and answer the lanes to run. Raises ShareNotAvailable, and what the cluster raises."""
+    """Do what the offer asks for, and answer the lanes to run.
+
+    Raises ShareNotAvailable, and what the cluster raises.
+    """
     share = next((share for share in catalog.shares if share.name == subscription.share), None)
     if share is None:
         raise ShareNotAvailable(subscription.share)
@@ -92,19 +115,19 @@ async def follow(
     destinations = {topic.name: topic for topic in await cluster.topics.list(lambda name: name in names)}
     for mapping in subscription.topics:
         topic = offered.get(mapping.source_topic)
-        if topic is None:
-            followed.held[mapping.source_topic] = ShareNotAvailable(f"{subscription.share}/{mapping.source_topic}")
-            continue
         try:
-            # One that is gone is not made anew: its lanes find out, and say so.
+            if topic is None:
+                raise ShareNotAvailable(f"{subscription.share}/{mapping.source_topic}")
+            # One that is gone is not made anew: somebody has taken it away.
             destination = destinations.get(mapping.destination_topic)
-            if destination is not None:
-                await _learn_origin(registry, subscription, topic, destination, share.onward, own)
+            if destination is None:
+                raise TopicAbsent(mapping.destination_topic)
+            path = await _learn_origin(registry, subscription, topic, destination, share.onward, own)
             count = await _ready(cluster, subscription, topic, destination, followed)
             if len(followed.lanes) + count > MAX_LANES:
                 raise TooManyOffered(subscription.share, MAX_LANES)
-            lanes = [LaneId(subscription.name, mapping.source_topic, number) for number in range(count)]
-            followed.lanes += lanes
+            followed.origins[mapping.source_topic] = path_token(path)
+            followed.lanes += [LaneId(subscription.name, mapping.source_topic, number) for number in range(count)]
         except MeshError as error:
             followed.held[mapping.source_topic] = error
     return followed
@@ -117,24 +140,23 @@ async def _learn_origin(
     destination: Topic,
     onward: bool,
     own: OrgId,
-) -> None:
-    """Raises LoopRefused, OriginUnfit."""
+) -> Path:
+    """The path by which its records come, stored. Raises LoopRefused, OriginUnfit."""
     path = origin_of(topic, subscription.peer)
     refuse_loop(topic.name, path, own)
     await registry.record_origin(TopicOrigin(destination.topic_id, TopicName(destination.name), path, onward))
+    return path
 
 
 async def _ready(
     cluster: Cluster,
     subscription: Subscription,
     topic: catalog_pb2.CatalogTopic,
-    destination: Topic | None,
+    destination: Topic,
     followed: Followed,
 ) -> int:
     """How many partitions can be copied now, after the destination has been grown and configured as far as it can."""
     wanted = partitions_of(topic)
-    if destination is None:
-        return wanted
     if destination.partitions < wanted:
         try:
             grown = await cluster.topics.grow(destination.name, wanted)

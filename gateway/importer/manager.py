@@ -1,9 +1,9 @@
 """Which lanes run: wanted (the registry's subscriptions of active peers) against running, reconciled in a loop.
 
-A subscription's lanes are found by asking the provider's catalog for the partitions of its topics; this gateway runs
-those of them that it owns, and follows as that changes. A subscription that was resumed is another value of the
-registry, even if nothing in it changed, so its lanes are started anew. What was started of a subscription, or of a
-lane, has ended before it is started again; nothing else waits for that.
+A subscription's lanes follow from what the provider's catalog offers (`following`), one catalog after another; this
+gateway runs those of them that it owns, and follows as that changes. A subscription that was resumed is another value
+of the registry, even if nothing in it changed, so its lanes are started anew. What was started of a subscription, or of
+a lane, has ended before it is started again; nothing else waits for that.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import structlog
 
 from gateway.importer.elsewhere import placed
 from gateway.importer.errors import LaneBroken, LaneElsewhere, SubscriptionChanged
+from gateway.importer.following import Followed, follow
 from gateway.importer.lane import LaneRunner, LaneSettings, PeerLinks
 from gateway.importer.marks import Marks
 from gateway.importer.terms import TopicTerms
 from gateway.meters import LaneMeter
-from gateway.offers import partitions_of
 from gateway.peers.errors import PeerCut
 from gateway.registry import Registry
 from gateway.stored_lanes import stored_checkpoints, with_checkpoint
@@ -34,7 +34,6 @@ from mesh.lanes.checkpoint import Checkpoint, load_lane, prefix
 from mesh.lanes.status import LaneState, LaneStatus
 from mesh.lanes.watch import SourceWatch, watched
 from mesh.offsets.view import OffsetView
-from mesh.policy import ShareNotAvailable
 from mesh.ports import Cluster, Ownership
 from mesh.shares import PeerState, Subscription, SubscriptionState
 from mesh.wire.v1 import catalog_pb2
@@ -44,11 +43,22 @@ log = structlog.get_logger()
 LOOK_S = 2.0
 """How old what is shown of other gateways' lanes may be."""
 STOPPED_LOOK_S = 0.1
+ASKED_AGAIN_S = 0.2
+"""Before a provider that has just answered is asked for its next catalog, whatever it is up to."""
+ASKED_ANEW_S = 5.0
+"""Before the catalog is gone through again: one that says no digest, or that could not be followed in everything."""
 
 
 class CatalogLinks(PeerLinks, Protocol):
-    async def catalog(self, peer: OrgId) -> catalog_pb2.CatalogReply:
-        """The shares that `peer` grants us. Raises a NetworkError where there is no link."""
+    @property
+    def organization(self) -> OrgId:
+        """Our own."""
+
+    async def catalog(self, peer: OrgId, known: bytes = b"") -> catalog_pb2.CatalogReply:
+        """The shares that `peer` grants us; where the catalog is the `known` one still, not before some seconds.
+
+        Raises a NetworkError where there is no link.
+        """
 
 
 @dataclass(slots=True)
@@ -57,6 +67,11 @@ class _Running:
 
     subscription: Subscription
     task: asyncio.Task[None] | None = None
+    followed: Followed | None = None
+    """What the provider offers of it."""
+    offered: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when that has become something else."""
+    following: asyncio.Task[None] | None = None
     known: list[LaneId] = field(default_factory=list)
     """Every lane of it, whoever runs it."""
     lanes: dict[LaneId, LaneRunner] = field(default_factory=dict)
@@ -105,6 +120,7 @@ class ImportManager:
         async with asyncio.TaskGroup() as group:
             while True:
                 version = self._registry.version
+                self._take_over()
                 held = {name for name, one in self._running.items() if one.is_held}
                 ending = self._stop_unwanted()
                 for subscription in self._registry.subscriptions.values():
@@ -117,6 +133,20 @@ class ImportManager:
                 changed = group.create_task(self._registry.wait_changed(version))
                 await asyncio.wait([changed, *ending], return_when=asyncio.FIRST_COMPLETED)
                 changed.cancel()
+
+    def _take_over(self) -> None:
+        """Changes that are none of the lanes' business disturb none of them."""
+        for name, one in self._running.items():
+            known = self._registry.subscriptions.get(name)
+            if known is None or known == one.subscription or not known.runs_like(one.subscription):
+                continue
+            told = (
+                known.follow_config is not one.subscription.follow_config or known.patterns != one.subscription.patterns
+            )
+            one.subscription = known
+            if told and one.following is not None:
+                one.following.cancel()  # it waits for another offer; what it knows is to be gone through anew
+                one.offered.set()
 
     def _stop_unwanted(self) -> list[asyncio.Task[None]]:
         """Cancel what is not wanted and forget what of it has ended; the tasks that have not."""
@@ -158,7 +188,7 @@ class ImportManager:
         if not self._may_import(subscription.peer):
             raise self._not_active(subscription.peer)
         known = self._registry.subscriptions.get(subscription.name)
-        if known is not subscription or known.state is not SubscriptionState.ACTIVE:
+        if known is None or not known.runs_like(subscription) or known.state is not SubscriptionState.ACTIVE:
             raise SubscriptionChanged(subscription.name)
 
     def _not_active(self, org: OrgId) -> PeerCut:
@@ -181,24 +211,34 @@ class ImportManager:
                 return
 
     async def _run(self, running: _Running, *, accept_foreign: bool) -> None:
-        running.known = await self._lanes_of(running)
         ownership = self._cluster.ownership
         async with asyncio.TaskGroup() as group:
             while True:
                 version = ownership.version
+                running.offered.clear()
+                if running.following is None or running.following.done():
+                    running.following = group.create_task(self._follow(running))
                 ending = self._stop_lost(running)
                 new = [lane for lane in running.known if ownership.owns(lane) and lane not in running.lanes]
                 await self._start_lanes(group, running, new, accept_foreign=accept_foreign)
-                accept_foreign = False  # lanes that come later are not those that the operator saw
+                accept_foreign = accept_foreign and not running.known  # lanes that come later the operator did not see
                 changed = group.create_task(ownership.wait_changed(version))
-                await asyncio.wait([changed, *ending], return_when=asyncio.FIRST_COMPLETED)
+                offered = group.create_task(_set(running.offered))
+                waits = [changed, offered, running.following, *ending]
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
                 changed.cancel()
+                offered.cancel()
 
     def _stop_lost(self, running: _Running) -> list[asyncio.Task[None]]:
-        """Cancel the lanes that are another gateway's now and forget those that have ended; the tasks that have not."""
+        """Cancel the lanes that are another gateway's now, or must not go on, and forget those that have ended.
+
+        Answers the tasks that have not.
+        """
         ending = []
+        refused = running.followed.refused if running.followed is not None else set()
         for lane, task in list(running.tasks.items()):
-            if self._cluster.ownership.term(lane) == running.terms[lane] and not task.cancelling():
+            is_ours = self._cluster.ownership.term(lane) == running.terms[lane]
+            if is_ours and lane.topic not in refused and not task.cancelling():
                 continue
             if task.done():
                 self._watches[lane] = running.lanes.pop(lane).watch
@@ -254,7 +294,14 @@ class ImportManager:
             permit=partial(self._permit, subscription, lane, term),
             watch=self._watches.pop(lane, None),
             terms=self._terms,
+            origin=partial(self._origin, lane),
         )
+
+    def _origin(self, lane: LaneId) -> str:
+        """What stands for the path by which we believe that the lane's records come."""
+        running = self._running.get(lane.subscription)
+        followed = running.followed if running is not None else None
+        return followed.origins.get(lane.topic, "") if followed is not None else ""
 
     async def _run_lane(self, runner: LaneRunner, lane: LaneId) -> None:
         try:
@@ -262,22 +309,37 @@ class ImportManager:
         finally:
             await self._marks.clear(lane)
 
-    async def _lanes_of(self, running: _Running) -> list[LaneId]:
-        """Ask the provider until it answers: an absent share may be granted at any time."""
-        subscription = running.subscription
+    async def _follow(self, running: _Running) -> None:
+        """Go through one offer of the provider after another: an absent share may be granted at any time."""
         backoff = Backoff(self._settings.retry_initial_s, self._settings.retry_max_s, self._random)
+        known = b""
         while True:
             try:
-                await self._links.wait(subscription.peer)
-                catalog = await self._links.catalog(subscription.peer)
+                known = await self._next_offer(running, known)
                 running.waiting = None
-                return _lanes(subscription, catalog)
+                backoff.reset()
+                pause_s = ASKED_AGAIN_S if known else ASKED_ANEW_S
             except MeshError as error:
-                running.waiting = error
+                running.waiting, known, pause_s = error, b"", backoff.next_s()
             except Exception as error:  # a mistake of ours for one subscription must not end the others
-                log.exception("subscription failed", subscription=str(subscription.name))
-                running.waiting = LaneBroken(str(subscription.name), type(error).__name__)
-            await asyncio.sleep(backoff.next_s())
+                log.exception("subscription failed", subscription=str(running.subscription.name))
+                running.waiting = LaneBroken(str(running.subscription.name), type(error).__name__)
+                known, pause_s = b"", backoff.next_s()
+            await asyncio.sleep(pause_s)
+
+    async def _next_offer(self, running: _Running, known: bytes) -> bytes:
+        """What stands for the catalog that was gone through; empty where it is to be asked for anew in any case."""
+        peer = running.subscription.peer
+        await self._links.wait(peer)
+        catalog = await self._links.catalog(peer, known)
+        if catalog.unchanged:
+            return known
+        own = self._links.organization
+        followed = await follow(self._cluster, self._registry, running.subscription, catalog, own)
+        self._take_over()
+        running.followed, running.known = followed, followed.lanes
+        running.offered.set()
+        return b"" if followed.may_pass else catalog.digest
 
     # --- asked from outside
 
@@ -325,27 +387,13 @@ class ImportManager:
         return OffsetView(offset_map, checkpoint.source_position, checkpoint.destination_offset)
 
 
-def _lanes(subscription: Subscription, catalog: catalog_pb2.CatalogReply) -> list[LaneId]:
-    share = next((share for share in catalog.shares if share.name == subscription.share), None)
-    if share is None:
-        raise ShareNotAvailable(subscription.share)
-    offered = {topic.name: topic for topic in share.topics}
-    missing = next((each.source_topic for each in subscription.topics if each.source_topic not in offered), None)
-    if missing is not None:
-        raise ShareNotAvailable(f"{subscription.share}/{missing}")
-    return [
-        LaneId(subscription.name, mapping.source_topic, partition)
-        for mapping in subscription.topics
-        for partition in range(partitions_of(offered[mapping.source_topic]))
-    ]
-
-
 def _statuses(running: _Running, ownership: Ownership) -> list[LaneStatus]:
     subscription = running.subscription
     if subscription.state.is_final:
         return []
     here = [runner.status() for runner in running.lanes.values()]
-    others = [_waiting(running, lane) for lane in running.known or _expected(running) if lane not in running.lanes]
+    expected = running.known if running.followed is not None else _expected(running)
+    others = [_waiting(running, lane) for lane in expected if lane not in running.lanes]
     statuses = sorted([*here, *others], key=lambda status: status.lane)
     if subscription.state is SubscriptionState.ACTIVE and not running.is_held:
         statuses = [placed(status, ownership) for status in statuses]
@@ -380,3 +428,7 @@ async def _logged(runner: LaneRunner, lane: LaneId) -> None:
     await runner.run()
     status = runner.status()
     log.error("lane stopped", lane=str(lane), code=status.code, reason=status.reason, remedy=status.remedy)
+
+
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()

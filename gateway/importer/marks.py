@@ -42,7 +42,8 @@ class Marks:
         await asyncio.gather(*(self._cluster.lanes.put({running_key(lane): name}) for lane in lanes))
         key = key_of(subscription)
         stored = await self._cluster.control.load(key)
-        if key not in stored or decode(key, stored[key]) != subscription:
+        now = decode(key, stored[key]) if key in stored else None
+        if not isinstance(now, Subscription) or not now.runs_like(subscription):
             raise SubscriptionChanged(subscription.name)
 
     async def clear(self, lane: LaneId) -> None:
