@@ -28,6 +28,8 @@ from mesh.trust.pem import to_der
 
 FORMAT = 1
 MAX_BYTES = 1 << 20
+ELSEWHERE = 0
+"""The issuing generation of a gateway that joined another: the CA, and every change of the bundle, is that one's."""
 
 
 @dataclass(frozen=True, slots=True)

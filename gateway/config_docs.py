@@ -32,6 +32,9 @@ def render_config(values: Mapping[str, object]) -> str:
         if inside != table:
             table = inside
             lines += ["", f"# {described[table].description}", f"[{table}]"]
+        if f"{key.name}_file" in values:
+            lines += [f"# {key.field.description}", f"{name}_file = {_toml(values[f'{key.name}_file'])}"]
+            continue
         given = key.name in values
         assignment = f"{name} = {_toml(values[key.name] if given else _default(key))}"
         lines += [f"# {key.field.description}", assignment if given else f"# {assignment}"]

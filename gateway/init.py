@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -64,15 +64,24 @@ def create(directory: Path, wanted: NewOrganization, now: datetime) -> GatewayCo
     Raises DirectoryInUse (it exists and is not empty), ConfigInvalid, StoreFailed, InitFailed; then `directory` is as
     it was before.
     """
+
+    def keys(home: Path) -> None:
+        create_organization(home, wanted.organization, wanted.gateway_name, now)
+
+    return make_home(directory, wanted.values(), keys)
+
+
+def make_home(directory: Path, values: Mapping[str, object], keys: Callable[[Path], None]) -> GatewayConfig:
+    """A gateway's home: what `keys` makes in it, state, and a configuration that sets `values`. Raises as `create`."""
     exists = _is_empty_directory(directory)
     # Checked before anything is made, so that a refusal names the option and not a file that will not be there.
-    resolve([{key: Setting(value, "option") for key, value in wanted.values().items()}], directory / DEFAULT_FILE_NAME)
+    resolve([{key: Setting(value, "option") for key, value in values.items()}], directory / DEFAULT_FILE_NAME)
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         workshop = Path(tempfile.mkdtemp(prefix=".mesh-init-", dir=directory if exists else directory.parent))
         try:
             home = workshop / "home"
-            _fill(home, wanted, now)
+            _fill(home, values, keys)
             if exists:
                 _move_content(home, directory)
             else:
@@ -84,10 +93,10 @@ def create(directory: Path, wanted: NewOrganization, now: datetime) -> GatewayCo
     return load_config(directory / DEFAULT_FILE_NAME, {}, {})
 
 
-def _fill(home: Path, wanted: NewOrganization, now: datetime) -> None:
-    create_organization(home, wanted.organization, wanted.gateway_name, now)
+def _fill(home: Path, values: Mapping[str, object], keys: Callable[[Path], None]) -> None:
+    keys(home)
     path = home / DEFAULT_FILE_NAME
-    path.write_text(render_config(wanted.values()), encoding="utf-8")
+    path.write_text(render_config(values), encoding="utf-8")
     config = load_config(path, {}, {})
     for made in (config.state_dir, config.data_dir):
         made.mkdir(mode=0o700)

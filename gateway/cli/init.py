@@ -16,9 +16,13 @@ def register(root: typer.Typer) -> None:
 
 
 def init(
-    organization: Annotated[str, typer.Option("--org", help="The organization's domain, such as acme.example.")],
     directory: Annotated[Path, typer.Option("--dir", help="Where to make it; must be absent or empty.")],
+    organization: Annotated[str, typer.Option("--org", help="The organization's domain, such as acme.example.")] = "",
     gateway: Annotated[str, typer.Option("--gateway", help="The gateway's name in the organization.")] = "gw-1",
+    join: Annotated[
+        Path | None,
+        typer.Option("--join", metavar="DIR", help="Another gateway of the organization made there; again: renew it."),
+    ] = None,
     kafka: Annotated[
         str, typer.Option("--kafka", metavar="HOST:PORT,…", help="Kafka brokers; without, the embedded log.")
     ] = "",
@@ -26,18 +30,37 @@ def init(
     admin: Annotated[str, typer.Option("--admin", metavar="HOST:PORT", help="The admin API, loopback only.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Create an organization: a CA, a gateway identity, a configuration file."""
+    """Create an organization: a CA, a gateway identity, a configuration file. Or another gateway of one."""
     # Here, because certificates and models cost every other command a fifth of a second.
     from gateway.init import NewOrganization, create
+    from gateway.joining import Joining
+    from gateway.joining import join as join_first
     from mesh.ids import GatewayName, OrgId
 
-    brokers = [broker.strip() for broker in kafka.split(",") if broker.strip()]
-    wanted = NewOrganization(OrgId(organization), GatewayName(gateway), brokers, listen, admin)
-    config = create(directory, wanted, datetime.now(UTC))
+    is_new, now = True, datetime.now(UTC)
+    if join is not None:
+        if organization or kafka:
+            raise typer.BadParameter("--org and --kafka are those of the gateway that is joined: leave them out")
+        config, is_new = join_first(directory, Joining(join, GatewayName(gateway), listen, admin), now)
+    elif not organization:
+        raise typer.BadParameter("give --org for a new organization, or --join for another gateway of one")
+    else:
+        brokers = [broker.strip() for broker in kafka.split(",") if broker.strip()]
+        config = create(
+            directory, NewOrganization(OrgId(organization), GatewayName(gateway), brokers, listen, admin), now
+        )
     if as_json:
         output.emit(
-            {"organization": config.organization, "gateway": str(config.gateway_id), "config": str(config.path)}
+            {
+                "organization": config.organization,
+                "gateway": str(config.gateway_id),
+                "config": str(config.path),
+                "created": is_new,
+            }
         )
-    else:
+    elif is_new:
         output.say(f"created {config.gateway_id} in {directory}")
         output.say(f"start it with: mesh gateway run --config {directory / 'mesh.toml'}")
+    else:
+        output.say(f"renewed the certificate of {config.gateway_id} in {directory}")
+        output.say("a gateway that runs takes it up by itself within some seconds")

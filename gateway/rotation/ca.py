@@ -20,7 +20,16 @@ from certs import rotation as rules
 from certs import store
 from certs.authority import Authority
 from certs.errors import AuthorityAbsent, NoRotation, RotationUnderWay
-from certs.own import OwnTrust, TrustFiles, external_roots, load_generation, new_generation, save_own
+from certs.own import (
+    ELSEWHERE,
+    OwnTrust,
+    TrustFiles,
+    external_roots,
+    load_generation,
+    load_own,
+    new_generation,
+    save_own,
+)
 from certs.profiles import Lifetimes
 from certs.rotation import Action, Decision, Phase, Rotation
 from gateway.rotation.leaf import LeafKeeper
@@ -45,6 +54,13 @@ class OwnState:
         self.files = TrustFiles(keys)
         self.own = own
         self._record = record
+
+    async def reload(self, now: datetime) -> OwnTrust:
+        """What somebody else has put there: a newer bundle, made where the CA key is. Raises OwnTrustDamaged."""
+        found = await asyncio.to_thread(load_own, self.files.keys, self.own.org, now)
+        if found.bundle.sequence > self.own.bundle.sequence:
+            self.own = found
+        return self.own
 
     async def keep(self, own: OwnTrust) -> None:
         """Durable before anybody sees it. Raises StoreFailed."""
@@ -82,6 +98,8 @@ class CaRotation:
     async def look_at_roots(self) -> None:
         """Roots that a CA outside of the gateway has put beside the leaf become the bundle. Raises OperatorError."""
         own = self._state.own
+        if own.issuing == ELSEWHERE:
+            own = await self._state.reload(self._now())
         if own.under_way is not None or own.issuing != 1 or await asyncio.to_thread(lambda: self._leaf.can_issue):
             return
         roots = await asyncio.to_thread(store.read_certificates, self._files.ca_certificate(1))

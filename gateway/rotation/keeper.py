@@ -19,7 +19,7 @@ from typing import Protocol
 import structlog
 
 from certs import rotation as rules
-from certs.own import OwnTrust, load_own
+from certs.own import ELSEWHERE, OwnTrust, load_own
 from certs.profiles import DEFAULT_LIFETIMES, Lifetimes
 from gateway.metrics import Metrics
 from gateway.registry import Registry
@@ -138,7 +138,7 @@ class CertificateKeeper:
         parts = {
             "leaf": self._look_at_leaf,
             "roots": self._ca.look_at_roots,
-            "bundle": lambda: self._outreach.push(self.own.bundle.sequence),
+            "bundle": self._push,
             "rotation": self._ca.go_on,
         }
         for name, part in parts.items():
@@ -153,6 +153,10 @@ class CertificateKeeper:
                     log.warning("certificates need a person", what=name, code=error.code, reason=complaint)
             self._complaints[name] = complaint
         self._warn()
+
+    async def _push(self) -> None:
+        if self.own.issuing != ELSEWHERE:  # what we hold may be older than what peers have acknowledged
+            await self._outreach.push(self.own.bundle.sequence)
 
     async def _look_at_leaf(self) -> None:
         """Raises OperatorError."""
