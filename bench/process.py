@@ -60,6 +60,11 @@ class Child:
             except subprocess.TimeoutExpired:
                 continue
 
+    def kill(self) -> None:
+        """SIGKILL, at this very moment."""
+        os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait(30)
+
     def __enter__(self) -> Self:
         return self
 

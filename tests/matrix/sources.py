@@ -218,9 +218,14 @@ def fill_compacted(writers: Writers, topic: str) -> None:
         return any(count == 0 for count, _ in batches) and sum(0 < count < span for count, span in batches) > 5
 
     wait_for("the log cleaner to leave holes and an empty batch", cleaned, 20)
+    end_compaction(writers.address, topic)
+
+
+def end_compaction(address: str, topic: str) -> None:
+    """From now on the log stays as it is: a mirror and its judge must see the same one."""
     change = ConfigEntry("cleanup.policy", "delete", incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[change])
-    admin = AdminClient({"bootstrap.servers": writers.address})
+    admin = AdminClient({"bootstrap.servers": address})  # ends what it asked for when nobody holds it
     admin.incremental_alter_configs([resource])[resource].result(30)
 
 
