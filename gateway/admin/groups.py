@@ -2,7 +2,7 @@
 
 GET  /v1/groups                              {"groups": [{group, state}]}: those of our cluster
 GET  /v1/groups?peer=ORG                     {"groups": [{group, subscription, state, topics, partitions}]}
-GET  /v1/groups/show?group=                  {group, state, members, positions}: in our cluster, with end and lag_records
+GET  /v1/groups/show?group=                  {group, state, members, positions}: of ours, with end and lag_records
 GET  /v1/groups/status                       {"groups": [synced]}: what is kept in step
 GET  /v1/subscriptions/{name}/groups?group=&reverse=&as=&wait_s=     move
 POST /v1/subscriptions/{name}/groups         {group, reverse?, as?, backward?, wait_s?}: move with `changed`, written
