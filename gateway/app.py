@@ -65,6 +65,9 @@ from mesh.wire.v1 import link_pb2
 
 log = structlog.get_logger()
 
+MEMBER = "group-member"
+"""Who this gateway is in the group of its organization's gateways, kept so that a restart need not wait."""
+
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
@@ -104,7 +107,7 @@ async def open_cluster(config: GatewayConfig) -> AsyncIterator[Cluster]:
         # log, and only then find the ports taken. The embedded log has a lock of its own.
         lock = DirectoryLock(config.state_dir, now_ms())
         try:
-            async with open_kafka(config.kafka) as kafka:
+            async with open_kafka(config.kafka, config.gateway_name, config.state_dir / MEMBER) as kafka:
                 yield kafka
         finally:
             lock.release()
@@ -202,6 +205,7 @@ class Gateway:
             others = [group.create_task(self._maintain()), group.create_task(self.certificates.run())]
             others.append(group.create_task(self.auditor.run(lambda: list(self.registry.grants.values()))))
             others.append(group.create_task(self.promoter.run()))
+            others.append(group.create_task(self.registry.follow()))
             others.append(group.create_task(self.groups.run()))
             await self.auditor.record("gateway.started", str(self.identity.id))
             write_ports(self.config.state_dir, ports)
@@ -222,6 +226,7 @@ class Gateway:
             async with asyncio.timeout(self.config.timing.drain_timeout_s):
                 imports.cancel()
                 await asyncio.wait([imports])
+                await self.cluster.ownership.leave()
                 await self.hub.drain()
         except TimeoutError:
             # Whoever waits for a cluster that does not answer would wait on; the next start asks the log.
@@ -296,6 +301,8 @@ class Gateway:
         self.health.advise("certificates-end", lambda: "; ".join(kept.warnings()))
         self.health.advise("lanes", lambda: "; ".join(warning.why for warning in warnings(self.imports.statuses())))
         self.health.add("audit", self.auditor.trouble)
+        self.health.add("control", self.registry.trouble)
+        self.health.advise("group", self.cluster.ownership.trouble)
         self.metrics.observe(
             self.imports.statuses,
             self.hub.status,

@@ -30,6 +30,9 @@ class SoleOwner:
     def owner(self, lane: LaneId) -> str:
         return self.gateway
 
+    def may_write(self) -> bool:
+        return True
+
     def trouble(self) -> str:
         return ""
 

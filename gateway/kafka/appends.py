@@ -18,7 +18,7 @@ from gateway.kafka.append_queue import Append, AppendQueue
 from gateway.kafka.client import Client
 from gateway.kafka.codes import Code, append_error
 from gateway.kafka.connection import Connection
-from gateway.kafka.errors import LeaderMoved, ReplicasMissing
+from gateway.kafka.errors import AppendNotSent, LeaderMoved, ReplicasMissing
 from gateway.kafka.produce_message import PRODUCE, Appended, pack_produce, parse_produce
 from mesh.cluster_errors import AppendUnknown, SequenceRefused
 from mesh.errors import MeshError, NetworkError
@@ -45,6 +45,7 @@ class LeaderAppends:
     landed: Callable[[Append, int], None]
     moved: Callable[[AppendQueue], None]
     ended: Callable[[LeaderAppends], None]
+    may_write: Callable[[], bool]
     over: bool = False
     _ready: dict[AppendQueue, None] = field(default_factory=dict)
     """The queues that may have something to send, in the order of their turns."""
@@ -74,8 +75,15 @@ class LeaderAppends:
             self._end("the connection is closed")
         elif not self.connection.usable and not self._under_way:
             self._end("its session ended")
+        if not self.may_write():
+            self._refuse_all()
         while self._may_send and (sent := self._gather()):
             self._send(sent)
+
+    def _refuse_all(self) -> None:
+        """A process that was stopped may find old appends in its queues when it goes on."""
+        for queue in [*self._ready]:
+            queue.refuse(AppendNotSent(*queue.partition, "this gateway has not heard from its group for a session"))
 
     @property
     def _may_send(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from gateway.kafka.audit import open_audit
 from gateway.kafka.client import Client
@@ -13,7 +14,9 @@ from gateway.kafka.control_state import open_control
 from gateway.kafka.destination import KafkaDestination
 from gateway.kafka.dial import tls_context
 from gateway.kafka.groups import KafkaGroups
-from gateway.kafka.lane_state import open_lanes
+from gateway.kafka.lane_state import KafkaLanes, open_lanes
+from gateway.kafka.membership import join_group
+from gateway.kafka.ownership import KafkaOwnership
 from gateway.kafka.source import KafkaSource
 from gateway.kafka.topics import KafkaTopics
 from gateway.sole_owner import SoleOwner
@@ -21,19 +24,20 @@ from mesh.ports import Cluster
 
 
 @asynccontextmanager
-async def open_kafka(config: KafkaConfig, gateway: str = "") -> AsyncIterator[Cluster]:
-    """The cluster behind `config.bootstrap`, its state topics created where absent and read; `gateway` opens it.
+async def open_kafka(config: KafkaConfig, gateway: str = "", member_file: Path | None = None) -> AsyncIterator[Cluster]:
+    """The cluster behind `config.bootstrap`, its state topics created where absent and read.
 
-    Raises ClusterUnreachable, ClusterUntrusted, AuthenticationFailed, ClusterTooOld, PermissionMissing. At the end,
-    or at `Cluster.close`, the connections are closed; whoever still waits gets a NetworkError. An error of the body
-    comes out as it is, not in a group.
+    `gateway` becomes one of those that share the lanes out among them; without a name all of them are taken. Raises
+    ClusterUnreachable, ClusterUntrusted, AuthenticationFailed, ClusterTooOld, PermissionMissing, GatewayNameTaken. At
+    the end, or at `Cluster.close`, the connections are closed; whoever still waits gets a NetworkError. An error of the
+    body comes out as it is, not in a group.
     """
     failure: BaseException | None = None
     context = tls_context(config)
     async with asyncio.TaskGroup() as tasks:
         client = Client(config, context, tasks)
         try:
-            yield await _open(client, gateway)
+            yield await _open(client, gateway, member_file)
         except BaseException as error:  # raised again below, outside of the group
             failure = error
         finally:
@@ -42,12 +46,12 @@ async def open_kafka(config: KafkaConfig, gateway: str = "") -> AsyncIterator[Cl
         raise failure
 
 
-async def _open(client: Client, gateway: str) -> Cluster:
+async def _open(client: Client, gateway: str, member_file: Path | None) -> Cluster:
     await client.start()
     source = KafkaSource(client)
     control = await open_control(client, source)
     lanes = await open_lanes(client, gateway=gateway)
-    await lanes.claim(range(lanes.partitions))
+    ownership = await _ownership(client, lanes, gateway, member_file)
 
     async def close() -> None:
         client.close()
@@ -57,11 +61,20 @@ async def _open(client: Client, gateway: str) -> Cluster:
         kind="kafka",
         topics=KafkaTopics(client),
         source=source,
-        destination=KafkaDestination(client, lanes),
+        destination=KafkaDestination(client, lanes, ownership.may_write),
         control=control,
         lanes=lanes,
-        ownership=SoleOwner(),
+        ownership=ownership,
         groups=KafkaGroups(client),
         audit=await open_audit(client),
         close=close,
     )
+
+
+async def _ownership(
+    client: Client, lanes: KafkaLanes, gateway: str, member_file: Path | None
+) -> KafkaOwnership | SoleOwner:
+    if not gateway:
+        await lanes.claim(range(lanes.partitions))
+        return SoleOwner()
+    return await join_group(client, lanes, gateway, member_file)

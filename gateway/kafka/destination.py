@@ -8,7 +8,7 @@ its base offset are stored. If they cannot be stored, the append counts as unkno
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from gateway.kafka.append_queue import MAX_IN_FLIGHT, Append, AppendQueue, fail
 from gateway.kafka.appends import LeaderAppends
@@ -30,8 +30,12 @@ class KafkaDestination:
     joins_state = False
     max_in_flight = MAX_IN_FLIGHT
 
-    def __init__(self, client: Client, lanes: StateStore | None = None) -> None:
+    def __init__(
+        self, client: Client, lanes: StateStore | None = None, may_write: Callable[[], bool] = lambda: True
+    ) -> None:
+        """`may_write` is asked at the moment of each sending."""
         self.lanes = lanes
+        self._may_write = may_write
         self._client = client
         self._queues: dict[Partition, AppendQueue] = {}
         self._leaders: dict[int, LeaderAppends] = {}
@@ -112,7 +116,7 @@ class KafkaDestination:
         found = self._leaders.get(node)
         if found is None or found.over or found.connection is not connection:
             found = self._leaders[node] = LeaderAppends(
-                self._client, connection, self._landed, self._moved, self._ended
+                self._client, connection, self._landed, self._moved, self._ended, self._may_write
             )
         return found
 

@@ -19,15 +19,19 @@ from typing import ClassVar
 
 import structlog
 
+from gateway.kafka.client import Client
 from gateway.kafka.group_protocol import GroupCalls, GroupRebalancing, Joined, MembershipLost
 from gateway.kafka.lease import Lease
-from gateway.kafka.ownership import KafkaOwnership
+from gateway.kafka.ownership import Claims, KafkaOwnership
 from gateway.kafka.patience import pauses
 from mesh.errors import MeshError, NetworkError, OperatorError
 from mesh.lanes.assignment import NEVER, Application, Sharing, share_out
 
 log = structlog.get_logger()
 
+GROUP = "_mesh.gateways"
+SESSION_S = 6.0
+"""The least that a broker grants unless it is configured otherwise (group.min.session.timeout.ms)."""
 HEARTBEAT_S = 1.0
 """What adding a gateway waits for, and what the end of a session comes on top of."""
 RETRY_S = 5.0
@@ -223,3 +227,26 @@ def _read(applications: Mapping[str, bytes]) -> dict[str, Application | None]:
         except ValueError:
             found[member] = None
     return found
+
+
+async def join_group(
+    client: Client, claims: Claims, gateway: str, member_file: Path | None = None, group: str = GROUP
+) -> KafkaOwnership:
+    """The ownership of a gateway that is part of the group when this returns, as far as it can be reached.
+
+    Raises GatewayNameTaken, PermissionMissing, BrokerRefused.
+    """
+    lease = Lease(SESSION_S)
+    ownership = KafkaOwnership(gateway, claims, lease)
+    calls = GroupCalls(client, group, SESSION_S)
+    member = Membership(calls, gateway, claims.partitions, ownership, lease, member_file)
+    tasks = [client.spawn(member.run()), client.spawn(ownership.run())]
+
+    async def stop() -> None:
+        for task in tasks:
+            task.cancel()
+        await member.leave()
+
+    ownership.stop, ownership.fault = stop, lambda: member.trouble
+    await member.begun()
+    return ownership

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 import structlog
@@ -20,9 +21,16 @@ from mesh.ids import LaneId
 
 log = structlog.get_logger()
 
+LOOK_S = 1.0
+"""How long a claim of ours may be lost before we look."""
+
 
 class Claims(Protocol):
     """The lanes state, as whoever shares it out needs it."""
+
+    @property
+    def partitions(self) -> int:
+        """How many there are."""
 
     def partition_of(self, lane: LaneId) -> int: ...
 
@@ -31,6 +39,10 @@ class Claims(Protocol):
 
     def release(self, partitions: Collection[int]) -> None:
         """Put nothing into these any more."""
+
+    @property
+    def claimed(self) -> frozenset[int]:
+        """Those of ours that nobody has claimed since, as far as we know."""
 
 
 class KafkaOwnership:
@@ -57,9 +69,7 @@ class KafkaOwnership:
         lease.on_change = self._announce
 
     def __repr__(self) -> str:
-        return (
-            f"<KafkaOwnership {self.gateway}: {len(self._claimed)} of {len(self._owners)} partitions, {self._lease}>"
-        )
+        return f"<KafkaOwnership {self.gateway}: {len(self._claimed)} of {len(self._owners)} partitions, {self._lease}>"
 
     async def wait_changed(self, version: int) -> int:
         while self.version == version:
@@ -78,6 +88,10 @@ class KafkaOwnership:
         partition = self._claims.partition_of(lane)
         owner = self._owners[partition] if partition < len(self._owners) else ""
         return owner if owner != self.gateway or partition in self._claimed else ""
+
+    def may_write(self) -> bool:
+        """Whether anything may be written to the topics of lanes at all."""
+        return self._lease.holds
 
     def trouble(self) -> str:
         if (fault := self.fault()) is not None:
@@ -124,9 +138,12 @@ class KafkaOwnership:
         pause = pauses()
         while True:
             self._todo.clear()
+            self._drop_stolen()
             missing = self._wanted - self._claimed
             if not missing:
-                await self._todo.wait()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_S):
+                        await self._todo.wait()
                 continue
             try:
                 await self._claim(missing)
@@ -137,6 +154,13 @@ class KafkaOwnership:
             except Exception:  # a mistake of ours must not leave the lanes without an owner for ever
                 log.exception("lanes not claimed", partitions=sorted(missing))
                 await asyncio.sleep(next(pause))
+
+    def _drop_stolen(self) -> None:
+        """What somebody claimed whom the group did not give it to: a gateway that had not heard of its loss yet."""
+        if stolen := self._claimed - self._claims.claimed:
+            log.warning("lanes claimed by another gateway", partitions=sorted(stolen))
+            self._drop(stolen)
+            self._announce()
 
     async def _claim(self, missing: frozenset[int]) -> None:
         losses = {number: self._losses.get(number) for number in missing}

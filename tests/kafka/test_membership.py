@@ -33,12 +33,18 @@ class Claimed:
     def __init__(self) -> None:
         self.held: set[int] = set()
 
+    partitions = PARTITIONS
+
     def partition_of(self, lane: LaneId) -> int:
         return lane.partition
 
     async def claim(self, partitions: Collection[int]) -> None:
         await asyncio.sleep(0)
         self.held |= set(partitions)
+
+    @property
+    def claimed(self) -> frozenset[int]:
+        return frozenset(self.held)
 
     def release(self, partitions: Collection[int]) -> None:
         self.held -= set(partitions)
