@@ -195,7 +195,9 @@ class LaneRunner:
     async def _settle_loss(self, progress: LaneProgress, resume: Resume, loss: Loss, lost: LostRange) -> None:
         self.lost = lost
         error = source_lost(self._lane, lost, loss)
-        if self._subscription.on_loss is OnLoss.STOP:
+        # Of a lane that has only begun nothing is lost: it was told to begin where the source has nothing.
+        is_astray = loss.kind is LossKind.TRUNCATED and progress.has_only_begun
+        if self._subscription.on_loss is OnLoss.STOP or is_astray:
             raise error
         self._check_foreign(resume)
         self._permit()

@@ -52,7 +52,7 @@ def _pass_over(progress: LaneProgress, loss: Loss, lost: LostRange, now_ms: int)
 
 def _cut_back(progress: LaneProgress, loss: Loss, lost: LostRange, now_ms: int) -> Entries:
     copies, unmapped = (progress.place_of(lost.source_offset), progress.own_end), progress.replaying
-    progress.cut_back(lost.source_offset)
+    progress.cut_back(lost.source_offset, knows_epochs=loss.leader_epoch >= 0)
     if loss.log_start > lost.source_offset:
         progress.pass_over(loss.log_start)
     return _with_entry(progress, _entry(progress, lost, copies, now_ms, unmapped))

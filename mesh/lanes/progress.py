@@ -264,10 +264,11 @@ class LaneProgress:
         self._learn(-1)
         self._return_to_placed()
 
-    def cut_back(self, source_offset: int) -> None:
+    def cut_back(self, source_offset: int, *, knows_epochs: bool) -> None:
         """What was copied from the offset on, the log may hold more of it than the map, is of a lost history.
 
-        The lane opens at the offset, and goes on behind all that is there.
+        The lane opens at the offset, and goes on behind all that is there. A source that knows none of our leader
+        epochs would find them strange for ever: then they are forgotten.
         """
         assert not self.in_flight
         self.ordinal += self.replaying
@@ -277,10 +278,15 @@ class LaneProgress:
         self._unchanged_breaks = (
             self.map.end_break if self._unchanged_breaks is None else min(self.map.end_break, self._unchanged_breaks)
         )
-        self.source_epochs = before(self.source_epochs, source_offset)
+        self.source_epochs = before(self.source_epochs, source_offset) if knows_epochs else ()
         self.source_leader_epoch = self.source_epochs[-1].epoch if self.source_epochs else -1
         self._epoch_known_to = source_offset
         self._return_to_placed()
+
+    @property
+    def has_only_begun(self) -> bool:
+        """Nothing was copied, passed over or lost yet."""
+        return not self.losses and not self.ordinal and not self.replaying and self.position == self.map.start
 
     @property
     def own_end(self) -> int:

@@ -114,10 +114,10 @@ class MemoryLog:
         """As a leader answers a reader who says what it read last (KIP-320)."""
         if last_epoch > self.leader_epoch:
             return  # it knows nothing of that epoch
-        epochs = [entry.header.leader_epoch for entry in self._entries]
-        epoch = max((each for each in (*epochs, self.leader_epoch) if each <= last_epoch), default=-1)
+        epochs = [*(entry.header.leader_epoch for entry in self._entries), self.leader_epoch]
+        epoch = max((each for each in epochs if each <= last_epoch), default=last_epoch)
         later = (entry.header.base_offset for entry in self._entries if entry.header.leader_epoch > epoch)
-        end = next(later, self.end) if epoch >= 0 else self.start
+        end = next(later, self.end)
         if epoch < last_epoch or end < offset:
             raise LogTruncated(*self.partition, offset, end, self.start, self.end, epoch)
 

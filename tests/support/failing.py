@@ -19,6 +19,10 @@ class FailingCluster(FakeCluster):
     def fail_at(self, operation: Operation, call: int, error: Exception) -> None:
         self._plan[operation, call] = error
 
+    def fail_from_now(self, operation: Operation, call: int, error: Exception) -> None:
+        """As `fail_at`, with the calls counted from now on."""
+        self.fail_at(operation, self._calls[operation] + call, error)
+
     def fail_no_more(self) -> None:
         self._plan.clear()
 

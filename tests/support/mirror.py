@@ -18,9 +18,11 @@ from gateway.importer.lane import LaneRunner, LaneSettings
 from gateway.importer.pipeline import PipelineSettings
 from gateway.link.lanes import ExportLane
 from gateway.link.session import Session
+from gateway.peers.public import public
 from mesh.batch.header import HEADER_BYTES, split
 from mesh.batch.limits import DEFAULT_LIMITS
 from mesh.batch.records import Record, check_records, records_of
+from mesh.errors import MeshError
 from mesh.ids import LaneId, OrgId, Partition, ShareName, SubscriptionName, TopicId, TopicName
 from mesh.lanes.checkpoint import load_lane, prefix
 from mesh.lanes.status import LaneState, LaneStatus
@@ -28,7 +30,7 @@ from mesh.log import Fetched
 from mesh.offsets.answers import Exact, Foreign, InGap
 from mesh.policy import ShareNotAvailable
 from mesh.ports import Cluster, Source
-from mesh.shares import OnForeignWrite, StartAt, Subscription, TopicMapping
+from mesh.shares import OnForeignWrite, OnLoss, OnTimestamp, StartAt, Subscription, TopicMapping
 from mesh.testing.cluster import FakeCluster
 from mesh.testing.streams import Faults
 from tests.support.batches import plain_batch
@@ -56,6 +58,10 @@ class Mirror:
     faults: Iterator[Faults] = field(default_factory=lambda: iter(()))
     """Those of the first links; later ones have none."""
     on_foreign_write: OnForeignWrite = OnForeignWrite.STOP
+    on_loss: OnLoss = OnLoss.STOP
+    on_timestamp: OnTimestamp = OnTimestamp.STOP
+    now_ms: Callable[[], int] = lambda: 0
+    """The importer's clock."""
     start: StartAt = field(default_factory=StartAt)
     fetch_bytes: int = 300
     """Small, so that a short log makes many segments."""
@@ -92,7 +98,14 @@ class Mirror:
         )
         mappings = (TopicMapping(SOURCE, DESTINATION),)
         subscription = Subscription(
-            LANE.subscription, PEER, ShareName("flights"), mappings, self.start, on_foreign_write=self.on_foreign_write
+            LANE.subscription,
+            PEER,
+            ShareName("flights"),
+            mappings,
+            self.start,
+            on_foreign_write=self.on_foreign_write,
+            on_loss=self.on_loss,
+            on_timestamp=self.on_timestamp,
         )
         self.runner = LaneRunner(
             self.destination,
@@ -101,7 +114,7 @@ class Mirror:
             LANE,
             settings,
             accept_foreign=self.accept_foreign,
-            now_ms=lambda: 0,
+            now_ms=self.now_ms,
             random=ClosedAtRandom(),
         )
         return self.runner
@@ -122,7 +135,10 @@ class Mirror:
             return
         settings = ExportSettings(self.fetch_bytes, wait_s=1.0)
         cluster = replace(self.source.ports, source=_Aborts(self.source.ports.source, self.log)) if self.log else None
-        await export_lane(cluster or self.source.ports, lane, self.authorize, settings)
+        try:
+            await export_lane(cluster or self.source.ports, lane, self.authorize, settings)
+        except MeshError as error:
+            raise public(error, "flights") from error
 
     def authorize(self) -> None:
         if not self.is_granted:
