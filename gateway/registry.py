@@ -10,7 +10,8 @@ B. A destination topic has one writer: no two subscriptions share one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TypeVar, cast
@@ -23,6 +24,7 @@ from gateway.registry_errors import (
     GrantAbsent,
     GrantExists,
     IllegalTerms,
+    LanesNotCleared,
     NotInShare,
     PeerAbsent,
     PeerExists,
@@ -38,6 +40,9 @@ from gateway.registry_errors import (
     TopicRepeated,
     TopicsMissing,
 )
+from gateway.registry_state import deciding
+from gateway.stored_lanes import clear_lane, leftovers
+from mesh.cluster_errors import StateMoved
 from mesh.errors import MeshError
 from mesh.ids import OrgId, ShareName, SubscriptionName, TopicId, TopicName
 from mesh.origins import TopicOrigin
@@ -74,83 +79,83 @@ class Registry(InviteBook):
         """Raises PeerAbsent."""
         return _found(self._peers, org, PeerAbsent)
 
+    @deciding
     async def add_peer(self, peer: Peer) -> Peer:
         """Raises PeerExists, PeerRevoked. Whether its bundle may be trusted is the caller's to check."""
-        async with self._changing():
-            known = self._peers.get(peer.org)
-            if self._revocations.is_revoked(peer.org) or (known is not None and known.state is PeerState.REVOKED):
-                raise PeerRevoked(peer.org)
-            if known is not None:
-                raise PeerExists(peer.org)
-            return await self._put(peer)
+        known = self._peers.get(peer.org)
+        if self._revocations.is_revoked(peer.org) or (known is not None and known.state is PeerState.REVOKED):
+            raise PeerRevoked(peer.org)
+        if known is not None:
+            raise PeerExists(peer.org)
+        return await self._put(peer)
 
+    @deciding
     async def set_peer_state(self, org: str, state: PeerState) -> Peer:
         """Raises PeerAbsent, PeerRevoked (unless `state` is revoked, too)."""
-        async with self._changing():
-            peer = self.peer(org)
-            if peer.state is state:
-                return peer
-            if peer.state is PeerState.REVOKED:
-                raise PeerRevoked(peer.org)
-            if peer.state is PeerState.PENDING and state is not PeerState.REVOKED:
-                raise PeerPending(peer.org)  # a resumed peer would be one that nobody has approved
-            return await self._put(replace(peer, state=state))
+        peer = self.peer(org)
+        if peer.state is state:
+            return peer
+        if peer.state is PeerState.REVOKED:
+            raise PeerRevoked(peer.org)
+        if peer.state is PeerState.PENDING and state is not PeerState.REVOKED:
+            raise PeerPending(peer.org)  # a resumed peer would be one that nobody has approved
+        return await self._put(replace(peer, state=state))
 
-    async def set_peer_addresses(self, org: str, addresses: Iterable[str]) -> Peer:
+    @deciding
+    async def set_peer_addresses(self, org: str, addresses: Collection[str]) -> Peer:
         """Raises PeerAbsent, PeerRevoked."""
-        async with self._changing():
-            peer = self._not_revoked(org)
-            return await self._put(replace(peer, addresses=tuple(addresses)))
+        peer = self._not_revoked(org)
+        return await self._put(replace(peer, addresses=tuple(addresses)))
 
+    @deciding
     async def revoke_leaves(self, org: str, before_ms: int) -> Peer:
         """Leaves of the peer from before a time are dead from now on; an earlier time than before changes nothing.
 
         Raises PeerAbsent, PeerRevoked.
         """
-        async with self._changing():
-            peer = self._not_revoked(org)
-            if peer.revoked_before_ms is not None and before_ms <= peer.revoked_before_ms:
-                return peer
-            return await self._put(replace(peer, revoked_before_ms=before_ms))
+        peer = self._not_revoked(org)
+        if peer.revoked_before_ms is not None and before_ms <= peer.revoked_before_ms:
+            return peer
+        return await self._put(replace(peer, revoked_before_ms=before_ms))
 
+    @deciding
     async def deny_leaf(self, org: str, key_hash: str) -> Peer:
         """The leaf with that key is dead from now on. Raises PeerAbsent, PeerRevoked, TooManyDenied."""
-        async with self._changing():
-            peer = self._not_revoked(org)
-            if key_hash in peer.denied:
-                return peer
-            if len(peer.denied) >= MAX_DENIED:
-                raise TooManyDenied(peer.org, MAX_DENIED)
-            return await self._put(replace(peer, denied=tuple(sorted((*peer.denied, key_hash)))))
+        peer = self._not_revoked(org)
+        if key_hash in peer.denied:
+            return peer
+        if len(peer.denied) >= MAX_DENIED:
+            raise TooManyDenied(peer.org, MAX_DENIED)
+        return await self._put(replace(peer, denied=tuple(sorted((*peer.denied, key_hash)))))
 
+    @deciding
     async def set_peer_bundle(self, bundle: Bundle, *, pinned: bool = False) -> Peer:
         """The peer is verified by `bundle` from now on. Whether it may be trusted is the caller's to check.
 
         `pinned`: an operator compared it, so its sequence may be any. Raises PeerAbsent, PeerRevoked, BundleStale.
         """
-        async with self._changing():
-            peer = self._not_revoked(bundle.org)
-            if bundle.sequence <= peer.bundle.sequence and not pinned:
-                raise BundleStale(bundle.org, bundle.sequence, peer.bundle.sequence)
-            return await self._put(replace(peer, bundle=bundle))
+        peer = self._not_revoked(bundle.org)
+        if bundle.sequence <= peer.bundle.sequence and not pinned:
+            raise BundleStale(bundle.org, bundle.sequence, peer.bundle.sequence)
+        return await self._put(replace(peer, bundle=bundle))
 
+    @deciding
     async def acknowledge_bundle(self, org: str, sequence: int) -> Peer:
         """The peer holds our own bundle of `sequence` durably. Raises PeerAbsent."""
-        async with self._changing():
-            peer = self.peer(org)
-            if sequence == peer.acknowledged_sequence:
-                return peer
-            return await self._put(replace(peer, acknowledged_sequence=sequence))
+        peer = self.peer(org)
+        if sequence == peer.acknowledged_sequence:
+            return peer
+        return await self._put(replace(peer, acknowledged_sequence=sequence))
 
+    @deciding
     async def remove_peer(self, org: str) -> None:
         """Raises PeerAbsent, PeerRevoked (it must be remembered), PeerInUse."""
-        async with self._changing():
-            peer = self._not_revoked(org)
-            users = [f"grant {g.id}" for g in self._grants.values() if g.peer == org and g.state is GrantState.ACTIVE]
-            users += [f"subscription {s.name}" for s in self._subscriptions.values() if s.peer == org]
-            if users:
-                raise PeerInUse(peer.org, ", ".join(users))
-            await self._remove(peer)
+        peer = self._not_revoked(org)
+        users = [f"grant {g.id}" for g in self._grants.values() if g.peer == org and g.state is GrantState.ACTIVE]
+        users += [f"subscription {s.name}" for s in self._subscriptions.values() if s.peer == org]
+        if users:
+            raise PeerInUse(peer.org, ", ".join(users))
+        await self._remove(peer)
 
     def _not_revoked(self, org: str) -> Peer:
         peer = self.peer(org)
@@ -174,79 +179,78 @@ class Registry(InviteBook):
         """Raises ShareAbsent."""
         return _found(self._shares, name, ShareAbsent)
 
+    @deciding
     async def create_share(
-        self, name: ShareName, topics: Iterable[TopicName], now_ms: int, patterns: Iterable[str] = ()
+        self, name: ShareName, topics: Collection[TopicName], now_ms: int, patterns: Collection[str] = ()
     ) -> Share:
         """Raises ShareExists, TopicsMissing, TopicRepeated. Whether the topics exist is the caller's to check."""
-        topics, patterns = tuple(topics), tuple(patterns)
-        async with self._changing():
-            if name in self._shares:
-                raise ShareExists(name)
-            if not topics and not patterns:
-                raise TopicsMissing(f"share '{name}'")
-            _refuse_repeated((*topics, *patterns), "shared")
-            return await self._put(Share(name, topics, created_ms=now_ms, patterns=patterns))
+        if name in self._shares:
+            raise ShareExists(name)
+        if not topics and not patterns:
+            raise TopicsMissing(f"share '{name}'")
+        _refuse_repeated((*topics, *patterns), "shared")
+        return await self._put(Share(name, tuple(topics), created_ms=now_ms, patterns=tuple(patterns)))
 
-    async def add_to_share(self, name: str, topics: Iterable[TopicName], patterns: Iterable[str] = ()) -> Share:
+    @deciding
+    async def add_to_share(self, name: str, topics: Collection[TopicName], patterns: Collection[str] = ()) -> Share:
         """The share in its next version. Raises ShareAbsent, TopicsMissing, TopicRepeated."""
-        async with self._changing():
-            known = self.share(name)
-            changed = replace(known, topics=(*known.topics, *topics), patterns=(*known.patterns, *patterns))
-            if (changed.topics, changed.patterns) == (known.topics, known.patterns):
-                raise TopicsMissing(f"what to add to share '{known.name}'")
-            _refuse_repeated((*changed.topics, *changed.patterns), "shared")
-            return await self._put(replace(changed, version=known.version + 1))
+        known = self.share(name)
+        changed = replace(known, topics=(*known.topics, *topics), patterns=(*known.patterns, *patterns))
+        if (changed.topics, changed.patterns) == (known.topics, known.patterns):
+            raise TopicsMissing(f"what to add to share '{known.name}'")
+        _refuse_repeated((*changed.topics, *changed.patterns), "shared")
+        return await self._put(replace(changed, version=known.version + 1))
 
-    async def remove_from_share(self, name: str, names: Iterable[str]) -> Share:
+    @deciding
+    async def remove_from_share(self, name: str, names: Collection[str]) -> Share:
         """The share in its next version, without these topics and patterns. Raises ShareAbsent, NotInShare."""
-        async with self._changing():
-            known = self.share(name)
-            gone = set(names)
-            for each in sorted(gone - {*known.topics, *known.patterns}):
-                by = known.holds(each)
-                raise NotInShare(known.name, each[:300], f"by pattern {by} only" if by else "not at all")
-            topics = tuple(topic for topic in known.topics if topic not in gone)
-            patterns = tuple(pattern for pattern in known.patterns if pattern not in gone)
-            return await self._put(replace(known, topics=topics, patterns=patterns, version=known.version + 1))
+        known = self.share(name)
+        gone = set(names)
+        for each in sorted(gone - {*known.topics, *known.patterns}):
+            by = known.holds(each)
+            raise NotInShare(known.name, each[:300], f"by pattern {by} only" if by else "not at all")
+        topics = tuple(topic for topic in known.topics if topic not in gone)
+        patterns = tuple(pattern for pattern in known.patterns if pattern not in gone)
+        return await self._put(replace(known, topics=topics, patterns=patterns, version=known.version + 1))
 
     @property
     def origins(self) -> Mapping[TopicId, TopicOrigin]:
         """Of our topics that hold copies, by their ids."""
         return MappingProxyType(self._origins)
 
+    @deciding
     async def record_origin(self, origin: TopicOrigin) -> TopicOrigin:
         """What is known of the topic from now on, what was known before included. Raises OriginUnfit."""
-        async with self._changing():
-            known = self._origins.get(origin.topic_id)
-            joined = origin if known is None else known.joined(origin)
-            return joined if joined == known else await self._put(joined)
+        known = self._origins.get(origin.topic_id)
+        joined = origin if known is None else known.joined(origin)
+        return joined if joined == known else await self._put(joined)
 
     @property
     def grants(self) -> Mapping[str, Grant]:
         """By `Grant.id`, revoked ones included."""
         return MappingProxyType(self._grants)
 
+    @deciding
     async def create_grant(self, grant: Grant, now_ms: int) -> Grant:
         """A new grant, in the place of a revoked or ended one.
 
         Raises ShareAbsent, PeerAbsent, PeerRevoked, PeerNotActive, GrantExists, IllegalTerms.
         """
-        async with self._changing():
-            self.share(grant.share)
-            self._active(grant.peer)
-            _check_terms(grant, now_ms)
-            known = self._grants.get(grant.id)
-            if known is not None and known.state is GrantState.ACTIVE and not _ended(known, now_ms):
-                raise GrantExists(grant.share, grant.peer)
-            return await self._put(grant)
+        self.share(grant.share)
+        self._active(grant.peer)
+        _check_terms(grant, now_ms)
+        known = self._grants.get(grant.id)
+        if known is not None and known.state is GrantState.ACTIVE and not _ended(known, now_ms):
+            raise GrantExists(grant.share, grant.peer)
+        return await self._put(grant)
 
+    @deciding
     async def revoke_grant(self, share: str, peer: str) -> Grant:
         """Raises GrantAbsent. A revoked grant stays as it is."""
-        async with self._changing():
-            grant = _found(self._grants, f"{share}@{peer}", GrantAbsent)
-            if grant.state is GrantState.REVOKED:
-                return grant
-            return await self._put(replace(grant, state=GrantState.REVOKED))
+        grant = _found(self._grants, f"{share}@{peer}", GrantAbsent)
+        if grant.state is GrantState.REVOKED:
+            return grant
+        return await self._put(replace(grant, state=GrantState.REVOKED))
 
     # Subscriptions
 
@@ -276,37 +280,39 @@ class Registry(InviteBook):
             if any(each.destination_topic == topic for each in other.topics):
                 raise DestinationTaken(topic, other.name)
 
+    @deciding
     async def subscribe(self, subscription: Subscription) -> Subscription:
         """Raises SubscriptionExists, PeerAbsent, PeerRevoked, PeerNotActive, TopicsMissing, TopicRepeated,
         DestinationTaken.
         """
-        async with self._changing():
-            self.check_subscription(subscription)
-            # What a deletion that was interrupted, or a lane that ended late, left of an earlier one of this name.
-            await self._clear_lanes(subscription.name)
-            return await self._put(subscription)
+        self.check_subscription(subscription)
+        # What a deletion that was interrupted, or a lane that ended late, left of an earlier one of this name.
+        await self._clear_lanes(subscription.name)
+        if await leftovers(self._lanes, subscription.name):
+            raise LanesNotCleared(subscription.name)
+        return await self._put(subscription)
 
+    @deciding
     async def follow_topic(self, name: str, mapping: TopicMapping) -> Subscription:
         """The subscription, now of this topic too.
 
         Raises SubscriptionAbsent, SubscriptionPromoted, DestinationTaken.
         """
-        async with self._changing():
-            known = self._not_final(name)
-            if known.destination_of(mapping.source_topic) is not None:
-                return known
-            self.check_destination(mapping.destination_topic)
-            return await self._put(replace(known, topics=(*known.topics, mapping)))
+        known = self._not_final(name)
+        if known.destination_of(mapping.source_topic) is not None:
+            return known
+        self.check_destination(mapping.destination_topic)
+        return await self._put(replace(known, topics=(*known.topics, mapping)))
 
+    @deciding
     async def set_policies(self, name: str, policies: Policies) -> Subscription:
         """The subscription with what `policies` states; progress stays.
 
         Raises SubscriptionAbsent, SubscriptionPromoted.
         """
-        async with self._changing():
-            known = self._not_final(name)
-            changed = replace(known, **policies.stated)
-            return known if changed == known else await self._put(changed)
+        known = self._not_final(name)
+        changed = replace(known, **policies.stated)
+        return known if changed == known else await self._put(changed)
 
     def _not_final(self, name: str) -> Subscription:
         known = self.subscription(name)
@@ -320,37 +326,38 @@ class Registry(InviteBook):
     async def resume_subscription(self, name: str) -> Subscription:
         return await self._set_subscription_state(name, SubscriptionState.ACTIVE)
 
+    @deciding
     async def _set_subscription_state(self, name: str, state: SubscriptionState) -> Subscription:
         """Raises SubscriptionAbsent, SubscriptionPromoted.
 
         Also announced where nothing changes: resuming restarts what stands still.
         """
-        async with self._changing():
-            return await self._put(replace(self._not_final(name), state=state))
+        return await self._put(replace(self._not_final(name), state=state))
 
+    @deciding
     async def begin_promotion(self, name: str) -> Subscription:
         """From here there is no way back; one that began earlier stays as it is. Raises SubscriptionAbsent."""
-        async with self._changing():
-            known = self.subscription(name)
-            return known if known.state.is_final else await self._put(_with_state(known, SubscriptionState.PROMOTING))
+        known = self.subscription(name)
+        return known if known.state.is_final else await self._put(_with_state(known, SubscriptionState.PROMOTING))
 
+    @deciding
     async def finish_promotion(self, name: str) -> Subscription:
         """Every writer is shut out. Raises SubscriptionAbsent."""
-        async with self._changing():
-            known = self.subscription(name)
-            assert known.state.is_final, known
-            return await self._put(_with_state(known, SubscriptionState.PROMOTED))
+        known = self.subscription(name)
+        assert known.state.is_final, known
+        return await self._put(_with_state(known, SubscriptionState.PROMOTED))
 
+    @deciding
     async def delete_subscription(self, name: str) -> None:
         """The subscription and its lanes' state; the destination topics stay. Raises SubscriptionAbsent."""
-        async with self._changing():
-            await self._remove(self.subscription(name))
-            await self._clear_lanes(name)
+        await self._remove(self.subscription(name))
+        await self._clear_lanes(name)
 
     async def _clear_lanes(self, name: str) -> None:
-        stored = await self._lanes.load(f"lane/{name}/")
-        if stored:
-            await self._lanes.put(dict.fromkeys(stored))
+        """Of the lanes that this gateway may write of; what is left is cleared by whoever has claimed it."""
+        for lane in await leftovers(self._lanes, name):
+            with suppress(StateMoved):
+                await clear_lane(self._lanes, lane)
 
 
 def _with_state(subscription: Subscription, state: SubscriptionState) -> Subscription:

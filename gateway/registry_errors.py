@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mesh.errors import CallerError, OperatorError
+from mesh.errors import CallerError, NetworkError, OperatorError
 
 
 @dataclass(eq=False)
@@ -184,6 +184,15 @@ class TooManyDenied(CallerError):
     code: ClassVar[str] = "too-many-denied"
     sentence: ClassVar[str] = "the deny list of {org} holds {limit} keys already"
     hint: ClassVar[str] = "revoke all of its older leaves at once with: mesh peer revoke-leaves {org} --before now"
+
+
+@dataclass(eq=False)
+class LanesNotCleared(NetworkError):
+    name: str
+
+    code: ClassVar[str] = "lanes-not-cleared"
+    sentence: ClassVar[str] = "an earlier subscription '{name}' has left state that another gateway has not cleared yet"
+    hint: ClassVar[str] = "try again in a moment, or choose another name"
 
 
 @dataclass(eq=False)

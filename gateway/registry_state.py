@@ -1,38 +1,76 @@
 """The control state as it is kept: mappings of frozen values in memory, stored whole under their keys.
 
 Strategy: a change is checked against the mappings, stored, then applied, then announced, one change at a time. What may
-change, and when, is said by those who build on this: `gateway.invites`, `gateway.registry`.
+change, and when, is said by those who build on this: `gateway.invites`, `gateway.registry`. Where another gateway was
+quicker, the store refuses the change; what that gateway did is applied, and the change is decided again (`deciding`).
 
 A. Durable before visible: no reader and no caller sees a change that is not stored.
 B. After a put that failed or was cancelled its outcome is unknown: the next change reads the store anew first.
-C. No change without an entry in the audit log: it is made after the change took effect, whatever becomes of its caller.
+C. No change without an entry in the audit log: it is made after the change took effect, whatever becomes of its caller,
+   and by the gateway that made the change, not by those that follow.
+D. What another gateway changed is applied as soon as the store tells of it (`follow`). What nobody put stays the very
+   same object.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
-from typing import Any, Self, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+import structlog
 
 from gateway.peer import Peer
 from gateway.registry_codec import Entry, decode, encode, key_of
 from gateway.revocations import Revocations, takes_trust
+from mesh.cluster_errors import StateMoved
+from mesh.errors import MeshError
 from mesh.ids import OrgId, ShareName, SubscriptionName, TopicId
 from mesh.origins import TopicOrigin
-from mesh.ports import StateStore
+from mesh.ports import ControlStore, StateStore
 from mesh.shares import Grant, Share, Subscription
 from mesh.trust.enrolment import InviteRecord
 
 Audited = Callable[[Entry | None, Entry | None], Awaitable[None]]
 _E = TypeVar("_E", Peer, InviteRecord, Share, Grant, Subscription, TopicOrigin)
+_S = TypeVar("_S", bound="RegistryState")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 _KINDS = ("peer", "share", "grant", "subscription", "origin")
+DECISIONS = 20
+"""How often a change is decided again because other gateways were quicker."""
+RETRY_S = 5.0
+"""Between two looks at a state that cannot be read."""
+
+log = structlog.get_logger()
+
+
+def deciding(
+    method: Callable[Concatenate[_S, _P], Awaitable[_R]],
+) -> Callable[Concatenate[_S, _P], Coroutine[Any, Any, _R]]:
+    """For a method that decides on the present state and puts what follows from it, in one put at most.
+
+    It runs alone, and again where another gateway changed the state meanwhile. Raises StateMoved where that never ends.
+    """
+
+    @wraps(method)
+    async def decided(self: _S, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        for _ in range(DECISIONS - 1):
+            with suppress(StateMoved):
+                async with self._changing():
+                    return await method(self, *args, **kwargs)
+        async with self._changing():
+            return await method(self, *args, **kwargs)
+
+    return decided
 
 
 class RegistryState:
     """Made by `open`. Each change raises `version`."""
 
-    def __init__(self, control: StateStore, lanes: StateStore, revocations: Revocations | None = None) -> None:
+    def __init__(self, control: ControlStore, lanes: StateStore, revocations: Revocations | None = None) -> None:
         self._control = control
         self._lanes = lanes
         self._revocations = revocations or Revocations()
@@ -40,7 +78,12 @@ class RegistryState:
         """Called after each change with the value before and after it, before whoever made it goes on."""
         self._unaudited: list[tuple[Entry | None, Entry | None]] = []
         self._lock = asyncio.Lock()
+        self._seen = 0
+        """The store's version up to which everything is applied."""
         self._doubtful = True
+        self._doubts: Mapping[str, bytes | None] = {}
+        """What was put without an answer, and may be or come there: if it does, the change was ours (C)."""
+        self._failure: MeshError | None = None
         self._changed = asyncio.Event()
         self._peers: dict[OrgId, Peer] = {}
         self._invites: dict[str, InviteRecord] = {}
@@ -57,7 +100,7 @@ class RegistryState:
         )
 
     @classmethod
-    async def open(cls, control: StateStore, lanes: StateStore, revocations: Revocations | None = None) -> Self:
+    async def open(cls, control: ControlStore, lanes: StateStore, revocations: Revocations | None = None) -> Self:
         """The registry as stored in `control`, as far as `revocations` let it be believed; `lanes` is where lanes keep
         their state. Raises RegistryEntryDamaged, RevocationsUnusable.
         """
@@ -73,13 +116,31 @@ class RegistryState:
             await self._changed.wait()
         return self.version
 
+    async def follow(self) -> None:
+        """Apply what other gateways change, until cancelled."""
+        while True:
+            await self._control.wait_changed(self._seen)
+            try:
+                async with self._changing():
+                    self._failure = None
+            except MeshError as error:
+                if self._failure is None:
+                    reason, remedy = str(error), error.remedy
+                    log.error("control state cannot be read", code=error.code, reason=reason, remedy=remedy)  # noqa: TRY400
+                self._failure = error
+                await asyncio.sleep(RETRY_S)
+
+    def trouble(self) -> str:
+        """Why what other gateways changed is not applied, empty where all is well: a health check."""
+        return "" if self._failure is None else f"the control state cannot be read: {self._failure}"
+
     # Changing
 
     @asynccontextmanager
     async def _changing(self) -> AsyncIterator[None]:
         """One change at a time, upon a state that is known (B)."""
         async with self._lock:
-            if self._doubtful:
+            if self._doubtful or self._control.version != self._seen:
                 await self._load()
             try:
                 yield
@@ -87,33 +148,37 @@ class RegistryState:
                 await self._audit()
 
     async def _load(self) -> None:
+        """Apply what was put since the last look; of it only what we put ourselves, in doubt, is ours to audit."""
+        version, stored = await self._control.changes_since(self._seen)
+        found = {key: value for key, value in sorted(stored.items()) if key.split("/", 1)[0] in _KINDS}
+        after = {key: decode(key, value) for key, value in found.items() if value is not None}
+        believed = {key: self._revocations.believed(each) for key, each in after.items() if isinstance(each, Peer)}
+        self._revocations.record(*believed.values())
         before = self._all()
-        entries: list[Entry] = []
-        for kind in _KINDS:
-            stored = await self._control.load(f"{kind}/")
-            entries += [decode(key, stored[key]) for key in sorted(stored)]
-        self._peers, self._invites, self._shares, self._grants, self._subscriptions = {}, {}, {}, {}, {}
-        self._origins = {}
-        entries = [self._revocations.believed(each) if isinstance(each, Peer) else each for each in entries]
-        self._revocations.record(*(each for each in entries if isinstance(each, Peer)))
-        for entry in entries:
-            self._apply(entry)
-        self._doubtful = False
-        self._unaudited.clear()
-        if self.version:  # not the first time: a change whose outcome was unknown (B) may be among them
-            self._note_differences(before)
-        self._announce()
+        for key in found:
+            entry = believed.get(key) or after.get(key)
+            self._replace(before.get(key), entry)
+            ours = key in self._doubts and self._doubts[key] == found[key]
+            if ours and before.get(key) != entry:
+                self._unaudited.append((before.get(key), entry))
+        if version != self._seen:
+            self._doubts = {}  # something is where it would have come: either it, or it never will be
+        is_first, self._seen, self._doubtful = not self.version, version, False
+        if found or is_first:
+            self._announce()
 
     def _all(self) -> dict[str, Entry]:
         kinds = (self._peers, self._invites, self._shares, self._grants, self._subscriptions, self._origins)
         found: list[Entry] = [entry for kind in kinds for entry in kind.values()]
         return {key_of(entry): entry for entry in found}
 
-    def _note_differences(self, before: Mapping[str, Entry]) -> None:
-        after = self._all()
-        for key in sorted(before.keys() | after.keys()):
-            if before.get(key) != after.get(key):
-                self._unaudited.append((before.get(key), after.get(key)))
+    def _replace(self, before: Entry | None, after: Entry | None) -> None:
+        if after is not None:
+            mapping, key = self._place(after)
+            mapping[key] = after
+        elif before is not None:
+            mapping, key = self._place(before)
+            del mapping[key]
 
     async def _audit(self) -> None:
         """Every change goes through `_apply` or `_remove`, so none is made without an entry (C)."""
@@ -150,9 +215,14 @@ class RegistryState:
         self._announce()
 
     async def _durable(self, entries: Mapping[str, bytes | None]) -> None:
+        earlier, self._doubts = self._doubts, {**self._doubts, **entries}
         self._doubtful = True
-        await self._control.put(entries)
-        self._doubtful = False
+        try:
+            self._seen = await self._control.change(entries, self._seen)
+        except StateMoved:
+            self._doubts = earlier
+            raise
+        self._doubtful, self._doubts = False, {}
 
     def _apply(self, entry: Entry) -> None:
         mapping, key = self._place(entry)

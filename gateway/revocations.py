@@ -94,7 +94,8 @@ class Revocations:
     def believed(self, peer: Peer) -> Peer:
         """`peer` as loaded from the store, with what the file knows better (B)."""
         known = self._peers.get(peer.org)
-        if known is None or peer.epoch >= known.epoch:
+        revives = known is not None and known.state is PeerState.REVOKED is not peer.state  # C: at any epoch
+        if known is None or (peer.epoch >= known.epoch and not revives):
             return peer
         state = known.state
         if state is PeerState.ACTIVE and peer.bundle.sequence < known.bundle_sequence:
@@ -108,7 +109,9 @@ class Revocations:
             last_epoch=known.epoch,
         )
         before_ms = known.revoked_before_ms
-        return replace(peer, state=state, revoked_before_ms=before_ms, denied=known.denied, epoch=known.epoch)
+        return replace(
+            peer, state=state, revoked_before_ms=before_ms, denied=known.denied, epoch=max(known.epoch, peer.epoch)
+        )
 
     def record(self, *peers: Peer) -> None:
         """Keep what was decided about `peers`, durably, where it is newer. Raises RevocationsUnusable."""

@@ -11,8 +11,8 @@ from dataclasses import replace
 import structlog
 
 from mesh.errors import MeshError
-from mesh.ids import LaneId
-from mesh.lanes.checkpoint import Checkpoint, begun_lanes, load_checkpoint
+from mesh.ids import LaneId, SubscriptionName, TopicName
+from mesh.lanes.checkpoint import Checkpoint, begun_lanes, load_checkpoint, prefix
 from mesh.lanes.status import LaneStatus
 from mesh.ports import StateStore
 from mesh.shares import Subscription
@@ -52,3 +52,20 @@ def with_checkpoint(status: LaneStatus, checkpoints: Mapping[LaneId, Checkpoint]
         records=checkpoint.ordinal,
         gaps=checkpoint.source_position - checkpoint.map_start - copied,
     )
+
+
+async def leftovers(lanes: StateStore, name: str) -> list[LaneId]:
+    """The lanes of a subscription of that name of which anything is stored, in order."""
+    return sorted({_lane_of(key) for key in await lanes.load(f"lane/{name}/")})
+
+
+async def clear_lane(lanes: StateStore, lane: LaneId) -> None:
+    """Forget everything that is stored of a lane that has ended. Raises StateMoved where another gateway has it."""
+    stored = await lanes.load(prefix(lane))
+    if stored:
+        await lanes.put(dict.fromkeys(stored))
+
+
+def _lane_of(key: str) -> LaneId:
+    _, subscription, topic, partition, _ = key.split("/", 4)
+    return LaneId(SubscriptionName(subscription), TopicName(topic), int(partition))

@@ -117,7 +117,8 @@ class Destination(Protocol):
 class StateStore(Protocol):
     """Durable values under string keys: `<kind>/<name>…`, shared by all gateways of an organization.
 
-    In the lanes state the first four parts of the keys of one `put` agree, `lane/<subscription>/<topic>/<partition>`.
+    The first two parts of the keys of one `put` agree, in the lanes state the first four, which are
+    `lane/<subscription>/<topic>/<partition>`.
     """
 
     async def load(self, prefix: str) -> dict[str, bytes]:
@@ -134,9 +135,9 @@ class StateStore(Protocol):
 class ControlStore(StateStore, Protocol):
     """The state that any gateway may change, and that each sees change: a change is decided on what is known.
 
-        version, changed = await store.changes_since(0)
-        ...                                                # decide
-        version = await store.change(entries, version)     # or StateMoved: see what changed and decide again
+    version, changed = await store.changes_since(0)
+    ...                                                # decide
+    version = await store.change(entries, version)     # or StateMoved: see what changed and decide again
     """
 
     @property

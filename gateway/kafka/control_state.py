@@ -90,6 +90,8 @@ class KafkaControl:
         return await self._timely(entries, version) if entries else version
 
     async def _timely(self, entries: Mapping[str, bytes | None], version: int | None) -> int:
+        groups = {tuple(key.split("/")[:2]) for key in entries}
+        assert len(groups) == 1, f"one put holds keys of one object, not of {sorted(groups)}"
         timeout_s = self._client.config.request_timeout_s
         try:
             async with asyncio.timeout(timeout_s), self._lock:

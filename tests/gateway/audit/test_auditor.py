@@ -108,11 +108,11 @@ async def test_after_a_long_outage_what_waited_is_written_in_several_appends() -
     auditor = await opened(fake)
     append, sizes, is_down = fake.ports.audit.append, [], True
 
-    async def measured(lines: list[bytes]) -> None:
+    async def measured(lines: list[bytes], index: int) -> None:
         if is_down:
             raise ClusterUnreachable("fake", "cut")
         sizes.append(sum(map(len, lines)))
-        await append(lines)
+        await append(lines, index)
 
     fake.ports.audit.append = measured  # type: ignore[method-assign,assignment]
     for number in range(300):
@@ -131,8 +131,8 @@ async def test_an_append_whose_answer_was_lost_is_not_repeated() -> None:
     auditor = await opened(fake)
     append = fake.ports.audit.append
 
-    async def lose_answer(lines: list[bytes]) -> None:
-        await append(lines)
+    async def lose_answer(lines: list[bytes], index: int) -> None:
+        await append(lines, index)
         raise ClusterUnreachable("fake", "cut")
 
     fake.ports.audit.append = lose_answer  # type: ignore[method-assign,assignment]

@@ -12,7 +12,7 @@ from gateway.embedded.cluster import LOG_FILE, open_embedded
 
 async def test_the_file_itself_refuses_changes_and_removals(tmp_path: Path) -> None:
     log = await open_embedded(tmp_path, now_ms=0)
-    await log.audit.append([b"one", b"two"])
+    await log.audit.append([b"one", b"two"], 0)
     await log.close()
     db = apsw.Connection(str(tmp_path / LOG_FILE))
     for statement in ("UPDATE audit SET entry = x'00'", "DELETE FROM audit WHERE entry_index = 1"):
@@ -29,5 +29,5 @@ async def test_a_log_from_before_gets_the_table_and_entries_outlive_a_restart(tm
     for number in range(3):
         log = await open_embedded(tmp_path, now_ms=0)
         assert await log.audit.end() == number
-        await log.audit.append([b"%d" % number])
+        await log.audit.append([b"%d" % number], number)
         await log.close()
