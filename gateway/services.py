@@ -12,7 +12,8 @@ from mesh.ids import GroupName, LaneId, OrgId, ShareName, SubscriptionName, Topi
 from mesh.lanes.status import LaneStatus
 from mesh.offsets.view import OffsetView
 from mesh.ports import Cluster
-from mesh.wire.v1 import catalog_pb2
+from mesh.shares import StartAt
+from mesh.wire.v1 import catalog_pb2, link_pb2
 
 if TYPE_CHECKING:
     from gateway.audit.auditor import Auditor
@@ -80,8 +81,17 @@ class Links(Protocol):
     def exports(self) -> list[dict[str, object]]:
         """The lanes that peers read from us: peer, share, topic, partition, position, acknowledged, log end."""
 
+    @property
+    def organization(self) -> OrgId:
+        """Our own."""
+
     async def catalog(self, peer: OrgId) -> catalog_pb2.CatalogReply:
         """The shares that `peer` grants us."""
+
+    async def measure(
+        self, peer: OrgId, share: ShareName, topics: Sequence[str], start: StartAt
+    ) -> link_pb2.MeasureReply:
+        """How much there is to copy of at most 100 topics. Also raises PeerRefusedRequest, FeatureMissing."""
 
     async def digests(
         self, peer: OrgId, share: ShareName, topic: TopicName, partition: int, start: int, end: int, max_records: int

@@ -1,23 +1,27 @@
 """Subscribing: what the source offers against what we ask, and the destination topics that it needs.
 
-Strategy: everything is checked before anything is made. Topics are made before the subscription is stored; if that
-fails they stay, and the same command again finds them and goes on.
+Strategy: everything is looked at before anything is made (`prepare`): the plan shows it, subscribing goes on with it.
+Topics are made before the subscription is stored; if that fails they stay, and the same command again finds them and
+goes on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from gateway.config_file import nearest
-from gateway.offers import partitions_of, taken_settings
+from gateway.importer.following import MAX_FOLLOWED, DestinationNotEmpty, TooManyOffered, is_empty
+from gateway.offers import origin_of, partitions_of, taken_settings
 from gateway.services import Services
-from mesh.cluster_errors import TopicAbsent, TopicExists
-from mesh.errors import CallerError
+from mesh.cluster_errors import TopicExists
+from mesh.errors import CallerError, MeshError
+from mesh.ids import OrgId, TopicName
+from mesh.log import Topic
+from mesh.origins import LoopRefused, refuse_loop
 from mesh.policy import ShareNotAvailable
-from mesh.ports import Topics
-from mesh.shares import Subscription
+from mesh.shares import Subscription, TopicMapping
 from mesh.wire.v1 import catalog_pb2
 
 
@@ -49,53 +53,137 @@ class DestinationTooSmall(CallerError):
     hint: ClassVar[str] = "name another destination topic, or delete this one: subscribing creates it as needed"
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One topic that a subscription asks for, by name or by a pattern, and what stands in its way."""
+
+    source_topic: str
+    destination_topic: str
+    by_pattern: bool = False
+    offered: catalog_pb2.CatalogTopic | None = None
+    existing: Topic | None = None
+    """The destination, where there is one already."""
+    existing_is_empty: bool = True
+    refusal: MeshError | None = None
+
+    @property
+    def mapping(self) -> TopicMapping:
+        assert self.offered is not None, self
+        partitions = self.offered.partitions
+        return TopicMapping(TopicName(self.source_topic), TopicName(self.destination_topic), partitions)
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """All of them, and the share as it is offered."""
+
+    share: catalog_pb2.CatalogShare
+    topics: list[Prepared] = field(default_factory=list)
+
+
 async def subscribe(services: Services, subscription: Subscription) -> tuple[Subscription, list[str]]:
     """The stored subscription and the destination topics made for it.
 
+    A topic that only a pattern finds is left out where it has been here before: it may be one of ours that came back.
     Raises what `Registry.subscribe` raises, PeerUnreachable, ShareNotAvailable, TopicNotShared, OfferUnfit,
-    DestinationTooSmall, and what creating a topic raises.
+    OriginUnfit, LoopRefused, DestinationTooSmall, DestinationNotEmpty, TooManyOffered, and what creating a topic
+    raises.
     """
     services.registry.check_subscription(subscription)
-    offered = offered_topics(await services.links.catalog(subscription.peer), subscription)
-    topics = services.cluster.topics
-    missing = [
-        mapping.destination_topic
-        for mapping in subscription.topics
-        if not await _fits(topics, mapping.destination_topic, partitions_of(offered[mapping.source_topic]))
-    ]
-    for mapping in subscription.topics:
-        if mapping.destination_topic in missing:
-            await _create(topics, mapping.destination_topic, offered[mapping.source_topic])
-    return await services.registry.subscribe(subscription), list(missing)
+    found = (await prepare(services, subscription)).topics
+    wanted = [each for each in found if not (each.by_pattern and isinstance(each.refusal, LoopRefused))]
+    for each in wanted:
+        if each.refusal is not None:
+            raise each.refusal
+    complete = replace(subscription, topics=tuple(each.mapping for each in wanted))
+    services.registry.check_subscription(complete)
+    missing = [each for each in wanted if each.existing is None]
+    for each in missing:
+        await _create(services, each)
+    return await services.registry.subscribe(complete), [each.destination_topic for each in missing]
 
 
-def offered_topics(
-    catalog: catalog_pb2.CatalogReply, subscription: Subscription
-) -> Mapping[str, catalog_pb2.CatalogTopic]:
-    """The topics of the subscription's share, by name. Raises ShareNotAvailable, TopicNotShared."""
+async def prepare(services: Services, subscription: Subscription) -> Preparation:
+    """Ask and look, and make nothing. Raises PeerUnreachable, ShareNotAvailable, and what the cluster raises."""
+    catalog = await services.links.catalog(subscription.peer)
+    share = offered_share(catalog, subscription)
+    asked = list(asked_for(share, subscription, services.links.organization))
+    names = {each.destination_topic for each in asked}
+    existing = {topic.name: topic for topic in await services.cluster.topics.list(lambda name: name in names)}
+    topics = [await _looked_up(services, each, existing.get(each.destination_topic)) for each in asked]
+    return Preparation(share, topics)
+
+
+def offered_share(catalog: catalog_pb2.CatalogReply, subscription: Subscription) -> catalog_pb2.CatalogShare:
+    """Raises ShareNotAvailable."""
     share = next((each for each in catalog.shares if each.name == subscription.share), None)
     if share is None:
         raise ShareNotAvailable(subscription.share)
+    return share
+
+
+def asked_for(share: catalog_pb2.CatalogShare, subscription: Subscription, own: OrgId) -> Iterator[Prepared]:
+    """What the subscription asks for by name, then what its patterns match of the rest. Pure."""
     offered = {topic.name: topic for topic in share.topics}
     for mapping in subscription.topics:
-        if mapping.source_topic not in offered:
-            raise TopicNotShared(mapping.source_topic, share.name, nearest(mapping.source_topic, offered))
-    return offered
+        topic = offered.pop(mapping.source_topic, None)
+        asked = Prepared(mapping.source_topic, mapping.destination_topic, offered=topic)
+        if topic is None:
+            near = nearest(mapping.source_topic, [each.name for each in share.topics])
+            yield replace(asked, refusal=TopicNotShared(mapping.source_topic, share.name, near))
+        else:
+            yield replace(asked, refusal=_fault(topic, subscription.peer, own))
+    count = len(subscription.topics)
+    for topic in offered.values():
+        for pattern in subscription.patterns:
+            try:
+                destination = pattern.destination_of(topic.name)
+            except MeshError as error:  # the pattern makes a name of it that none can have
+                yield Prepared(topic.name[:300], "", by_pattern=True, offered=topic, refusal=error)
+                break
+            if destination is not None:
+                count += 1
+                too_many = TooManyOffered(share.name, MAX_FOLLOWED) if count > MAX_FOLLOWED else None
+                refusal = too_many or _fault(topic, subscription.peer, own)
+                yield Prepared(topic.name, destination, by_pattern=True, offered=topic, refusal=refusal)
+                break
 
 
-async def _fits(topics: Topics, name: str, source_partitions: int) -> bool:
-    """Whether the topic exists; raises DestinationTooSmall where it has too few partitions."""
+def _fault(topic: catalog_pb2.CatalogTopic, peer: OrgId, own: OrgId) -> MeshError | None:
     try:
-        topic = await topics.describe(name)
-    except TopicAbsent:
-        return False
+        partitions_of(topic)
+        refuse_loop(topic.name, origin_of(topic, peer), own)
+    except MeshError as error:
+        return error
+    return None
+
+
+async def _looked_up(services: Services, asked: Prepared, existing: Topic | None) -> Prepared:
+    """With what is known of the destination, and whether it fits."""
+    if asked.refusal is not None or asked.offered is None:
+        return asked
+    empty = existing is None or await is_empty(services.cluster, existing.name)
+    found = replace(asked, existing=existing, existing_is_empty=empty)
+    try:
+        services.registry.check_destination(asked.destination_topic)
+        if existing is not None:
+            _check_fits(existing, asked.offered.partitions)
+        if asked.by_pattern and not empty:
+            raise DestinationNotEmpty(asked.destination_topic)
+    except MeshError as error:
+        return replace(found, refusal=error)
+    return found
+
+
+def _check_fits(topic: Topic, source_partitions: int) -> None:
     if topic.partitions < source_partitions:
-        raise DestinationTooSmall(name, topic.partitions, source_partitions)
-    return True
+        raise DestinationTooSmall(topic.name, topic.partitions, source_partitions)
 
 
-async def _create(topics: Topics, name: str, source: catalog_pb2.CatalogTopic) -> None:
+async def _create(services: Services, wanted: Prepared) -> None:
+    assert wanted.offered is not None, wanted
+    topics, name = services.cluster.topics, wanted.destination_topic
     try:
-        await topics.create(name, partitions_of(source), taken_settings(source.config))
+        await topics.create(name, partitions_of(wanted.offered), taken_settings(wanted.offered.config))
     except TopicExists:  # somebody made it in between: it must fit like any other
-        await _fits(topics, name, source.partitions)
+        _check_fits(await topics.describe(name), wanted.offered.partitions)

@@ -107,7 +107,8 @@ def _grown(db: apsw.Connection, topic: Topic, partitions: int) -> Topic:
 
 
 def _configured(db: apsw.Connection, topic: Topic, settings: Mapping[str, str | None]) -> Topic:
-    config = {key: value for key, value in ({**topic.config} | settings).items() if value is not None}
+    merged = {**topic.config, **settings}
+    config = {key: value for key, value in merged.items() if value is not None}
     changed = replace(topic, config=checked(config))
     db.execute("UPDATE topics SET config = ? WHERE topic_id = ?", (json.dumps(changed.config), topic.topic_id))
     return changed

@@ -265,7 +265,7 @@ class _Topics:
     async def configure(self, name: str, settings: Mapping[str, str | None]) -> Topic:
         self._fake.check("configure")
         topic = self._fake.topic(name)
-        config = {key: value for key, value in (topic.config | settings).items() if value is not None}
+        config = {key: value for key, value in {**topic.config, **settings}.items() if value is not None}
         changed = self._fake._topics[name] = replace(topic, config=config, in_force=config)
         for number in range(topic.partitions):
             log = self._fake.log(Partition(name, number))

@@ -22,7 +22,7 @@ from gateway.embedded.cluster import open_embedded
 from gateway.groups.syncing import GroupSync
 from gateway.health import Health
 from gateway.metrics import Metrics
-from gateway.peers.errors import PeerUnreachable
+from gateway.peers.errors import FeatureMissing, PeerUnreachable
 from gateway.ports_file import Ports, write_ports
 from gateway.promoting import Promoter
 from gateway.registry import Registry
@@ -33,7 +33,8 @@ from mesh.ids import GatewayId, GroupName, LaneId, OrgId, ShareName, Subscriptio
 from mesh.lanes.status import LaneStatus
 from mesh.offsets.map import OffsetMap
 from mesh.offsets.view import OffsetView
-from mesh.wire.v1 import catalog_pb2
+from mesh.shares import StartAt
+from mesh.wire.v1 import catalog_pb2, link_pb2
 from tests.support.trust import GATEWAY, identity_of
 
 
@@ -60,6 +61,7 @@ class FakeLinks:
     found: list[LinkStatus] = field(default_factory=list)
     exported: list[dict[str, object]] = field(default_factory=list)
     catalogs: dict[str, catalog_pb2.CatalogReply] = field(default_factory=dict)
+    measures: dict[str, link_pb2.MeasureReply] = field(default_factory=dict)
     sights: dict[str, PeerSight] = field(default_factory=dict)
     asked_to_stop: list[str] = field(default_factory=list)
     groups: dict[str, list[PeerGroup]] = field(default_factory=dict)
@@ -76,6 +78,15 @@ class FakeLinks:
 
     def exports(self) -> list[dict[str, object]]:
         return list(self.exported)
+
+    organization = OrgId("acme.example")
+
+    async def measure(
+        self, peer: OrgId, share: ShareName, topics: Sequence[str], start: StartAt
+    ) -> link_pb2.MeasureReply:
+        if peer not in self.measures:
+            raise FeatureMissing(peer, "measures")
+        return self.measures[peer]
 
     async def catalog(self, peer: OrgId) -> catalog_pb2.CatalogReply:
         if peer not in self.catalogs:
