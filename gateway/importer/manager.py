@@ -22,6 +22,7 @@ from gateway.importer.errors import LaneBroken, LaneElsewhere, SubscriptionChang
 from gateway.importer.following import Followed, follow
 from gateway.importer.lane import LaneRunner, LaneSettings, PeerLinks
 from gateway.importer.marks import Marks
+from gateway.importer.sweeping import sweep
 from gateway.importer.terms import TopicTerms
 from gateway.meters import LaneMeter
 from gateway.peers.errors import PeerCut
@@ -118,6 +119,7 @@ class ImportManager:
     async def run(self) -> None:
         """Reconcile until cancelled; every lane has settled when this returns."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(sweep(self._cluster, self._registry))
             while True:
                 version = self._registry.version
                 self._take_over()
