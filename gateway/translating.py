@@ -12,6 +12,9 @@ from gateway.config_file import nearest
 from gateway.services import Services
 from mesh.errors import CallerError
 from mesh.ids import LaneId, Partition, TopicName
+from mesh.lanes.checkpoint import load_ledger, prefix
+from mesh.lanes.ledger import LedgerEntry
+from mesh.lanes.losses import LossKind
 from mesh.offsets.answers import Answer, Exact, Foreign, InGap
 from mesh.offsets.view import OffsetView
 from mesh.shares import Subscription
@@ -33,6 +36,24 @@ class OffsetNotMapped(CallerError):
         "which covers {first} to {end} (exclusive)"
     )
     hint: ClassVar[str] = "below: it was never mirrored; above: it is not mirrored yet, so ask again later"
+
+
+@dataclass(eq=False)
+class OffsetOfFormerTopic(CallerError):
+    """The source topic was created again since: the map is of the present one."""
+
+    subscription: str
+    topic: str
+    partition: int
+    offset: int
+    topic_id: str
+
+    code: ClassVar[str] = "offset-of-former-topic"
+    sentence: ClassVar[str] = (
+        "destination offset {offset} holds a record of {topic}[{partition}] as it was before it was created again "
+        "(id {topic_id}): the source does not have it any more"
+    )
+    hint: ClassVar[str] = "see which offsets are of the former topic: mesh gaps {subscription}"
 
 
 @dataclass(eq=False)
@@ -78,6 +99,7 @@ class Place:
 
     lane: LaneId
     offset_map: OffsetView
+    ledger: tuple[LedgerEntry, ...] = ()
 
     def forward(self, source_offset: int) -> dict[str, object]:
         """Where the record of a source offset is. Raises OffsetNotMapped, IllegalOffset."""
@@ -95,12 +117,22 @@ class Place:
             case InGap(reason, found):
                 gap = {"answer": "gap", "reason": str(reason)}
                 return gap | {"source_offset": offset, "destination_offset": found}
+            case Foreign(found) if self._is_orphan(offset):
+                return {"answer": "lost", "source_offset": found, "destination_offset": offset}
             case Foreign(found):
                 return {"answer": "foreign", "source_offset": found, "destination_offset": offset}
             case _:
                 raise self._outside(side, offset)
 
-    def _outside(self, side: str, offset: int) -> OffsetNotMapped:
+    def _is_orphan(self, destination_offset: int) -> bool:
+        """Whether it holds a record that the source lost after it was copied."""
+        return any(each.kind is LossKind.TRUNCATED and _holds(each, destination_offset) for each in self.ledger)
+
+    def _outside(self, side: str, offset: int) -> OffsetNotMapped | OffsetOfFormerTopic:
+        former = (each for each in self.ledger if each.kind is LossKind.RECREATED and _holds(each, offset))
+        if side == "destination" and (entry := next(former, None)) is not None:
+            lane = self.lane
+            return OffsetOfFormerTopic(lane.subscription, lane.topic, lane.partition, offset, entry.topic_id)
         held = self.offset_map
         first, end = (
             (held.start, held.position) if side == "source" else (held.destination_start, held.destination_offset)
@@ -117,7 +149,11 @@ async def place_of(services: Services, subscription: Subscription, topic: str, p
     offset_map = await services.lanes.offset_map(lane)
     if offset_map is None:
         raise LaneNotBegun(subscription.name, topic, partition)
-    return Place(lane, offset_map)
+    return Place(lane, offset_map, load_ledger(lane, await services.cluster.lanes.load(prefix(lane))))
+
+
+def _holds(entry: LedgerEntry, destination_offset: int) -> bool:
+    return entry.destination_offset <= destination_offset < entry.next_destination_offset
 
 
 async def at_timestamp(

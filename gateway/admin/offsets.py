@@ -5,8 +5,9 @@ GET /v1/subscriptions/{name}/offsets?topic=&partition=&offset=&count=[&reverse=t
 GET /v1/subscriptions/{name}/offsets?topic=&partition=&timestamp=     of the first record at or after it
 
 Both answer {subscription, topic, partition, answer, source_offset, destination_offset}. `answer` is exact, gap (with
-`reason`; `destination_offset` is the copy of the first record after it, null where there is none yet) or foreign
-(`source_offset` is that of the lane's next record). With `count` there is one answer for each of that many offsets from
+`reason`; `destination_offset` is the copy of the first record after it, null where there is none yet), foreign or
+lost (the source has lost the record since it was copied); of these two `source_offset` is that of the lane's next
+record. With `count` there is one answer for each of that many offsets from
 `offset` on, fewer where the map ends before.
 """
 

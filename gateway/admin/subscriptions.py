@@ -10,6 +10,9 @@ DELETE /v1/subscriptions/{name}          the lanes' state goes with it, the dest
 GET    /v1/subscriptions/{name}/gaps     {"gaps": [gap]}: the ledger
 
 Topics are {source, destination} pairs; a gap is {topic, partition, source_offset, next_source_offset, offsets, reason}.
+What the source has lost also has `kind` (trimmed, truncated, recreated), `noticed_ms`, and unless trimmed where its
+copies are: `destination_offset`, `next_destination_offset`, `unmapped`, `topic_id`, `incarnation`; `pending` where the
+lane has stopped for it.
 """
 
 from __future__ import annotations
@@ -23,12 +26,13 @@ from aiohttp import web
 
 from gateway.admin.fields import Fields
 from gateway.admin.ndjson import read_object
+from gateway.gaps import gaps_of
 from gateway.promoting import shown as shown_promoted
 from gateway.services import Services
-from gateway.stored_lanes import stored_lanes
 from gateway.subscribing import subscribe
 from mesh.errors import OperatorError
 from mesh.ids import OrgId, ShareName, SubscriptionName, TopicName
+from mesh.lanes.losses import LostRange
 from mesh.lanes.status import LaneStatus
 from mesh.lanes.warnings import warnings
 from mesh.shares import OnForeignWrite, OnLoss, OnTimestamp, StartAt, Subscription, SubscriptionState, TopicMapping
@@ -91,7 +95,7 @@ def routes(services: Services) -> list[web.RouteDef]:
 
     async def gaps(request: web.Request) -> web.Response:
         found = registry.subscription(request.match_info["name"])
-        listed = await gaps_of(services, found)
+        listed = await gaps_of(services, found, MAX_GAPS)
         truncated = len(listed) > MAX_GAPS
         return web.json_response({"subscription": found.name, "gaps": listed[:MAX_GAPS], "truncated": truncated})
 
@@ -157,6 +161,17 @@ def shown(services: Services, subscription: Subscription) -> dict[str, object]:
     }
 
 
+def shown_lost(lost: LostRange | None) -> dict[str, object] | None:
+    """What the source has lost of a lane that has stopped for it."""
+    if lost is None:
+        return None
+    return {
+        "kind": str(lost.kind),
+        "source_offset": lost.source_offset,
+        "next_source_offset": lost.next_source_offset,
+    }
+
+
 def shown_lane(status: LaneStatus) -> dict[str, object]:
     return {
         "topic": status.lane.topic,
@@ -174,30 +189,9 @@ def shown_lane(status: LaneStatus) -> dict[str, object]:
         "lag_s": status.lag_s,
         "gaps": status.gaps,
         "foreign_writes": status.foreign_writes,
+        "lost": shown_lost(status.lost),
         "stalled_records": status.stalled_records,
         "stalled_s": status.stalled_s,
         "retention_s": status.retention_s,
         "source_heard_s": status.source_heard_s,
     }
-
-
-async def gaps_of(services: Services, subscription: Subscription) -> list[dict[str, object]]:
-    """The ledger: every stretch of source offsets without a copy, one more than MAX_GAPS at most."""
-    listed: list[dict[str, object]] = []
-    known = {status.lane for status in lanes(services, subscription)}
-    for lane in sorted(known.union(await stored_lanes(services.cluster.lanes, subscription))):
-        offset_map = await services.lanes.offset_map(lane)
-        for gap in offset_map.gaps() if offset_map is not None else ():
-            listed.append(
-                {
-                    "topic": lane.topic,
-                    "partition": lane.partition,
-                    "source_offset": gap.source_offset,
-                    "next_source_offset": gap.source_offset + gap.length,
-                    "offsets": gap.length,
-                    "reason": str(gap.reason),
-                }
-            )
-            if len(listed) > MAX_GAPS:
-                return listed
-    return listed

@@ -58,5 +58,7 @@ def sentence(answer: dict[str, Any]) -> str:
             return f"source {source} has no copy ({answer['reason']}); the next record is not mirrored yet"
         case "gap":
             return f"source {source} has no copy ({answer['reason']}); the next record is destination {destination}"
+        case "lost":
+            return f"destination {destination} holds a record that the source has lost; the next is source {source}"
         case _:
             return f"destination {destination} was not written by the mirror; its next record is source {source}"

@@ -164,7 +164,7 @@ def delete(name: Name, as_json: Json = False) -> None:
 
 
 def gaps(name: Name, as_json: Json = False) -> None:
-    """List the source offsets without a copy, and why."""
+    """List the source offsets without a copy, and what the source has lost, and why."""
     answer = client().get(f"/v1/subscriptions/{quote(name, safe='')}/gaps")
     if as_json:
         output.emit(answer)
@@ -174,9 +174,22 @@ def gaps(name: Name, as_json: Json = False) -> None:
         "offsets": "offsets", "reason": "reason",
     }  # fmt: skip
     right = ("partition", "source_offset", "next_source_offset", "offsets")
-    output.table(answer["gaps"], columns, right=right, empty="no gaps")
+    rows = answer["gaps"]
+    if any("kind" in row for row in rows):
+        columns |= {"kind": "kind", "copies": "copies", "noticed": "noticed"}
+        rows = [row | _loss(row) for row in rows]
+    output.table(rows, columns, right=right, empty="no gaps")
     if answer["truncated"]:
         output.note(f"only the first {len(answer['gaps'])} are shown")
+
+
+def _loss(row: dict[str, Any]) -> dict[str, Any]:
+    """What is said of a loss beside its range: where its copies are, and since when it is known."""
+    if row.get("pending"):
+        return {"copies": None, "noticed": "pending: the lane has stopped"}
+    first, end = row.get("destination_offset"), row.get("next_destination_offset")
+    copies = None if first is None or first == end else f"{first} to {end}"
+    return {"copies": copies, "noticed": output.when(row["noticed_ms"]) if "noticed_ms" in row else None}
 
 
 def _change(name: str, verb: str, as_json: bool) -> None:
