@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
@@ -47,15 +48,24 @@ class SourceLog:
         self.end += offsets
 
     def append(
-        self, deltas: list[int], extent: int, *, codec: int = 0, producer_id: int = -1, append_time: bool = False
+        self,
+        deltas: list[int],
+        extent: int,
+        *,
+        codec: int = 0,
+        producer_id: int = -1,
+        append_time: bool = False,
+        stamps: Sequence[int] = (),
     ) -> None:
-        """Records at `deltas` of a batch that spans `extent` offsets; transactional if there is a producer."""
+        """Records at `deltas` of a batch that spans `extent` offsets; transactional if there is a producer.
+
+        `stamps` are their timestamps, of which there are some where not given.
+        """
         base, latest = self.end, TIMESTAMP_MS + 5000 + self.end
+        times = stamps or [TIMESTAMP_MS + base - delta for delta in deltas]
         records = [
-            Record(
-                delta, TIMESTAMP_MS + base - delta, b"%d" % (base + delta), b"v" * delta, (("h", None),) * (delta % 2)
-            )
-            for delta in deltas
+            Record(delta, stamp, b"%d" % (base + delta), b"v" * delta, (("h", None),) * (delta % 2))
+            for delta, stamp in zip(deltas, times, strict=True)
         ]
         if append_time:
             seen = [record._replace(timestamp_ms=latest) for record in records]
