@@ -1,7 +1,12 @@
 """Shares: what this organization offers.
 
-GET  /v1/shares          {"shares": [{name, version, topics, created_ms, granted_to}]}
-POST /v1/shares          {name, topics} -> share; every topic must exist
+GET  /v1/shares                 {"shares": [share]}
+POST /v1/shares                 {name, topics} -> share; patterns are among the topics, every other must exist
+GET  /v1/shares/{name}          share with "contents": [{topic, partitions, by, origin, left_out}], as of now
+POST /v1/shares/{name}/add      {topics} -> share in its next version
+POST /v1/shares/{name}/remove   {topics} -> share in its next version; its lanes of these topics end at once
+
+A share is {name, version, topics, patterns, created_ms, granted_to}.
 """
 
 from __future__ import annotations
@@ -11,7 +16,8 @@ from aiohttp import web
 from gateway.admin.fields import Fields
 from gateway.admin.ndjson import read_object
 from gateway.services import Services
-from mesh.ids import ShareName, TopicName
+from gateway.sharing import check_topics, contents, split
+from mesh.ids import ShareName
 from mesh.shares import GrantState, Share
 
 
@@ -20,16 +26,35 @@ def routes(services: Services) -> list[web.RouteDef]:
 
     async def create(request: web.Request) -> web.Response:
         fields = Fields(await read_object(request), "name", "topics")
-        name, topics = ShareName(fields.text("name")), tuple(map(TopicName, fields.texts("topics")))
-        for topic in topics:
-            await services.cluster.topics.describe(topic)
-        share = await registry.create_share(name, topics, services.now_ms())
+        name, (topics, patterns) = ShareName(fields.text("name")), split(fields.texts("topics"))
+        await check_topics(services, topics)
+        share = await registry.create_share(name, topics, services.now_ms(), patterns)
         return web.json_response(shown(services, share), status=201)
 
     async def listing(request: web.Request) -> web.Response:
         return web.json_response({"shares": [shown(services, registry.shares[n]) for n in sorted(registry.shares)]})
 
-    return [web.get("/v1/shares", listing), web.post("/v1/shares", create)]
+    async def show(request: web.Request) -> web.Response:
+        share = registry.share(request.match_info["name"])
+        return web.json_response(shown(services, share) | {"contents": await contents(services, share)})
+
+    async def add(request: web.Request) -> web.Response:
+        topics, patterns = split(Fields(await read_object(request), "topics").texts("topics"))
+        await check_topics(services, topics)
+        share = await registry.add_to_share(request.match_info["name"], topics, patterns)
+        return web.json_response(shown(services, share))
+
+    async def remove(request: web.Request) -> web.Response:
+        names = Fields(await read_object(request), "topics").texts("topics")
+        return web.json_response(shown(services, await registry.remove_from_share(request.match_info["name"], names)))
+
+    return [
+        web.get("/v1/shares", listing),
+        web.post("/v1/shares", create),
+        web.get("/v1/shares/{name}", show),
+        web.post("/v1/shares/{name}/add", add),
+        web.post("/v1/shares/{name}/remove", remove),
+    ]
 
 
 def shown(services: Services, share: Share) -> dict[str, object]:
@@ -38,6 +63,7 @@ def shown(services: Services, share: Share) -> dict[str, object]:
         "name": share.name,
         "version": share.version,
         "topics": list(share.topics),
+        "patterns": list(share.patterns),
         "created_ms": share.created_ms,
         "granted_to": sorted(g.peer for g in grants if g.share == share.name and g.state is GrantState.ACTIVE),
     }

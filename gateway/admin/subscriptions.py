@@ -9,7 +9,11 @@ POST   /v1/subscriptions/{name}/promote  subscription with its lanes as they end
 DELETE /v1/subscriptions/{name}          the lanes' state goes with it, the destination topics stay
 GET    /v1/subscriptions/{name}/gaps     {"gaps": [gap]}: the ledger
 
-Topics are {source, destination} pairs; a gap is {topic, partition, source_offset, next_source_offset, offsets, reason}.
+POST   /v1/subscriptions/plan            the same body and rate_bytes_per_s?: what it would do (`gateway.planning`)
+POST   /v1/subscriptions/{name}/policies {on_foreign_write?, on_loss?, on_timestamp?, follow_config?, groups?}
+
+Topics are {source, destination} pairs, or pairs of patterns with one `*` each; without `topics` it is all of
+them. A gap is {topic, partition, source_offset, next_source_offset, offsets, reason}.
 What the source has lost also has `kind` (trimmed, truncated, recreated), `noticed_ms`, and unless trimmed where its
 copies are: `destination_offset`, `next_destination_offset`, `unmapped`, `topic_id`, `incarnation`; `pending` where the
 lane has stopped for it.
@@ -27,15 +31,28 @@ from aiohttp import web
 from gateway.admin.fields import Fields
 from gateway.admin.ndjson import read_object
 from gateway.gaps import gaps_of
+from gateway.offers import differences
+from gateway.planning import plan
+from gateway.planning import shown as shown_plan
 from gateway.promoting import shown as shown_promoted
 from gateway.services import Services
-from gateway.subscribing import subscribe
-from mesh.errors import OperatorError
+from gateway.subscribing import offered_share, subscribe
+from mesh.errors import MeshError, OperatorError
 from mesh.ids import OrgId, ShareName, SubscriptionName, TopicName
 from mesh.lanes.losses import LostRange
 from mesh.lanes.status import LaneStatus
 from mesh.lanes.warnings import warnings
-from mesh.shares import OnForeignWrite, OnLoss, OnTimestamp, StartAt, Subscription, SubscriptionState, TopicMapping
+from mesh.patterns import PatternMapping, is_pattern
+from mesh.shares import (
+    OnForeignWrite,
+    OnLoss,
+    OnTimestamp,
+    Policies,
+    StartAt,
+    Subscription,
+    SubscriptionState,
+    TopicMapping,
+)
 
 MAX_GAPS = 100_000
 """Gaps in one answer: a transactional source has one per transaction."""
@@ -58,6 +75,15 @@ def routes(services: Services) -> list[web.RouteDef]:
         made, topics = await subscribe(services, parsed(await read_object(request)))
         return web.json_response(shown(services, made) | {"created_topics": topics}, status=201)
 
+    async def planned(request: web.Request) -> web.Response:
+        body = await read_object(request)
+        rate = Fields({"rate_bytes_per_s": body.pop("rate_bytes_per_s", None)}, "rate_bytes_per_s")
+        return web.json_response(shown_plan(await plan(services, parsed(body), rate.number("rate_bytes_per_s"))))
+
+    async def set_policies(request: web.Request) -> web.Response:
+        policies = parsed_policies(await read_object(request))
+        return web.json_response(shown(services, await registry.set_policies(request.match_info["name"], policies)))
+
     async def listing(request: web.Request) -> web.Response:
         found = [registry.subscriptions[name] for name in sorted(registry.subscriptions)]
         return web.json_response({"subscriptions": [shown(services, each) for each in found]})
@@ -65,7 +91,8 @@ def routes(services: Services) -> list[web.RouteDef]:
     async def show(request: web.Request) -> web.Response:
         found = registry.subscription(request.match_info["name"])
         statuses = lanes(services, found)
-        told = {"warnings": [asdict(warning) for warning in warnings(statuses)]}
+        told: dict[str, object] = {"warnings": [asdict(warning) for warning in warnings(statuses)]}
+        told["differences"] = await differences_of(services, found)
         return web.json_response(shown(services, found) | {"lanes": [shown_lane(s) for s in statuses]} | told)
 
     async def pause(request: web.Request) -> web.Response:
@@ -102,7 +129,9 @@ def routes(services: Services) -> list[web.RouteDef]:
     return [
         web.get("/v1/subscriptions", listing),
         web.post("/v1/subscriptions", create),
+        web.post("/v1/subscriptions/plan", planned),
         web.get("/v1/subscriptions/{name}", show),
+        web.post("/v1/subscriptions/{name}/policies", set_policies),
         web.post("/v1/subscriptions/{name}/pause", pause),
         web.post("/v1/subscriptions/{name}/resume", resume),
         web.post("/v1/subscriptions/{name}/promote", promote),
@@ -116,18 +145,62 @@ def parsed(body: dict[str, Any]) -> Subscription:
     named = ("peer", "share", "topics", "start", "name", "on_foreign_write", "on_loss", "on_timestamp")
     fields = Fields(body, *named, "follow_config", "groups")
     share = ShareName(fields.text("share"))
+    # Without any word of topics it is all of them, under their own names.
+    asked = fields.objects("topics") if body.get("topics") is not None else ({"source": "*"},)
     return Subscription(
         SubscriptionName(fields.text("name", share)),
         OrgId(fields.text("peer")),
         share,
-        tuple(_mapping(each) for each in fields.objects("topics")),
+        tuple(_mapping(each) for each in asked if not _is_pattern(each)),
         StartAt.parse(fields.text("start", "earliest")),
         on_foreign_write=fields.choice("on_foreign_write", OnForeignWrite.STOP),
         on_loss=fields.choice("on_loss", OnLoss.STOP),
         on_timestamp=fields.choice("on_timestamp", OnTimestamp.STOP),
         follow_config=fields.flag("follow_config"),
         groups=tuple(fields.texts("groups")) if "groups" in body else (),
+        patterns=tuple(_pattern(each) for each in asked if _is_pattern(each)),
     )
+
+
+def parsed_policies(body: dict[str, Any]) -> Policies:
+    """What a request changes of a subscription. Raises BodyRefused."""
+    fields = Fields(body, "on_foreign_write", "on_loss", "on_timestamp", "follow_config", "groups")
+    given = {name for name in body if body[name] is not None}
+    return Policies(
+        fields.choice("on_foreign_write", OnForeignWrite.STOP) if "on_foreign_write" in given else None,
+        fields.choice("on_loss", OnLoss.STOP) if "on_loss" in given else None,
+        fields.choice("on_timestamp", OnTimestamp.STOP) if "on_timestamp" in given else None,
+        fields.flag("follow_config") if "follow_config" in given else None,
+        fields.texts("groups") if "groups" in given else None,
+    )
+
+
+def _is_pattern(body: Any) -> bool:
+    source = body.get("source")
+    return isinstance(source, str) and is_pattern(source)
+
+
+def _pattern(body: Any) -> PatternMapping:
+    fields = Fields(body, "source", "destination")
+    source = fields.text("source")
+    return PatternMapping.parsed(source, fields.text("destination", source))
+
+
+async def differences_of(services: Services, subscription: Subscription) -> list[dict[str, object]] | None:
+    """Settings of the destination topics that are not as at the source; None while the provider cannot be asked."""
+    try:
+        share = offered_share(await services.links.catalog(subscription.peer), subscription)
+    except MeshError:
+        return None
+    offered = {topic.name: topic for topic in share.topics}
+    names = {mapping.destination_topic for mapping in subscription.topics}
+    copies = {topic.name: topic for topic in await services.cluster.topics.list(lambda name: name in names)}
+    return [
+        {"topic": mapping.destination_topic, **each._asdict()}
+        for mapping in subscription.topics
+        if mapping.source_topic in offered and mapping.destination_topic in copies
+        for each in differences(offered[mapping.source_topic].config, copies[mapping.destination_topic])
+    ]
 
 
 def _mapping(body: Any) -> TopicMapping:
@@ -149,6 +222,7 @@ def shown(services: Services, subscription: Subscription) -> dict[str, object]:
         "peer": subscription.peer,
         "share": subscription.share,
         "topics": [{"source": m.source_topic, "destination": m.destination_topic} for m in subscription.topics],
+        "patterns": [{"source": p.source_pattern, "destination": p.destination_pattern} for p in subscription.patterns],
         "start": str(subscription.start),
         "state": subscription.state,
         "on_foreign_write": subscription.on_foreign_write,

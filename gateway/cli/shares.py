@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -12,6 +13,11 @@ from gateway.cli.context import client
 app = typer.Typer(no_args_is_help=True, help="Named sets of topics that we offer.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Name = Annotated[str, typer.Argument(metavar="SHARE", help="The share's name.")]
+Topics = Annotated[
+    list[str],
+    typer.Option("--topic", help="A topic of the local cluster, or a quoted pattern as 'orders.*'; may be repeated."),
+]
 
 
 def register(root: typer.Typer) -> None:
@@ -19,17 +25,16 @@ def register(root: typer.Typer) -> None:
 
 
 @app.command()
-def create(
-    name: Annotated[str, typer.Argument(metavar="SHARE", help="The share's name.")],
-    topic: Annotated[list[str], typer.Option("--topic", help="A topic of the local cluster; may be repeated.")],
-    as_json: Json = False,
-) -> None:
-    """Offer topics under a name. Nobody sees the share before it is granted."""
+def create(name: Name, topic: Topics, as_json: Json = False) -> None:
+    """Offer topics under a name. Nobody sees the share before it is granted.
+
+    A pattern also offers topics that are made later; it never matches names that begin with an underscore.
+    """
     share = client().post("/v1/shares", {"name": name, "topics": topic})
     if as_json:
         output.emit(share)
     else:
-        output.say(f"created share {share['name']} of {', '.join(share['topics'])}")
+        output.say(f"created share {share['name']} of {', '.join(share['topics'] + share['patterns'])}")
 
 
 @app.command("list")
@@ -40,5 +45,43 @@ def list_(as_json: Json = False) -> None:
         output.emit(shares)
         return
     columns = {"name": "share", "version": "version", "topics": "topics", "granted_to": "granted to"}
-    rows = [{**share, "granted_to": share["granted_to"] or None} for share in shares]
+    rows = [
+        {**share, "topics": share["topics"] + share["patterns"], "granted_to": share["granted_to"] or None}
+        for share in shares
+    ]
     output.table(rows, columns, empty="no shares; make one with: mesh share create SHARE --topic TOPIC")
+
+
+@app.command()
+def show(name: Name, as_json: Json = False) -> None:
+    """Show what a share holds now, by which name or pattern, and what of it peers do not see."""
+    share = client().get(f"/v1/shares/{quote(name, safe='')}")
+    if as_json:
+        output.emit(share)
+        return
+    row = {**share, "granted_to": share["granted_to"] or None, "patterns": share["patterns"] or None}
+    output.emit({key: row[key] for key in ("name", "version", "topics", "patterns", "granted_to")}, as_json=False)
+    rows = [{**each, "by": "name" if each["by"] == each["topic"] else each["by"]} for each in share["contents"]]
+    columns = {"topic": "topic", "partitions": "partitions", "by": "by", "left_out": "left out"}
+    output.table(rows, columns, right=("partitions",), empty="no topic belongs to it now")
+
+
+@app.command()
+def add(name: Name, topic: Topics, as_json: Json = False) -> None:
+    """Offer more topics under a share; whoever has it sees them at once."""
+    _change(name, "add", topic, as_json)
+
+
+@app.command()
+def remove(name: Name, topic: Topics, as_json: Json = False) -> None:
+    """Offer topics no longer, written as they were given; peers' streams of them end at once."""
+    _change(name, "remove", topic, as_json)
+
+
+def _change(name: str, verb: str, topics: list[str], as_json: bool) -> None:
+    share: dict[str, Any] = client().post(f"/v1/shares/{quote(name, safe='')}/{verb}", {"topics": topics})
+    if as_json:
+        output.emit(share)
+    else:
+        left = ", ".join(share["topics"] + share["patterns"]) or "nothing"
+        output.say(f"share {share['name']} is at version {share['version']}: {left}")

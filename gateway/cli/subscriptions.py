@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import typer
 
-from gateway.cli import output
+from gateway.cli import output, plan
 from gateway.cli.context import client
 
 app = typer.Typer(no_args_is_help=True, help="Our use of what peers grant us.")
@@ -33,11 +33,16 @@ def register(root: typer.Typer) -> None:
 def subscribe(
     share: Annotated[str, typer.Argument(metavar="PEER/SHARE", help="Such as acme.example/flights.")],
     topic: Annotated[
-        list[str],
-        typer.Option("--topic", metavar="SRC=DST", help="A source topic and its local name; may be repeated."),
-    ],
+        list[str] | None,
+        typer.Option(
+            "--topic",
+            metavar="SRC=DST",
+            help="A source topic and its local name, or quoted patterns of both as 'orders.*=acme.*'; may be repeated. "
+            "Without, all topics under their own names.",
+        ),
+    ] = None,
     start: Annotated[
-        str, typer.Option("--from", metavar="WHERE", help="earliest, latest, offset:N or timestamp:MS.")
+        str, typer.Option("--from", metavar="WHERE", help="earliest, latest, offset:N or timestamp:TIME (ISO or ms).")
     ] = "earliest",
     name: Annotated[str | None, typer.Option("--name", help="The subscription's name; default: the share's.")] = None,
     on_foreign_write: Annotated[
@@ -56,16 +61,25 @@ def subscribe(
         list[str] | None,
         typer.Option("--group", help="A consumer group whose positions are copied, translated; may be repeated."),
     ] = None,
+    only_plan: Annotated[
+        bool, typer.Option("--plan", help="Make nothing: say what would be copied, made and refused.")
+    ] = False,
+    rate: Annotated[
+        float | None, typer.Option("--rate", min=0.001, help="MB/s to estimate the time of a plan with.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Mirror topics of a peer's share into the local cluster; destination topics are made like the source's."""
+    """Mirror topics of a peer's share into the local cluster; destination topics are made like the source's.
+
+    Topics that the provider adds to the share later are followed where a pattern matches them.
+    """
     peer, slash, share_name = share.partition("/")
     if not slash or not peer or not share_name:
         raise typer.BadParameter(f"{share!r} is not PEER/SHARE, such as acme.example/flights")
     body = {
         "peer": peer,
         "share": share_name,
-        "topics": [_mapping(text) for text in topic],
+        "topics": [_mapping(text) for text in topic] if topic else None,
         "start": start,
         "name": name,
         "on_foreign_write": on_foreign_write,
@@ -74,6 +88,9 @@ def subscribe(
         "follow_config": follow_config,
         "groups": group or [],
     }
+    if only_plan:
+        _plan(body, rate, as_json)
+        return
     made = client().post("/v1/subscriptions", body)
     if as_json:
         output.emit(made)
@@ -83,6 +100,17 @@ def subscribe(
     output.say(f"subscribed to {made['peer']}/{made['share']} as {made['name']}")
 
 
+def _plan(body: dict[str, Any], rate: float | None, as_json: bool) -> None:
+    """Exit code 1 where something would be refused."""
+    made = client().post("/v1/subscriptions/plan", {**body, "rate_bytes_per_s": int(rate * 1e6) if rate else None})
+    if as_json:
+        output.emit(made)
+    else:
+        plan.show(made)
+    if made["refused"]:
+        raise typer.Exit(1)
+
+
 @app.command("list")
 def list_(as_json: Json = False) -> None:
     """List the subscriptions."""
@@ -90,7 +118,7 @@ def list_(as_json: Json = False) -> None:
     if as_json:
         output.emit(found)
         return
-    empty = "no subscriptions; make one with: mesh subscribe PEER/SHARE --topic SRC=DST"
+    empty = "no subscriptions; make one with: mesh subscribe PEER/SHARE"
     output.table([_row(each) for each in found], COLUMNS, right=("lag_records",), empty=empty)
 
 
@@ -112,8 +140,54 @@ def show(name: Name, as_json: Json = False) -> None:
     for lane in found["lanes"]:
         if lane["remedy"]:
             output.say(f"{lane['topic']}[{lane['partition']}]: {lane['remedy']}")
+    for each in found["differences"] or ():
+        output.say(plan.difference(each["topic"], each))
     for warning in found["warnings"]:
         output.say(f"{warning['why']}; {warning['remedy']}")
+
+
+@app.command("set")
+def set_(
+    name: Name,
+    on_foreign_write: Annotated[
+        str | None, typer.Option(help="Where somebody else writes to the destination: stop or report.")
+    ] = None,
+    on_loss: Annotated[
+        str | None, typer.Option(help="Where the source lost records or was created anew: stop or continue.")
+    ] = None,
+    on_timestamp: Annotated[
+        str | None,
+        typer.Option(help="Where the destination refuses a record's timestamp: stop, override or quarantine."),
+    ] = None,
+    follow_config: Annotated[
+        bool | None,
+        typer.Option(
+            "--follow-config/--no-follow-config", help="The destination topics follow their sources' settings, or not."
+        ),
+    ] = None,
+    group: Annotated[
+        list[str] | None,
+        typer.Option("--group", help="The consumer groups whose positions are copied, in the place of those before."),
+    ] = None,
+    no_groups: Annotated[bool, typer.Option("--no-groups", help="Copy no group's positions any more.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Change the policies of a subscription; what is not named stays, and no progress is lost."""
+    policies = {
+        "on_foreign_write": on_foreign_write,
+        "on_loss": on_loss,
+        "on_timestamp": on_timestamp,
+        "follow_config": follow_config,
+        "groups": [] if no_groups else group or None,
+    }
+    stated = {key: value for key, value in policies.items() if value is not None}
+    if not stated:
+        raise typer.BadParameter("name at least one policy to change")
+    found = client().post(f"/v1/subscriptions/{quote(name, safe='')}/policies", stated)
+    if as_json:
+        output.emit(found)
+    else:
+        output.say(f"{found['name']}: " + ", ".join(f"{key} {output.plain(found[key])}" for key in stated))
 
 
 @app.command()
@@ -208,6 +282,6 @@ def _mapping(text: str) -> dict[str, str]:
 
 
 def _row(found: dict[str, Any]) -> dict[str, Any]:
-    pairs = [f"{pair['source']} to {pair['destination']}" for pair in found["topics"]]
+    pairs = [f"{pair['source']} to {pair['destination']}" for pair in found["topics"] + found["patterns"]]
     lanes = ", ".join(f"{count} {state}" for state, count in found["lane_states"].items())
     return {**found, "source": f"{found['peer']}/{found['share']}", "topics": pairs, "lanes": lanes or None}
