@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PROTOS := $(wildcard proto/mesh/wire/v1/*.proto)
 PACKAGES := mesh gateway certs
 
-.PHONY: setup demo test test-unit test-kafka check format lint types layering proto proto-check bench drill-trust lock clean help
+.PHONY: setup demo test test-unit test-kafka exactness check format lint types layering proto proto-check bench drill-trust lock clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ test: $(STAMP) ## all tests, the Kafka ones included
 
 test-kafka: $(STAMP) ## the matrix: every kind of source through every fault, on real brokers
 	$(BIN)/python -m pytest tests/matrix
+
+exactness: $(STAMP) ## what a move, a kill and a loss cost, side by side with MirrorMaker 2
+	$(BIN)/python -m bench.exactness
 
 test-unit: $(STAMP) ## the tests that need no broker and no gateway process
 	$(BIN)/python -m pytest -n 2 tests -m "not kafka and not slow"

@@ -1,11 +1,9 @@
-"""Two gateways with their defaults as a mirror: positions by offset translation, trouble by status."""
+"""Two gateways with their defaults as a mirror: positions by `mesh groups`, trouble by status."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bench.exactness.topics import TOPICS
 from tests.support.organization import Organization, wait_for
@@ -34,7 +32,8 @@ class Mesh:
         """Start, pair, share and subscribe."""
         self.start()
         self.acme.pair(self.globex)
-        self.acme.share(SHARE, self.globex, *TOPICS)
+        self.acme.mesh("share", "create", SHARE, *(word for topic in TOPICS for word in ("--topic", topic)))
+        self.acme.mesh("grant", "create", SHARE, "--to", self.globex.org, "--groups", "read")
         wait_for("a link", lambda: self.globex.mesh("status", "--json").json["links"])
         topics = [word for topic in TOPICS for word in ("--topic", f"{topic}={self.copy(topic)}")]
         self.globex.mesh("subscribe", f"acme.example/{SHARE}", *topics)
@@ -54,18 +53,15 @@ class Mesh:
     def shown(self) -> dict[str, str]:
         return {"every setting": "its default"}
 
-    def position(self, topic: str, committed: int, end: int) -> int | None:
-        """Where a group goes on that had committed a source offset: after the copy of what it read last."""
-        if not committed:
-            return 0
-        asked = ("--topic", topic, "--partition", "0", "--offset", str(committed - 1), "--json")
-        answer = self.globex.try_mesh("offsets", "translate", SHARE, *asked)
-        if answer.code:
-            return None
-        found: dict[str, Any] = json.loads(answer.out)
-        if found["answer"] == "exact":
-            return int(found["destination_offset"]) + 1
-        return end if found["destination_offset"] is None else int(found["destination_offset"])
+    def positions(self, groups: dict[str, str]) -> dict[str, int]:
+        """Where each group (with its topic) goes on, as `mesh groups translate` says."""
+        found = {}
+        for group, topic in groups.items():
+            said = self.globex.mesh("groups", "translate", group, "--subscription", SHARE, "--json").json
+            for each in said["positions"]:
+                if each["topic"] == topic and each["destination_position"] is not None:
+                    found[group] = int(each["destination_position"])
+        return found
 
     def complaints(self, topic: str) -> list[str]:
         """What its status says of a lane of the topic that does not run."""

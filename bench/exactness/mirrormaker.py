@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from bench.exactness.topics import TOPICS
+from bench.exactness.topics import SIGN, TOPICS
 from bench.mirrormaker import MAIN, REPLICATION
 from bench.process import Child
 from tests.support.brokers import java_command
@@ -22,13 +22,14 @@ HEAP_MB = 768
 TUNED = {
     "tasks.max": "4",
     "offset.lag.max": "0",
-    "emit.checkpoints.interval.seconds": "1",
+    "emit.checkpoints.interval.seconds": "5",
     "sync.group.offsets.enabled": "true",
-    "sync.group.offsets.interval.seconds": "1",
+    "sync.group.offsets.interval.seconds": "5",
     "refresh.topics.interval.seconds": "5",
     "refresh.groups.interval.seconds": "5",
     "offset.flush.interval.ms": "1000",
     "{source}.consumer.isolation.level": "read_committed",
+    "{source}.consumer.max.poll.records": "10000",
 }
 CONFIGURATIONS: dict[str, dict[str, str]] = {
     "defaults": {},
@@ -112,10 +113,16 @@ class MirrorMaker:
         }
 
     def complaints(self, topic: str) -> list[str]:
-        """Lines of its last log, warnings or worse, that name the topic or a task that failed."""
+        """What its log says of the topic since the last start, warnings or worse, and not of every topic."""
         assert self.child is not None
-        lines = self.child.output.splitlines()
-        return [line for line in lines if ("WARN" in line or "ERROR" in line) and topic in line]
+        return complaints(self.child.output, topic, SIGN)
+
+
+def complaints(log: str, topic: str, healthy: str) -> list[str]:
+    """Warnings and errors that name `topic` alone, and tasks that failed; `healthy` is a topic that runs well."""
+    lines = [line for line in log.splitlines() if " WARN " in line or " ERROR " in line]
+    usual = {line.replace(healthy, topic) for line in lines if healthy in line}
+    return [line for line in lines if (topic in line and line not in usual) or "being killed" in line]
 
 
 def checkpoints(address: str, topic: str) -> dict[tuple[str, str], int]:

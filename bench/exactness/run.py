@@ -102,17 +102,13 @@ class Run:
             self.say(f"all is copied; {wait_s} s for checkpoints at their default interval")
             time.sleep(wait_s)
         groups = {group.name: group.topic for group in GROUPS}
-        given = {peer.name: peer.positions(groups) for peer in self.peers}
+        given = {mirror.name: mirror.positions(groups) for mirror in self.mirrors}
         for mirror in self.mirrors:
             copies = {topic: self.destination.read(mirror.copy(topic)) for topic in MOVED}
             found = self.found[mirror.name]
             found.transactions = compare(logs[TRANSACTIONS], copies[TRANSACTIONS])
             for group, committed in positions.items():
-                if isinstance(mirror, Mesh):
-                    end = self.destination.end(mirror.copy(group.topic))
-                    position = mirror.position(group.topic, committed, end)
-                else:
-                    position = given[mirror.name].get(group.name)
+                position = given[mirror.name].get(group.name)
                 found.moves[group] = move(logs[group.topic], copies[group.topic], committed, position)
 
     # --- killing
