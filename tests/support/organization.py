@@ -76,6 +76,14 @@ class Organization:
         assert made.code == 0, made.err
         return cls(home, org, admin, peers)
 
+    def joined(self, home: Path, gateway: str) -> Organization:
+        """Another gateway of the same organization: `mesh init --join`."""
+        admin, peers = (f"127.0.0.1:{port}" for port in free_ports(2))
+        where = ["--dir", str(home), "--gateway", gateway, "--listen", peers, "--admin", admin]
+        made = run(["init", "--join", str(self.home), *where])
+        assert made.code == 0, made.err
+        return Organization(home, self.org, admin, peers, self.settings)
+
     # --- the gateway process
 
     def start(self, *settings: str) -> None:
@@ -117,6 +125,15 @@ class Organization:
         given = [word for setting in (*self.settings, *settings) for word in ("--set", setting)]
         gateway = ["gateway", "run", "--config", str(self.home / "mesh.toml"), *given]
         return [*leash, sys.executable, "-m", "gateway.cli.main", *gateway]
+
+    def freeze(self) -> None:
+        """SIGSTOP: it does nothing any more, and knows nothing of it."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """SIGKILL, at this very moment."""
