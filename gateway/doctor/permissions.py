@@ -91,11 +91,10 @@ NEEDS = (
     Need(
         Role.ALWAYS,
         Kind.GROUP,
-        f"{NAME_PREFIX}*",
+        _STATE,
         Operation.READ,
-        "share the lanes among several gateways",
-        "several gateways cannot share the lanes",
-        required=False,
+        "share the lanes out among the gateways of the organization, one or several",
+        _NO_START,
     ),
     Need(Role.SOURCE, _T, "", Operation.READ, "read what is shared", "its lanes wait at the partner"),
     Need(

@@ -32,6 +32,7 @@ from gateway.doctor.permissions import NAME_PREFIX, NEEDS, Kind, Need, Operation
 from gateway.kafka.client import Client
 from gateway.kafka.codes import Code
 from gateway.kafka.coordinator import GROUP_KEY, NOT_NOW, coordinator
+from gateway.kafka.membership import GROUP
 from gateway.kafka.patience import patiently
 from gateway.kafka.state_topics import broker_config
 from gateway.kafka.topics import topic_configs
@@ -163,8 +164,8 @@ async def _try_group(client: Client, need: Need) -> Access:
 
 async def _describe_group(client: Client) -> DescribedGroup:
     """Raises ClusterUnreachable while nobody coordinates the group: its topic may just be made."""
-    node = await coordinator(client, DOCTOR, GROUP_KEY)
-    request = DescribeGroupsRequest(groups=(GroupId(DOCTOR),), include_authorized_operations=True)
+    node = await coordinator(client, GROUP, GROUP_KEY)
+    request = DescribeGroupsRequest(groups=(GroupId(GROUP),), include_authorized_operations=True)
     group = (await client.call(request, DescribeGroupsResponse, node)).groups[0]
     if int(group.error_code) in NOT_NOW:
         raise ClusterUnreachable(client.cluster_id, "no broker coordinates groups")

@@ -95,7 +95,7 @@ def read_with_confluent(address: str, counts: dict[Key, int]) -> Digests:
     try:
         consumer.assign([TopicPartition(topic, number, 0) for topic, number in counts])
         while left:
-            messages = consumer.consume(10_000, 30)
+            messages = consumer.consume(min(10_000, left), 30)  # it waits for that many
             assert messages, f"{left} records are missing"
             for message in messages:
                 assert message.error() is None, message.error()
