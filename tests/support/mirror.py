@@ -74,6 +74,7 @@ class Mirror:
     accept_foreign: bool = False
     log: SourceLog | None = None
     """What the source holds, where it has aborted transactions."""
+    mapping: TopicMapping = TopicMapping(SOURCE, DESTINATION)
     pair: Pair | None = None
     links_made: int = 0
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -90,18 +91,21 @@ class Mirror:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
+    @property
+    def lane(self) -> LaneId:
+        return LANE._replace(topic=self.mapping.source_topic)
+
     # --- running
 
     def start_runner(self) -> LaneRunner:
         settings = LaneSettings(
             PipelineSettings(DEFAULT_LIMITS, check_records, self.checkpoint_bytes), self.credit_bytes, 0.1, 1.0
         )
-        mappings = (TopicMapping(SOURCE, DESTINATION),)
         subscription = Subscription(
             LANE.subscription,
             PEER,
             ShareName("flights"),
-            mappings,
+            (self.mapping,),
             self.start,
             on_foreign_write=self.on_foreign_write,
             on_loss=self.on_loss,
@@ -111,7 +115,7 @@ class Mirror:
             self.destination,
             self,
             subscription,
-            LANE,
+            self.lane,
             settings,
             accept_foreign=self.accept_foreign,
             now_ms=self.now_ms,
