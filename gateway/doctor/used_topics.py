@@ -18,7 +18,7 @@ PATIENCE_S = 3.0
 
 async def used_topics(services: Services) -> list[Asked]:
     """By use and name. What a peer says of its topics is there where it is linked."""
-    sources = {Asked(name, Use.SOURCE) for name in await _shared(services)}
+    sources = [Asked(name, Use.SOURCE) for name in sorted(await _shared(services))]
     destinations = {}
     for peer in {each.peer for each in services.registry.subscriptions.values()}:
         offered = await _offered(services, peer)
@@ -28,7 +28,7 @@ async def used_topics(services: Services) -> list[Asked]:
                     config = offered.get((subscription.share, mapping.source_topic), {})
                     destinations[mapping.destination_topic] = config
     copies = [Asked(name, Use.DESTINATION, config) for name, config in sorted(destinations.items())]
-    return [*sorted(sources, key=lambda each: each.name), *copies]
+    return [*sources, *copies]
 
 
 async def _shared(services: Services) -> set[str]:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from gateway.doctor.used_topics import used_topics
 from tests.support.admin import AdminGateway
 from tests.support.cli import mesh, run
 
 
 async def test_a_running_gateway_is_asked(admin: AdminGateway) -> None:
+    for arguments in (("topic", "create", "departures"), ("share", "create", "flights", "--topic", "departures")):
+        assert (await mesh(*arguments, directory=admin.directory)).code == 0
+    assert [each.name for each in await used_topics(admin.services)] == ["departures"]
     said = await mesh("doctor", directory=admin.directory)
     assert said.code == 0, said.out
     assert "lock: held by this gateway" in said.out
