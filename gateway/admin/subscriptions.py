@@ -38,7 +38,7 @@ from gateway.promoting import shown as shown_promoted
 from gateway.services import Services
 from gateway.subscribing import offered_share, subscribe
 from mesh.errors import MeshError, OperatorError
-from mesh.ids import OrgId, ShareName, SubscriptionName, TopicName
+from mesh.ids import GroupName, OrgId, ShareName, SubscriptionName, TopicName
 from mesh.lanes.losses import LostRange
 from mesh.lanes.status import LaneStatus
 from mesh.lanes.warnings import warnings
@@ -157,7 +157,7 @@ def parsed(body: dict[str, Any]) -> Subscription:
         on_loss=fields.choice("on_loss", OnLoss.STOP),
         on_timestamp=fields.choice("on_timestamp", OnTimestamp.STOP),
         follow_config=fields.flag("follow_config"),
-        groups=tuple(fields.texts("groups")) if "groups" in body else (),
+        groups=tuple(map(GroupName, fields.texts("groups"))),
         patterns=tuple(_pattern(each) for each in asked if _is_pattern(each)),
     )
 
@@ -171,7 +171,7 @@ def parsed_policies(body: dict[str, Any]) -> Policies:
         fields.choice("on_loss", OnLoss.STOP) if "on_loss" in given else None,
         fields.choice("on_timestamp", OnTimestamp.STOP) if "on_timestamp" in given else None,
         fields.flag("follow_config") if "follow_config" in given else None,
-        fields.texts("groups") if "groups" in given else None,
+        tuple(map(GroupName, fields.texts("groups"))) if "groups" in given else None,
     )
 
 
@@ -252,6 +252,7 @@ def shown_lane(status: LaneStatus) -> dict[str, object]:
         "partition": status.lane.partition,
         "destination_topic": status.destination_topic,
         "state": status.state,
+        "gateway": status.gateway,
         "code": status.code,
         "reason": status.reason,
         "remedy": status.remedy,

@@ -23,7 +23,7 @@ Row = Mapping[str, Any]
 # More rows than this hide what matters; they are summed up by topic unless asked for.
 MAX_LANE_ROWS = 24
 WIDE = 110
-STATES = ("stopped", "waiting", "recovering", "catching-up", "paused", "running")
+STATES = ("stopped", "waiting", "recovering", "catching-up", "paused", "running", "elsewhere")
 _GAP = Text("")
 
 
@@ -68,7 +68,7 @@ def lane_table(rows: Iterable[Row], width: int) -> Table:
     if wide:
         built.add_column("bytes", justify="right", no_wrap=True)
     for lane in rows:
-        cells = [escape(plain(lane["lane"])), styled(lane["state"])]
+        cells = [escape(plain(lane["lane"])), _place(lane)]
         if wide:
             cells.append(escape(plain(lane["destination_topic"])))
         cells += [count(lane["records"]), count(lane["lag_records"]), duration(lane["lag_s"]), count(lane["gaps"])]
@@ -76,6 +76,11 @@ def lane_table(rows: Iterable[Row], width: int) -> Table:
             cells.append(size(lane["size_bytes"]))
         built.add_row(*cells)
     return built
+
+
+def _place(lane: Row) -> str:
+    """The state, or which other gateway has the lane."""
+    return f"at {escape(plain(lane['gateway']))}" if lane["state"] == "elsewhere" else styled(lane["state"])
 
 
 def link_table(links: Iterable[Row], now_ms: int) -> Table:
@@ -151,6 +156,7 @@ def _summed(name: str, group: Sequence[Row]) -> Row:
     return {
         "lane": name,
         "state": min((lane["state"] for lane in group), key=STATES.index),
+        "gateway": ", ".join(sorted({lane["gateway"] for lane in group})),
         "destination_topic": group[0]["destination_topic"],
         "records": sum(lane["records"] for lane in group),
         "lag_records": sum(known) if known else None,

@@ -14,8 +14,7 @@ def placed(status: LaneStatus, ownership: Ownership) -> LaneStatus:
         return replace(status, gateway=ownership.gateway)
     owner = ownership.owner(status.lane)
     if owner and owner != ownership.gateway:
-        reason, remedy = f"gateway {owner} runs it", f"ask there: mesh status, with the configuration of {owner}"
-        return replace(status, state=LaneState.ELSEWHERE, gateway=owner, code="", reason=reason, remedy=remedy)
+        return replace(status, state=LaneState.ELSEWHERE, gateway=owner, code="", reason="", remedy="")
     return replace(
         status,
         state=LaneState.WAITING,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from tests.support.stock import Digests, Key
 
@@ -74,7 +74,16 @@ class Ends:
         self._partitions = [TopicPartition(topic, number) for number in range(partitions)]
 
     def look(self) -> list[int]:
-        return [self._consumer.get_watermark_offsets(each, timeout=10)[1] for each in self._partitions]
+        return [self._end(each) for each in self._partitions]
+
+    def _end(self, partition: TopicPartition) -> int:
+        while True:
+            try:
+                return int(self._consumer.get_watermark_offsets(partition, timeout=10)[1])
+            except KafkaException as error:  # a topic that was just made: its leader is not known everywhere yet
+                if not error.args[0].retriable():
+                    raise
+                time.sleep(LOOK_S)
 
     def close(self) -> None:
         self._consumer.close()
