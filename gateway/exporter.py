@@ -16,8 +16,9 @@ from gateway.link.lanes import ExportLane
 from gateway.losses import SourceRecreated, SourceTrimmed, SourceTruncated
 from gateway.meters import LaneMeter
 from gateway.starting import first_offset
-from mesh.batch.header import epoch_before, split
+from mesh.batch.header import epoch_before
 from mesh.batch.limits import DEFAULT_LIMITS, Limits
+from mesh.batch.old import split_any
 from mesh.cluster_errors import LogTruncated, OffsetOutOfRange, PartitionAbsent, TopicRecreated
 from mesh.errors import CallerError
 from mesh.ids import Partition, TopicId
@@ -127,7 +128,7 @@ async def _fetch(
 
 
 def _first_offset_in(fetched: Fetched) -> int:
-    return next((header.base_offset for header, _ in split(fetched.data)), fetched.range.start)
+    return next((header.base_offset for header, _ in split_any(fetched.data)), fetched.range.start)
 
 
 def _trimmed(partition: Partition, position: int, topic_id: TopicId, log_start: int, log_end: int) -> SourceTrimmed:

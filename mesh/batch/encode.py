@@ -7,6 +7,7 @@ The base timestamp is the first record's, as the Java client writes it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 
 from crc32c import crc32c
 
@@ -28,16 +29,18 @@ def encode(
     base_offset: int = 0,
     producer: Producer | None = None,
     base_sequence: int = -1,
+    dense: bool = True,
 ) -> bytes:
-    """One whole batch of all `records`, of which there is at least one."""
+    """One whole batch of all `records`, at least one; they keep their offset deltas if not `dense`."""
     assert records, "a batch has at least one record"
     base = records[0].timestamp_ms
-    payload = compress(codec, b"".join(_encoded(index, base, record) for index, record in enumerate(records)))
+    deltas = range(len(records)) if dense else [record.offset_delta for record in records]
+    payload = compress(codec, b"".join(map(_encoded, deltas, repeat(base), records)))
     count, latest = len(records), max(record.timestamp_ms for record in records)
     stamp = (*(producer or NO_PRODUCER), base_sequence)
     size = HEADER_BYTES + len(payload) - LENGTH_END
     outer = (base_offset, size, NO_LEADER_EPOCH, MAGIC)
-    inner = (int(codec), count - 1, base, latest, *stamp, count)
+    inner = (int(codec), deltas[-1], base, latest, *stamp, count)
     crc = crc32c(payload, crc32c(LAYOUT.pack(*outer, 0, *inner)[CRC_START:]))
     return LAYOUT.pack(*outer, crc, *inner) + payload
 

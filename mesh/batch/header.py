@@ -136,10 +136,14 @@ def split(data: memoryview) -> Iterator[tuple[BatchHeader, memoryview]]:
 
 
 def epoch_before(data: memoryview, offset: int) -> int:
-    """The leader epoch of the last batch in a fetch answer that begins before `offset`, -1 where none does."""
+    """The leader epoch of the last batch in a fetch answer that begins before `offset`, -1 where none does.
+
+    Messages of the old formats know of no epochs.
+    """
     at, epoch, size = 0, -1, len(data)
     while size - at >= HEADER_BYTES and int.from_bytes(data[at : at + 8], "big", signed=True) < offset:
-        epoch = int.from_bytes(data[at + LENGTH_END : at + MAGIC_AT], "big", signed=True)
+        known = data[at + MAGIC_AT] == MAGIC
+        epoch = int.from_bytes(data[at + LENGTH_END : at + MAGIC_AT], "big", signed=True) if known else -1
         length = int.from_bytes(data[at + 8 : at + LENGTH_END], "big", signed=True)
         if length < HEADER_BYTES - LENGTH_END:
             break

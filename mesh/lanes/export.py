@@ -1,7 +1,7 @@
 """From a fetch answer to what leaves: which records are visible, as dense batches, and why the others are not.
 
 A batch that is dense, not control and of CreateTime leaves with its bytes untouched, as a view of the answer. Any
-other that holds visible records is decoded and encoded densely. Invariants:
+other that holds visible records is decoded and encoded densely; messages of old formats become batches. Invariants:
 A. The spans tile [position, next) exactly; the batches hold the records of the spans without a reason, in order.
 B. What is answered depends on the log alone, not on where the answers were cut: aborted transactions are
    known from the answer's own list, which names every one that overlaps the answer, also those begun before it.
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from crc32c import crc32c
 
 from mesh.batch.encode import encode
-from mesh.batch.errors import LogUnreadable, OldFormat
+from mesh.batch.errors import LogUnreadable
 from mesh.batch.header import (
     APPEND_TIME_BIT,
     CONTROL_BIT,
@@ -24,9 +24,9 @@ from mesh.batch.header import (
     LENGTH_END,
     MAGIC_AT,
     BatchHeader,
-    split,
 )
 from mesh.batch.limits import DEFAULT_LIMITS, Limits
+from mesh.batch.old import split_any
 from mesh.batch.records import Record, records_of
 from mesh.batch.stamp import Buffer
 from mesh.errors import PeerError
@@ -44,13 +44,13 @@ def cut(
     """The segment from source offset `position` on, None where the answer reaches no further than that.
 
     It stops before the batch that would pass `max_bytes` (as it lies in the log), but takes at least one if there
-    is one. `ordinal` is the first record's. Raises OldFormat and LogUnreadable (a length, CRC, order or record that
+    is one. `ordinal` is the first record's. Raises LogUnreadable (a length, CRC, order or record that
     cannot be), but only once `position` has reached the damage: what lies before it leaves first.
     """
     taken = _Taken(position)
     try:
         _fill(taken, fetched, max_bytes, limits)
-    except (OldFormat, LogUnreadable):
+    except LogUnreadable:
         if taken.next == position:
             raise
     if taken.next == position:
@@ -103,7 +103,7 @@ class _Taken:
 
 def _fill(taken: _Taken, fetched: Fetched, max_bytes: int, limits: Limits) -> None:
     aborted = _Aborted(fetched.aborted)
-    for header, batch in _stable(fetched):
+    for header, batch in _stable(fetched, limits):
         aborted.advance(header, batch, limits)
         if header.next_offset <= taken.next:
             continue
@@ -112,10 +112,10 @@ def _fill(taken: _Taken, fetched: Fetched, max_bytes: int, limits: Limits) -> No
         _take(taken, header, batch, aborted, limits)
 
 
-def _stable(fetched: Fetched) -> Iterator[tuple[BatchHeader, memoryview]]:
+def _stable(fetched: Fetched, limits: Limits) -> Iterator[tuple[BatchHeader, memoryview]]:
     """The whole batches below the last stable offset; each begins at or after the end of the one before."""
     expected, last_stable = -1, fetched.range.last_stable
-    for header, batch in split(fetched.data):
+    for header, batch in split_any(fetched.data, limits):
         if header.next_offset > last_stable:
             return
         if header.base_offset < expected:

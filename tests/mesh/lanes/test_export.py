@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mesh.batch.errors import LogUnreadable, OldFormat
-from mesh.batch.header import HEADER_BYTES, Codec, parse_header
+from mesh.batch.errors import LogUnreadable
+from mesh.batch.header import HEADER_BYTES, Codec, parse_header, split
 from mesh.batch.limits import DEFAULT_LIMITS, Limits
 from mesh.batch.records import Record, records_of
 from mesh.batch.stamp import Buffer
@@ -17,6 +17,7 @@ from mesh.lanes.export import cut
 from mesh.log import Fetched, LogRange
 from mesh.segment import Segment
 from mesh.spans import GapReason, Span, merge, tiles
+from tests.support.old_messages import OLD_OFFSETS, OLD_SETS, Key
 from tests.support.records import resealed
 from tests.support.source_log import ABORT, COMMIT, SourceLog, source_logs
 
@@ -190,13 +191,27 @@ def test_what_lies_before_damage_leaves_first() -> None:
             cut(answer, position, 0, ALL)
 
 
-def test_an_old_message_stops_the_lane_at_its_offset() -> None:
+def test_a_damaged_old_message_stops_the_lane_at_its_offset() -> None:
     log, _ = damaged()
     old = (3).to_bytes(8, "big") + (22).to_bytes(4, "big") + bytes(4) + b"\1" + bytes(17)
     answer = Fetched(memoryview(bytes(log.answer(0).data) + old), (), LogRange(0, 9, 9))
     assert taken(answer, 0).next_source_offset == 3
-    with pytest.raises(OldFormat, match="offset 3"):
+    with pytest.raises(LogUnreadable, match="offset 3"):
         cut(answer, 3, 0, ALL)
+
+
+@pytest.mark.parametrize("key", OLD_SETS, ids=str)
+@pytest.mark.parametrize("position", [30, 40, 41, 42, 44])
+def test_old_messages_leave_as_dense_batches_with_their_holes_as_gaps(key: Key, position: int) -> None:
+    segment = taken(Fetched(memoryview(OLD_SETS[key]), (), LogRange(0, 45, 45)), position)
+    offsets = [offset for offset in OLD_OFFSETS if offset >= position]
+    told = [offset for span in segment.spans if span.reason is None for offset in range(span.source_offset, span.end)]
+    assert told == offsets
+    assert {span.reason for span in segment.spans} <= {None, GapReason.COMPACTED}
+    assert segment.next_source_offset == 45
+    headers = [header for batch in segment.batches for header, _ in split(memoryview(batch))]
+    assert all(header.is_dense for header in headers)
+    assert sum(header.records_count for header in headers) == len(offsets)
 
 
 def test_poison_and_bombs_of_our_own_log_are_the_operators() -> None:
@@ -236,7 +251,7 @@ def test_any_bytes_give_a_segment_or_a_documented_error(log: SourceLog, data: st
         segment = cut(
             Fetched(memoryview(answer), (), LogRange(0, ALL, ALL)), position, 0, data.draw(st.integers(0, 500))
         )
-    except (LogUnreadable, OldFormat):
+    except LogUnreadable:
         return
     if segment is not None:
         assert tiles(segment.spans, position, segment.next_source_offset)
