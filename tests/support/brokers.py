@@ -302,7 +302,9 @@ def _sasl_properties(users: Mapping[str, str]) -> dict[str, str]:
 @contextmanager
 def several_brokers(count: int, timeout_s: float = 90) -> Iterator[list[Broker]]:
     """One cluster of `count` brokers, each of which may die; topics are kept by all of them."""
-    replicated = {"default.replication.factor": str(count), "min.insync.replicas": str(count // 2 + 1)}
+    replicated = {"min.insync.replicas": str(count // 2 + 1), "transaction.state.log.min.isr": str(count // 2 + 1)}
+    for topics in ("default", "offsets.topic", "transaction.state.log"):
+        replicated[f"{topics}.replication.factor"] = str(count)
     brokers = [
         Broker(BrokerConfig(heap_mb=256, node_id=number, properties=replicated)) for number in range(1, count + 1)
     ]
