@@ -229,9 +229,9 @@ class AuditLog(Protocol):
     async def append(self, entries: Sequence[bytes], index: int) -> None:
         """Add entries, the first at exactly `index`, all or none, durable at return.
 
-        Entries that stand there already, because an earlier call left them, are answered as added: after an error they
-        may be there or come there later, and calling again with the same entries and index never adds them twice.
-        Raises AuditMoved where the log does not end there and other entries do: nothing was written.
+        Entries that stand there because an earlier call of this gateway left them are answered as added: after an error
+        they may be there or come there later, and calling again with the same entries and index never adds them twice.
+        Raises AuditMoved where others stand there, or the log ends before it: nothing was written.
         """
 
     async def end(self) -> int:

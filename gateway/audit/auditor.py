@@ -51,6 +51,8 @@ MAX_QUEUED = 10_000
 """Entries that wait for a log that cannot be written; beyond it refusals are dropped, and then the newest entries."""
 MOVES = 20
 """How often entries are chained anew in one go because other gateways were quicker; after it they wait for a turn."""
+NOTED = 200
+"""As many entries at the end of the log are looked at for what another gateway has noted already."""
 DONE = "done"
 
 
@@ -294,18 +296,35 @@ class Auditor:
             self._wake.clear()
             for refused in self._refusals.due(time.monotonic()):
                 self._refusal(refused)
-            self._note_ended(grants())
+            await self._note_ended(grants())
             await self._flush()
             await self._look_for_others()
 
-    def _note_ended(self, grants: Iterable[Grant]) -> None:
+    async def _note_ended(self, grants: Iterable[Grant]) -> None:
         """Each grant whose end has come since the last look, that of an earlier run of the gateway included."""
         since_ms, self._looked_ms = self._looked_ms, max(self._looked_ms, self._now_ms())
-        for grant in grants:
-            end_ms = grant.end_ms
-            if grant.state is GrantState.ACTIVE and end_ms is not None and since_ms < end_ms <= self._looked_ms:
-                moment = datetime.fromtimestamp(end_ms / 1000, UTC).isoformat()
-                self._add(self._entry("grant.ended", grant.id, DONE, "gateway", {"end": moment}))
+        ended = {
+            grant.id: datetime.fromtimestamp(grant.end_ms / 1000, UTC).isoformat()
+            for grant in grants
+            if grant.state is GrantState.ACTIVE
+            and grant.end_ms is not None
+            and since_ms < grant.end_ms <= self._looked_ms
+        }
+        noted = await self._noted_ends() if ended else set()
+        for grant_id, end in ended.items():
+            if (grant_id, end) not in noted:
+                self._add(self._entry("grant.ended", grant_id, DONE, "gateway", {"end": end}))
+
+    async def _noted_ends(self) -> set[tuple[str, str]]:
+        """What other gateways have noted lately: they see the same grants."""
+        found: set[tuple[str, str]] = set()
+        with suppress(MeshError, ValueError):  # then it is noted twice, which is better than not at all
+            end = await self._log.end()
+            for line in await self._log.read(max(0, end - NOTED), NOTED):
+                entry = AuditEntry.from_bytes(line)
+                if entry.action == "grant.ended":
+                    found.add((entry.object, entry.details.get("end", "")))
+        return found
 
     async def close(self) -> None:
         """Write what is left and sign a last head; what fails is logged, the gateway stops all the same."""

@@ -18,16 +18,17 @@ from contextlib import suppress
 from gateway.kafka.client import Client
 from gateway.kafka.destination import KafkaDestination
 from gateway.kafka.errors import AuditNotKept
-from gateway.kafka.line import Line, Place, placed
+from gateway.kafka.line import TOKEN, Line, Place, placed
 from gateway.kafka.offsets import log_range
 from gateway.kafka.patience import patiently, pauses
 from gateway.kafka.scan import scan
+from gateway.kafka.state import new_appends
 from gateway.kafka.state_topics import create_state_topic
 from gateway.kafka.topics import topic_configs
 from mesh.audit import AuditBroken
 from mesh.batch.encode import encode
 from mesh.batch.header import HEADER_BYTES
-from mesh.batch.records import Record, records_of
+from mesh.batch.records import Headers, Record, records_of
 from mesh.batch.stamp import sequence_of
 from mesh.cluster_errors import (
     AppendUnknown,
@@ -55,6 +56,8 @@ class KafkaAudit:
         self._partition = Partition(topic, 0)
         self._topic_id = topic_id
         self._destination = KafkaDestination(client)
+        self._signed: Headers = ((TOKEN, new_appends().token()),)
+        """By this, entries are known to be ours."""
         self._lock = asyncio.Lock()
         self._line: Line | None = None
         self._line_end = -1
@@ -73,41 +76,43 @@ class KafkaAudit:
         return (await log_range(self._client, self._partition, self._client.config.request_timeout_s)).end
 
     async def read(self, from_index: int, limit: int) -> list[bytes]:
-        async def ask() -> list[bytes]:
+        return [record.value or b"" for record in await self._records(from_index, limit)]
+
+    async def _records(self, from_index: int, limit: int) -> list[Record]:
+        async def ask() -> list[Record]:
             where = await log_range(self._client, self._partition, self._client.config.request_timeout_s)
             end = min(where.end, from_index + limit)
-            found: list[bytes] = []
+            found: list[Record] = []
             async for header, batch in scan(self._client, self._partition, from_index, end):
                 records = records_of(header, batch[HEADER_BYTES:])
-                found += [r.value or b"" for r in records if from_index <= header.base_offset + r.offset_delta < end]
+                found += [r for r in records if from_index <= header.base_offset + r.offset_delta < end]
             return found
 
         return await patiently(self._client, self._partition, ask, self._client.config.request_timeout_s)
 
     async def _append(self, entries: list[bytes], index: int) -> None:
         now_ms = int(time.time() * 1000)
-        batch = encode([Record(at, now_ms, None, entry) for at, entry in enumerate(entries)])
+        batch = encode([Record(at, now_ms, None, entry, self._signed) for at, entry in enumerate(entries)])
         await self._destination.mend(self._partition)
         for attempt in range(EPOCHS):
             end = await self.end()
+            if end == index:
+                line = await self._line_at(end)
+                # A place that was refused although nobody was quicker: the leader knows another history than the log.
+                offset = await self._send(batch, line.next if attempt == 0 else line.newer)
+                if offset is not None and offset != index and await self._stand_at(offset, entries):
+                    raise AuditBroken(offset, f"an entry that belongs at {index} was written here")
+                end = await self.end()
             if end != index:
-                await self._landed(entries, index, end)
-                return
-            line = await self._line_at(end)
-            # A place that was refused although nobody was quicker: the leader knows another history than the log.
-            place = line.next if attempt == 0 else line.newer
-            offset = await self._send(batch, place)
-            if offset is not None and offset != index and await self.read(offset, len(entries)) == entries:
-                raise AuditBroken(offset, f"an entry that belongs at {index} was written here")
-            if await self.end() != index:
-                await self._landed(entries, index, end)
-                return
+                if await self._stand_at(index, entries):
+                    return
+                raise AuditMoved(index, end)
         raise ClusterUnreachable(self._client.cluster_id, f"{self._partition} refuses the next audit entry")
 
-    async def _landed(self, entries: list[bytes], index: int, end: int) -> None:
-        """Raises AuditMoved unless `entries` are what stands at `index`."""
-        if await self.read(index, len(entries)) != entries:
-            raise AuditMoved(index, await self.end())
+    async def _stand_at(self, index: int, entries: list[bytes]) -> bool:
+        """Whether these entries are there, written by us: another gateway may have noted the very same."""
+        found = await self._records(index, len(entries))
+        return [(each.value, each.headers) for each in found] == [(entry, self._signed) for entry in entries]
 
     async def _send(self, batch: bytes, place: Place) -> int | None:
         """The answered offset, None where it was refused; an unknown outcome is asked for by sending it again."""

@@ -268,3 +268,79 @@ async def test_nothing_is_signed_with_a_certificate_that_has_ended() -> None:
     clock.now_ms += int(timedelta(days=4000).total_seconds() * 1000)
     assert await auditor.sign() is None
     assert await actions(fake) == ["a.thing"]
+
+
+async def test_the_entries_of_several_gateways_are_one_chain(tmp_path: Path) -> None:
+    fake = FakeCluster()
+    files = [HeadFile(tmp_path / name) for name in ("one", "two")]
+    auditors = [await opened(fake, heads=file) for file in files]
+    for number in range(3):
+        await asyncio.gather(*[auditor.record("a.thing", f"{at} {number}") for at, auditor in enumerate(auditors)])
+    for auditor in auditors:
+        await auditor.close()
+    found = await entries(fake)
+    assert sorted(entry.object for entry in found if entry.action == "a.thing") == sorted(
+        f"{at} {number}" for at in range(2) for number in range(3)
+    )
+    lines = await fake.ports.audit.read(0, 100)
+    heads = [head for auditor in auditors if (head := auditor.signer.kept) is not None]
+    assert [head.count for head in heads] == [6, 7]
+    assert judged(lines, heads, ACME.bundle)[:3] == (8, 7, 4)
+    again = [await opened(fake, heads=file) for file in files]
+    assert [auditor.trouble() for auditor in again] == ["", ""]
+
+
+async def test_an_entry_whose_place_was_taken_is_chained_anew_once() -> None:
+    """The answer of the first append is lost before anything was written; then another gateway writes there."""
+    fake = FakeCluster()
+    one, two = await opened(fake), await opened(fake)
+    fake.fail_next("audit", ClusterUnreachable("fake", "cut"))
+    await one.record("a.thing", "one")
+    assert one.trouble()
+    await two.record("a.thing", "two")
+    await one.record("a.thing", "more")
+    assert [entry.object for entry in await entries(fake)] == ["two", "one", "more"]
+    assert one.trouble() == ""
+
+
+async def test_an_entry_that_landed_unseen_stays_once_behind_which_others_wrote() -> None:
+    fake = FakeCluster()
+    one, two = await opened(fake), await opened(fake)
+    append = fake.ports.audit.append
+
+    async def lose_answer(lines: list[bytes], index: int) -> None:
+        await append(lines, index)
+        raise ClusterUnreachable("fake", "cut")
+
+    fake.ports.audit.append = lose_answer  # type: ignore[method-assign,assignment]
+    await one.record("a.thing", "one")
+    fake.ports.audit.append = append  # type: ignore[method-assign]
+    await two.record("a.thing", "two")
+    await one.record("a.thing", "more")
+    assert [(entry.index, entry.object) for entry in await entries(fake)] == [(0, "one"), (1, "two"), (2, "more")]
+
+
+async def test_who_waits_for_entries_is_told_of_another_gateways(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.audit.auditor.TURN_S", 0.01)
+    fake = FakeCluster()
+    one, two = await opened(fake), await opened(fake)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        running = group.create_task(one.run(list))
+        waiting = group.create_task(one.wait_beyond(0))
+        await two.record("a.thing", "two")
+        await waiting
+        running.cancel()
+
+
+async def test_a_grant_that_ended_is_noted_by_one_gateway() -> None:
+    fake, clock = FakeCluster(), Clock()
+    grant = Grant(ShareName("flights"), GLOBEX, 0, NOW_MS + 1000)
+    auditors = [await opened(fake, clock) for _ in range(2)]
+    clock.now_ms += 5000
+    for number, auditor in enumerate(auditors):
+        auditor.refused(GLOBEX, f"wakes run {number}")
+        async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+            task = group.create_task(auditor.run(lambda: [grant]))
+            await auditor.wait_beyond(await fake.ports.audit.end())
+            task.cancel()
+    assert sorted(await actions(fake)) == ["grant.ended", "peer.refused", "peer.refused"]
