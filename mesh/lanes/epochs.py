@@ -2,7 +2,8 @@
 
 An epoch of a partition has one leader, so two logs that hold records of the same epoch hold the same records up to
 where the shorter one of them ends that epoch (Kafka's log matching). A log that answers "the last epoch up to yours
-that I have is E, and it ends at N" agrees with us up to N or to where our own E ended, whichever comes first.
+that I have is E, and it ends at N" agrees with us up to N or to where our own E ended, whichever comes first; if we
+never had E, at most. So a lane that was cut back there asks again, with the epoch before, until nothing differs.
 """
 
 from __future__ import annotations

@@ -11,7 +11,20 @@ from hypothesis import strategies as st
 
 from mesh.batch.stamp import Producer
 from mesh.ids import LaneId, SubscriptionName, TopicId, TopicName
-from mesh.lanes.checkpoint import PAGE, Checkpoint, LaneStateDamaged, checkpoint_of, entries, load_lane
+from mesh.lanes.checkpoint import (
+    PAGE,
+    Checkpoint,
+    LaneStateDamaged,
+    checkpoint_of,
+    entries,
+    load_former,
+    load_lane,
+    load_ledger,
+    recorded,
+    succession,
+)
+from mesh.lanes.ledger import LedgerEntry
+from mesh.lanes.losses import LossKind
 from mesh.offsets.map import OffsetMap
 from mesh.spans import GapReason
 
@@ -28,9 +41,9 @@ class Stored:
         self.durable: Checkpoint | None = None
         self.put_bytes = 0
 
-    def put(self, offset_map: OffsetMap, ordinal: int) -> Checkpoint:
+    def put(self, offset_map: OffsetMap, ordinal: int, unchanged_breaks: int | None = None) -> Checkpoint:
         checkpoint = checkpoint_of(offset_map, TOPIC, ordinal, offset_map.destination_offset, Producer(7, 0), 4)
-        for key, value in entries(LANE, checkpoint, offset_map, self.durable).items():
+        for key, value in entries(LANE, checkpoint, offset_map, self.durable, unchanged_breaks).items():
             if value is None:
                 del self.entries[key]
             else:
@@ -205,3 +218,55 @@ def test_entries_insist_on_a_checkpoint_of_the_same_moment() -> None:
     assert stored.durable is not None
     with pytest.raises(AssertionError):
         entries(LANE, replace(stored.durable, stored_breaks=1), offset_map, None)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, PAGE), st.integers(0, 5 * PAGE), st.booleans()), max_size=6))
+def test_a_map_that_was_cut_back_and_grew_again_loads_as_it_is(steps: list[tuple[int, int, bool]]) -> None:
+    stored, offset_map = Stored(), OffsetMap(100, 50)
+    for runs, cut_by, grows in steps:
+        grow(offset_map, runs)
+        stored.put(offset_map, 10_000 + offset_map.records)
+        offset_map.cut_back(max(90, offset_map.position - cut_by))
+        unchanged = offset_map.end_break
+        if grows:
+            offset_map.add_gap(offset_map.position, 2, GapReason.LOST)
+        checkpoint = stored.put(offset_map, 10_000 + offset_map.records, unchanged)
+        assert load_lane(LANE, stored.entries) == (checkpoint, offset_map)
+
+
+def test_a_new_incarnation_leaves_the_former_one_whole_and_the_ledger_counts() -> None:
+    stored, offset_map = two_pages()
+    assert stored.durable is not None
+    former, begun = stored.durable, OffsetMap(0, offset_map.destination_offset)
+    checkpoint = checkpoint_of(
+        begun, TOPIC, 0, begun.destination_start, Producer(8, 0), incarnation=former.incarnation + 1, losses=1
+    )
+    entry = LedgerEntry(LossKind.RECREATED, 100, offset_map.position, 50, offset_map.destination_offset, 5, TOPIC)
+    for key, value in (succession(LANE, former, checkpoint, begun) | recorded(LANE, 0, entry)).items():
+        assert value is not None
+        stored.entries[key] = value
+    assert load_lane(LANE, stored.entries) == (checkpoint, begun)
+    assert load_former(LANE, stored.entries, 0) == (former, offset_map)
+    assert load_ledger(LANE, stored.entries) == (entry,)
+    stored.durable = checkpoint
+    grow(begun, PAGE)
+    checkpoint = replace(
+        checkpoint_of(begun, TOPIC, begun.records, begun.destination_offset, Producer(8, 0)), incarnation=1
+    )
+    for key, value in entries(LANE, checkpoint, begun, stored.durable).items():
+        assert value is not None
+        stored.entries[key] = value
+    assert load_lane(LANE, stored.entries) == (checkpoint, begun)
+    assert load_former(LANE, stored.entries, 0) == (former, offset_map)
+
+
+def test_a_ledger_with_an_entry_missing_or_damaged_is_damage() -> None:
+    stored, _ = two_pages()
+    document = json.loads(stored.entries[CHECKPOINT_KEY]) | {"losses": 1}
+    stored.entries[CHECKPOINT_KEY] = json.dumps(document).encode()
+    for value in (None, b"{}", b"no", b'{"format":1,"kind":9}'):
+        if value is not None:
+            stored.entries[f"lane/flights/departures/1/loss/{0:08x}"] = value
+        with pytest.raises(LaneStateDamaged):
+            load_ledger(LANE, stored.entries)

@@ -289,3 +289,60 @@ def test_any_bytes_load_as_a_canonical_map_or_are_refused(packed: bytes, positio
     except OffsetMapDamaged:
         return
     assert loaded.breaks_since(0) == packed
+
+
+@settings(max_examples=200, deadline=None)
+@given(STARTS, STEPS, STEPS, st.integers(0, 60), st.integers(0, 9))
+def test_a_map_that_was_cut_back_is_one_that_never_went_so_far(
+    starts: tuple[int, int], steps: list[Step], more: list[Step], offset: int, behind: int
+) -> None:
+    offset_map = build(starts, steps)
+    whole = build(starts, steps)
+    offset = min(offset, offset_map.position)
+    beyond = offset_map.destination_offset + behind
+    offset_map.cut_back(offset)
+    shorter = OffsetMap(min(starts[0], offset), starts[1])
+    for asked in range(starts[0], offset):
+        answer = whole.translate(asked)
+        if isinstance(answer, Exact):
+            shorter.add_records(asked, answer.offset, 1)
+        elif isinstance(answer, InGap):
+            shorter.add_gap(asked, 1, answer.reason)
+    assert offset_map == shorter
+    assert offset_map.records == shorter.records
+    # what is copied from there on goes behind what is in the log
+    for each in (offset_map, shorter):
+        each.add_records(offset, beyond, 2)
+        each.add_gap(offset + 2, 1, GapReason.LOST)
+    assert offset_map == shorter
+    assert offset_map.translate(offset) == Exact(beyond)
+    assert all(
+        isinstance(offset_map.translate_back(d), Foreign | Before) for d in range(shorter_end(whole, offset), beyond)
+    )
+
+
+def shorter_end(whole: OffsetMap, offset: int) -> int:
+    """Where the last copy before a source offset ends."""
+    copies = [
+        run.destination_offset + min(run.length, offset - run.source_offset)
+        for run in whole.runs()
+        if run.source_offset < offset
+    ]
+    return max(copies, default=whole.destination_start)
+
+
+def test_a_map_of_many_chunks_may_be_cut_anywhere() -> None:
+    offset_map = OffsetMap(0)
+    for _ in range(9000):
+        offset_map.add_records(offset_map.position, offset_map.destination_offset, 1)
+        offset_map.add_gap(offset_map.position, 1, GapReason.MARKER)
+    for offset in (17_000, 8192, 8191, 4097, 4096, 3, 0):
+        offset_map.cut_back(offset)
+        assert (offset_map.position, offset_map.records) == (offset, (offset + 1) // 2)
+        grown = OffsetMap(0)
+        while grown.position < offset:
+            if grown.position % 2:
+                grown.add_gap(grown.position, 1, GapReason.MARKER)
+            else:
+                grown.add_records(grown.position, grown.destination_offset, 1)
+        assert offset_map == grown
