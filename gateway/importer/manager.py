@@ -396,7 +396,10 @@ def _statuses(running: _Running, ownership: Ownership) -> list[LaneStatus]:
     here = [runner.status() for runner in running.lanes.values()]
     expected = running.known if running.followed is not None else _expected(running)
     others = [_waiting(running, lane) for lane in expected if lane not in running.lanes]
-    statuses = sorted([*here, *others], key=lambda status: status.lane)
+    known = {status.lane for status in (*here, *others)}
+    told = running.followed.statuses(subscription, running.stored) if running.followed is not None else ()
+    held = [status for status in told if status.lane not in known]
+    statuses = sorted([*here, *others, *held], key=lambda status: status.lane)
     if subscription.state is SubscriptionState.ACTIVE and not running.is_held:
         statuses = [placed(status, ownership) for status in statuses]
     statuses = [with_checkpoint(status, running.stored) for status in statuses]
