@@ -156,7 +156,7 @@ def _summed(name: str, group: Sequence[Row]) -> Row:
     return {
         "lane": name,
         "state": min((lane["state"] for lane in group), key=STATES.index),
-        "gateway": ", ".join(sorted({lane["gateway"] for lane in group})),
+        "gateway": ", ".join(sorted({lane.get("gateway", "") for lane in group})),
         "destination_topic": group[0]["destination_topic"],
         "records": sum(lane["records"] for lane in group),
         "lag_records": sum(known) if known else None,
