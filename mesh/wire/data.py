@@ -52,7 +52,7 @@ def _segment_chunks(lane: int, segment: Segment) -> list[Buffer]:
     for batch in segment.batches:
         chunks += (length_prefix(_BATCHES, len(batch)), batch)
     if segment.leader_epoch >= 0:
-        chunks.append(tagged(_EPOCH, segment.leader_epoch))
+        chunks.append(encode(_EPOCH << 3) + encode(segment.leader_epoch))  # 0 is an epoch, too: the first
     return chunks
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mesh.lanes.losses import Loss, LossKind
 from mesh.link import frames as f
 from mesh.link.errors import FrameMalformed
 from mesh.segment import Segment
@@ -33,7 +34,11 @@ def segments(draw: st.DrawFn) -> Segment:
         spans.append(Span(at, length, reason))
         at += length
     batches = tuple(draw(st.lists(st.binary(max_size=300), max_size=3)))
-    return Segment(first, at, draw(offsets), tuple(spans), batches, draw(st.integers(-1, 1 << 62)))
+    epoch = draw(st.integers(-1, (1 << 31) - 1))
+    return Segment(first, at, draw(offsets), tuple(spans), batches, draw(st.integers(-1, 1 << 62)), epoch)
+
+
+losses = st.builds(Loss, st.sampled_from(LossKind), offsets, offsets, offsets, texts, st.integers(-1, (1 << 31) - 1))
 
 
 hellos = st.builds(
@@ -60,7 +65,7 @@ some_frames: dict[str, st.SearchStrategy[f.Frame]] = {
         f.LaneOpen, u32, texts, texts, u32, starts, texts, u64, u64, st.integers(-(1 << 31), (1 << 31) - 1)
     ),
     "lane_opened": st.builds(f.LaneOpened, u32, texts, offsets, offsets, offsets, offsets),
-    "lane_end": st.builds(f.LaneEnd, u32, texts, texts, st.booleans()),
+    "lane_end": st.builds(f.LaneEnd, u32, texts, texts, st.booleans(), st.none() | losses),
     "lane_status": st.builds(f.LaneStatus, u32, offsets, offsets, offsets),
     "credit": st.builds(f.Credit, u32, offsets),
     "acknowledgement": st.builds(f.Acknowledgement, u32, offsets),
@@ -93,6 +98,7 @@ def test_data_frames_are_what_the_generated_classes_write_and_read(sequence: int
             span_reasons=[link_pb2.GapReason.ValueType(int(span.reason or 0)) for span in segment.spans],
             source_timestamp_ms=segment.source_timestamp_ms,
             batches=[bytes(batch) for batch in segment.batches],
+            leader_epoch=segment.leader_epoch if segment.leader_epoch >= 0 else None,
         )
     assert decode_frame(message.SerializeToString()) == (sequence, frame)
     assert link_pb2.Frame.FromString(encode_frame(sequence, frame)) == message
@@ -204,6 +210,15 @@ def test_spans_are_bounded() -> None:
         decode_frame(link_pb2.Frame(data=link_pb2.Data(segments=[segment, segment])).SerializeToString())
 
 
+def test_a_loss_of_a_kind_that_is_not_known_leaves_the_code_and_its_words() -> None:
+    body = link_pb2.LaneEnd(lane=3, code="source-eaten", loss=link_pb2.Loss(kind=9, log_start=4))  # type: ignore[arg-type]
+    frame = link_pb2.Frame(sequence=5, lane_end=body)
+    assert decode_frame(frame.SerializeToString()) == (5, f.LaneEnd(3, "source-eaten"))
+    body.loss.kind, body.loss.log_start = link_pb2.Loss.TRIMMED, 1 << 60
+    with pytest.raises(FrameMalformed):
+        decode_frame(link_pb2.Frame(lane_end=body).SerializeToString())
+
+
 GOLDEN: dict[str, tuple[f.Frame, str]] = {
     "hello": (
         f.Hello("acme.example", "one", bytes(range(16)), features=("x",), heartbeat_ms=9),
@@ -220,6 +235,10 @@ GOLDEN: dict[str, tuple[f.Frame, str]] = {
     ),
     "lane_opened": (f.LaneOpened(3, "ab", 7, 1, 9, 8), "08053a0e0803120261621807200128093008"),
     "lane_end": (f.LaneEnd(3, "done", "x", True), "0805420d08031204646f6e651a01782001"),
+    "lane_end with a loss": (
+        f.LaneEnd(3, "source-truncated", "x", loss=Loss(LossKind.TRUNCATED, 1, 9, 7, "ab", 0)),
+        "0805422708031210736f757263652d7472756e63617465641a01782a0e08021001180920072a02616230 00",
+    ),
     "lane_status": (f.LaneStatus(3, 1, 9, 8), "08054a080803100118092008"),
     "credit": (f.Credit(3, 300), "0805520508 0310ac02"),
     "acknowledgement": (f.Acknowledgement(3, 7), "08055a0408031007"),
