@@ -68,13 +68,13 @@ class Difference(NamedTuple):
 def differences(offered: Mapping[str, str], copy: Topic) -> list[Difference]:
     """Where the settings of a copy are not those that it would be made with now."""
     taken = taken_settings(offered)
-    found = [Difference(key, taken.get(key), copy.config.get(key, _UNSET.get(key))) for key in COPIED]
+    found = [Difference(key, *(each.get(key, _UNSET.get(key)) for each in (taken, copy.config))) for key in COPIED]
     kept = copy.in_force.get("message.timestamp.type", "CreateTime")
     found.append(Difference("message.timestamp.type", "CreateTime", kept))
     return [each for each in found if each.source != each.destination and not _same(each)]
 
 
-# What a copy has that does not say otherwise: see mesh.log.Topic.
+# What a topic has that does not say otherwise: see mesh.log.Topic.
 _UNSET = {"retention.ms": "-1"}
 # What every cluster that we know does where nothing is set.
 _DEFAULTS = {

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config import GatewayConfig
+from gateway.offers import ANY_TIMESTAMP
 from gateway.services import LinkStatus
 from mesh.ids import LaneId, OrgId, SubscriptionName, TopicName
 from mesh.lanes.status import LaneState, LaneStatus
@@ -129,6 +130,8 @@ async def test_a_grant_is_created_explained_and_revoked(gateway: ControlGateway)
     assert denied.out.splitlines()[0] == f"{GLOBEX} sees share flights: denied (not-granted)"
     made = await gateway.done("grant", "create", "flights", "--to", GLOBEX, "--until", "2099-01-01T00:00:00Z")
     assert made.out == f"granted flights to {GLOBEX} until 2099-01-01 00:00:00Z\n"
+    groups = await gateway.done("grant", "explain", "flights", "--to", GLOBEX, "--groups", "read")
+    assert "denied (groups-not-granted)" in groups.out
     allowed = await gateway.done("grant", "explain", "flights", "--to", GLOBEX, "--topic", "departures", "--json")
     assert (allowed.json["allowed"], len(allowed.json["steps"])) == (True, 6)
     assert "allowed" in (await gateway.done("grant", "list")).out
@@ -170,7 +173,7 @@ async def test_the_catalog_shows_what_a_peer_grants(gateway: ControlGateway) -> 
 async def test_subscribing_makes_the_destination_topic_like_the_source(gateway: ControlGateway) -> None:
     await with_subscription(gateway)
     topic = await gateway.admin.services.cluster.topics.describe("copy")
-    assert (topic.partitions, dict(topic.config)) == (2, {"retention.ms": "1000000000000"})
+    assert (topic.partitions, dict(topic.config)) == (2, {"retention.ms": "1000000000000"} | ANY_TIMESTAMP)
     listed = (await gateway.done("subscription", "list", "--json")).json
     assert [(each["name"], each["state"], each["start"]) for each in listed] == [("flights", "active", "earliest")]
     assert "departures to copy" in (await gateway.done("subscription", "list")).out
@@ -200,7 +203,7 @@ async def test_a_provider_cannot_set_what_weakens_our_topics(gateway: ControlGat
     gateway.admin.links.catalogs[GLOBEX] = catalog_of("flights", {"departures": 2}, **hostile, **late)
     await gateway.done("subscribe", f"{GLOBEX}/flights", "--topic", "departures=copy")
     topic = await gateway.admin.services.cluster.topics.describe("copy")
-    assert dict(topic.config) == {"retention.ms": "5"}
+    assert dict(topic.config) == {"retention.ms": "5"} | ANY_TIMESTAMP
 
 
 @pytest.mark.parametrize("partitions", [0, 10_001, (1 << 32) - 1])
