@@ -85,7 +85,8 @@ class MirrorMaker:
 
     def shown(self) -> dict[str, str]:
         """What was chosen, without what every mirror needs."""
-        return {key: value for key, value in CONFIGURATIONS[self.configuration].items() if key != "listeners"}
+        chosen = CONFIGURATIONS[self.configuration].items()
+        return {key.format(source="source", target="target"): value for key, value in chosen if key != "listeners"}
 
     def start(self) -> None:
         self.starts += 1

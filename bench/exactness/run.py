@@ -33,6 +33,8 @@ PATIENCE_S = 180.0
 STILL_S = 4.0
 """A copy is complete when it has as many offsets as there are records and has not grown for so long."""
 KILL_AT = 0.4
+RECORDS_PER_S, STEP = 10_000, 2_500
+"""Of the traffic in which mirrors are killed: slow enough that those which commit each second have done so."""
 QUICK_CLEANER = {"log.cleaner.backoff.ms": "200"}
 
 Mirror = Mesh | MirrorMaker
@@ -117,9 +119,10 @@ class Run:
         """Each mirror is killed when it has copied a part, while the source is still being written."""
         self.say("killing the mirrors while they copy")
         waiting = {mirror.name: mirror for mirror in self.mirrors}
-        least, step = int(KILL_AT * KILLED_RECORDS), 5_000
-        for first in range(0, KILLED_RECORDS, step):
-            self.source.write(KILLED, range(first, first + step))
+        least, began = int(KILL_AT * KILLED_RECORDS), time.monotonic()
+        for first in range(0, KILLED_RECORDS, STEP):
+            time.sleep(max(0.0, began + first / RECORDS_PER_S - time.monotonic()))
+            self.source.write(KILLED, range(first, first + STEP))
             for name, mirror in list(waiting.items()):
                 self._strike(name, mirror, least, waiting)
         for name, mirror in list(waiting.items()):

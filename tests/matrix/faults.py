@@ -9,8 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tests.matrix.leading import addresses, most_leading
+
 if TYPE_CHECKING:
     from tests.matrix.field import Field
+    from tests.support.brokers import Broker
 
 
 class Wire:
@@ -107,17 +110,43 @@ def _mend(field: Field) -> None:
         wire.mend()
 
 
+def _kill(brokers: Callable[[Field], list[Broker]]) -> Callable[[Field], None]:
+    """Kills the broker that leads most; of a single one there is no choice."""
+
+    def strike(field: Field) -> None:
+        cluster = brokers(field)
+        victim = cluster[most_leading(addresses(cluster)) - 1]
+        victim.kill()
+        field.victims.append(victim)
+
+    return strike
+
+
+def _revive(field: Field) -> None:
+    while field.victims:
+        field.victims.pop().restart()
+
+
+def _theirs(field: Field) -> list[Broker]:
+    return field.theirs
+
+
+def _ours(field: Field) -> list[Broker]:
+    return field.ours
+
+
 FAULTS = [
     Fault("none", _nothing, _nothing),
     Fault("kill-importer", lambda field: field.globex.kill(), lambda field: field.globex.start()),
     Fault("kill-exporter", lambda field: field.acme.kill(), lambda field: field.acme.start()),
-    Fault(
-        "kill-source-broker",
-        lambda field: field.theirs.kill(),
-        lambda field: field.theirs.restart(),
-        source_writable=False,
-    ),
-    Fault("kill-destination-broker", lambda field: field.ours.kill(), lambda field: field.ours.restart()),
+    Fault("kill-source", _kill(_theirs), _revive, source_writable=False),
+    Fault("kill-destination", _kill(_ours), _revive),
     Fault("cut-link", _cut, _mend),
     Fault("pause-resume", _pause, _resume),
 ]
+"""With one broker on each side."""
+FAULTS_OF_THREE = [
+    Fault("kill-destination-leader", _kill(_ours), _revive),
+    Fault("kill-source-leader", _kill(_theirs), _revive),
+]
+"""With three on each side: another becomes the leader."""

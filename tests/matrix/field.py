@@ -7,7 +7,7 @@ import json
 import time
 from collections import defaultdict
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from confluent_kafka import Consumer, TopicPartition
 from gateway.admin.token import TOKEN_NAME
 from tests.matrix.faults import Fault, Wire
 from tests.matrix.judge import Evidence, Log
+from tests.matrix.leading import addresses
 from tests.matrix.reading import Place, with_aiokafka, with_confluent
 from tests.matrix.sources import EARLIEST, KINDS, Kind, Stage, Writers, create
 from tests.support.brokers import Broker, BrokerConfig
@@ -32,29 +33,32 @@ SLOW_MIRROR = "limits.lane_credit_bytes=262144"
 
 @dataclass
 class Field:
-    """What a fault strikes. `theirs` is the source's broker, `ours` the destination's."""
+    """What a fault strikes. `theirs` are the source's brokers, `ours` the destination's."""
 
     acme: Organization
     globex: Organization
-    theirs: Broker
-    ours: Broker
+    theirs: list[Broker]
+    ours: list[Broker]
     wires: list[Wire]
     writers: Writers
+    victims: list[Broker] = field(default_factory=list)
+    """Brokers that are dead."""
     subscriptions: dict[str, list[Kind]] = field(default_factory=dict)
     """Of the present fault: name and topics; one for each place to begin at."""
 
     @classmethod
-    def build(cls, stack: ExitStack, directory: Path) -> Field:
-        theirs, ours = two_brokers(stack)
-        acme = Organization.init(directory / "acme", "acme.example", "--kafka", theirs.address)
-        globex = Organization.init(directory / "globex", "globex.example", "--kafka", ours.address)
+    def build(cls, stack: ExitStack, directory: Path, brokers: int = 1) -> Field:
+        """Two clusters of so many brokers each."""
+        theirs, ours = start_clusters(stack, brokers)
+        acme = Organization.init(directory / "acme", "acme.example", "--kafka", addresses(theirs))
+        globex = Organization.init(directory / "globex", "globex.example", "--kafka", addresses(ours))
         globex.settings = (SLOW_MIRROR,)
         stack.enter_context(stop_all(acme, globex))
         wires = {each.org: Wire(each.peers) for each in (acme, globex)}
         for wire in wires.values():
             stack.callback(wire.close)
-        create(theirs.address, KINDS)
-        writers = Writers(theirs.address, theirs.directory / "data")
+        create(addresses(theirs), KINDS, brokers)
+        writers = Writers(addresses(theirs), theirs[0].directory / "data")
         for kind in KINDS:
             kind.fill(writers, kind.name)
         acme.start()
@@ -116,7 +120,7 @@ class Field:
     def _arrival(self) -> dict[Place, str]:
         """Wait for all lanes; what is said of those that do not arrive."""
         places = [(kind.name, number) for kind in KINDS for number in range(kind.partitions)]
-        ends = {place: log.end for place, log in _ends(self.theirs.address, places).items()}
+        ends = {place: log.end for place, log in _ends(addresses(self.theirs), places).items()}
         deadline, late = time.monotonic() + ARRIVAL_S, dict.fromkeys(ends, "no such lane")
         while late and time.monotonic() < deadline:
             for lane in self._lanes():
@@ -135,11 +139,11 @@ class Field:
             for kind in KINDS
             for number in range(kind.partitions)
         }
-        committed = with_confluent(self.theirs.address, starts, "read_committed")
-        everything = with_confluent(self.theirs.address, starts, "read_uncommitted")
+        committed = with_confluent(addresses(self.theirs), starts, "read_committed")
+        everything = with_confluent(addresses(self.theirs), starts, "read_uncommitted")
         copies = [(f"{fault.name}.{topic}", number) for topic, number in starts]
-        stock = with_confluent(self.ours.address, dict.fromkeys(copies, 0), "read_uncommitted")
-        other = asyncio.run(with_aiokafka(self.ours.address, copies))
+        stock = with_confluent(addresses(self.ours), dict.fromkeys(copies, 0), "read_uncommitted")
+        other = asyncio.run(with_aiokafka(addresses(self.ours), copies))
         answers = Answers(self.globex)
         found: dict[str, list[Evidence]] = defaultdict(list)
         for name, kinds in self.subscriptions.items():
@@ -199,16 +203,27 @@ class Answers:
         return answer
 
 
-def two_brokers(stack: ExitStack) -> tuple[Broker, Broker]:
-    """Started at once: each takes seconds."""
-    brokers = [Broker(BrokerConfig(properties=QUICK_CLEANER)) for _ in range(2)]
-    for broker in brokers:
-        stack.callback(broker.stop)
-        broker.format()
+def start_clusters(stack: ExitStack, size: int) -> tuple[list[Broker], list[Broker]]:
+    """Two clusters, all brokers started at once: each takes seconds."""
+    replicated = {
+        "default.replication.factor": str(size),
+        "offsets.topic.replication.factor": str(size),
+        "transaction.state.log.replication.factor": str(size),
+        "transaction.state.log.min.isr": str(size // 2 + 1),
+        "min.insync.replicas": str(size // 2 + 1),
+    }
+    config = BrokerConfig(heap_mb=512 if size == 1 else 256, properties=QUICK_CLEANER | replicated)
+    clusters = [[Broker(replace(config, node_id=number)) for number in range(1, size + 1)] for _ in range(2)]
+    for cluster in clusters:
+        for broker in cluster:
+            stack.callback(broker.stop)
+            broker.voters = ",".join(each.voter for each in cluster)
+            broker.format()
+    for broker in [*clusters[0], *clusters[1]]:
         broker.launch()
-    for broker in brokers:
-        broker.wait_ready()
-    return brokers[0], brokers[1]
+    for broker in [*clusters[0], *clusters[1]]:
+        broker.wait_ready(90, brokers=size)
+    return clusters[0], clusters[1]
 
 
 def _ends(address: str, places: list[Place]) -> dict[Place, Log]:

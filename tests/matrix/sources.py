@@ -108,9 +108,19 @@ class Kind:
 _starts: dict[str, str] = {}
 
 
-def create(address: str, kinds: list[Kind]) -> None:
+def create(address: str, kinds: list[Kind], brokers: int) -> None:
+    """On all brokers, each led by the first: whoever kills that one strikes all of them."""
     admin = AdminClient({"bootstrap.servers": address})
-    topics = [NewTopic(each.name, each.partitions, 1, config={"retention.ms": "-1"} | each.settings) for each in kinds]
+    replicas = list(range(1, brokers + 1))
+    topics = [
+        NewTopic(
+            each.name,
+            each.partitions,
+            replica_assignment=[replicas] * each.partitions,
+            config={"retention.ms": "-1"} | each.settings,
+        )
+        for each in kinds
+    ]
     for made in admin.create_topics(topics).values():
         made.result(30)
 
