@@ -148,7 +148,9 @@ class _StatusCollector(Collector):
         self.links: Callable[[], Iterable[LinkStatus]] = tuple
 
     def collect(self) -> Iterable[Metric]:
-        lanes = list(self.lanes())
+        everywhere = list(self.lanes())
+        # what another gateway runs is in its metrics: a sum over gateways counts each lane once
+        lanes = [lane for lane in everywhere if lane.state is not LaneState.ELSEWHERE]
         yield _lane_gauge("mesh_lane_lag_records", lanes, lambda lane: lane.lag_records)
         yield _lane_gauge("mesh_lane_lag_seconds", lanes, lambda lane: lane.lag_s)
         yield _lane_gauge("mesh_lane_records", lanes, lambda lane: lane.records)
@@ -157,7 +159,7 @@ class _StatusCollector(Collector):
         yield _lane_gauge("mesh_lane_stalled_records", lanes, lambda lane: lane.stalled_records)
         yield _lane_gauge("mesh_lane_stalled_seconds", lanes, lambda lane: lane.stalled_s)
         yield _lane_gauge("mesh_lane_retention_seconds", lanes, lambda lane: lane.retention_s)
-        yield _state_gauge(lanes)
+        yield _state_gauge(everywhere)
         yield _link_gauge(self.links())
 
 

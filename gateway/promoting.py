@@ -69,13 +69,39 @@ class Promoter:
     async def promote(self, name: str) -> list[PromotedLane]:
         """Returns when the cut holds. Raises SubscriptionAbsent, PromotionUnfinished and what the cluster raises."""
         subscription = await self._registry.begin_promotion(name)
+        if not self._is_ours(subscription):
+            await self._finished_elsewhere(subscription)
         async with self._lock:
             return await self._finish(subscription.name)
+
+    def _is_ours(self, subscription: Subscription) -> bool:
+        """Of several gateways only the owner of the first lane cuts: two at once would hold each other up."""
+        return self._cluster.ownership.owns(LaneId(subscription.name, subscription.topics[0].source_topic, 0))
+
+    async def _finished_elsewhere(self, subscription: Subscription) -> None:
+        try:
+            async with asyncio.timeout(self._stop_s):
+                while self._registry.subscription(subscription.name).state is SubscriptionState.PROMOTING:
+                    if self._is_ours(subscription):
+                        return
+                    await self._changed()
+        except TimeoutError as error:
+            raise PromotionUnfinished(subscription.name) from error
+
+    async def _changed(self) -> None:
+        """Returns when a subscription may have changed, or its owner."""
+        async with asyncio.TaskGroup() as group:
+            waits = [
+                group.create_task(self._registry.wait_changed(self._registry.version)),
+                group.create_task(self._cluster.ownership.wait_changed(self._cluster.ownership.version)),
+            ]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
 
     async def run(self) -> None:
         """Finish what an earlier run or a failure left, until cancelled."""
         while True:
-            version = self._registry.version
             waits = False
             for name in self._unfinished():
                 try:
@@ -87,11 +113,11 @@ class Promoter:
             if waits:
                 await asyncio.sleep(RETRY_S)
             elif not self._unfinished():
-                await self._registry.wait_changed(version)
+                await self._changed()
 
     def _unfinished(self) -> list[SubscriptionName]:
         found = self._registry.subscriptions.values()
-        return [each.name for each in found if each.state is SubscriptionState.PROMOTING]
+        return [each.name for each in found if each.state is SubscriptionState.PROMOTING and self._is_ours(each)]
 
     async def _finish(self, name: SubscriptionName) -> list[PromotedLane]:
         subscription = self._registry.subscription(name)

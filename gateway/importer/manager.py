@@ -29,7 +29,7 @@ from gateway.peers.errors import PeerCut
 from gateway.registry import Registry
 from gateway.stored_lanes import stored_checkpoints, with_checkpoint
 from mesh.backoff import Backoff
-from mesh.errors import MeshError
+from mesh.errors import MeshError, NetworkError
 from mesh.ids import LaneId, OrgId, ShareName, SubscriptionName
 from mesh.lanes.checkpoint import Checkpoint, load_lane, prefix
 from mesh.lanes.status import LaneState, LaneStatus
@@ -366,15 +366,26 @@ class ImportManager:
             await asyncio.sleep(STOPPED_LOOK_S)
 
     async def peer_stopped(self, org: OrgId) -> None:
-        """Returns once no lane from a peer that is not active runs or writes."""
+        """Returns once no lane from a peer that is not active runs or writes, at any gateway."""
         while not self._may_import(org):
             tasks = [
                 one.task for one in self._running.values() if one.subscription.peer == org and one.task is not None
             ]
             alive = [task for task in tasks if not task.done()]
-            if not alive:
+            if alive:
+                await asyncio.wait(alive)
+            elif not await self._runs_elsewhere(org):
                 return
-            await asyncio.wait(alive)
+            else:
+                await asyncio.sleep(STOPPED_LOOK_S)
+
+    async def _runs_elsewhere(self, org: OrgId) -> bool:
+        """Also where it cannot be known at this moment."""
+        names = [one.name for one in self._registry.subscriptions.values() if one.peer == org]
+        try:
+            return any([await self._marks.lanes(name) for name in names])
+        except NetworkError:
+            return True
 
     async def offset_map(self, lane: LaneId) -> OffsetView | None:
         """The lane's map as far as it is durable, None for a lane that has not begun. Raises LaneStateDamaged."""

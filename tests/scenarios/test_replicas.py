@@ -140,6 +140,8 @@ def test_lanes_change_hands_and_nothing_is_lost_or_twice(brokers: tuple[Broker, 
         assert "0 lost, 0 duplicated, 0 reordered, 0 altered, 0 wrong translations" in closing
         assert max(max(found) for found in times.values()) < PROMISE_S, times
 
-        # 10. it is deleted at one gateway, with what all of them stored
+        # 10. it is promoted, then deleted, at one gateway, with what all of them stored
+        cut = two.mesh("subscription", "promote", "flights", "--yes", "--json").json["lanes"]
+        assert [lane["unmapped"] for lane in cut] == [0] * PARTITIONS
         two.mesh("subscription", "delete", "flights")
         wait_for("no lane to be left", lambda: not three.lanes())
