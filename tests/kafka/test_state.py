@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from uuid import uuid4
@@ -26,6 +28,7 @@ from mesh.batch.records import Record, records_of
 from mesh.batch.stamp import restamp
 from mesh.cluster_errors import BatchRefused, StateMoved
 from mesh.ids import LaneId, Partition, SubscriptionName, TopicName
+from tests.support import state_writer_process
 from tests.support.brokers import Broker, shared_broker
 
 pytestmark = pytest.mark.kafka
@@ -270,3 +273,34 @@ async def test_a_foreign_write_is_seen_and_gone_on_behind(client: Client, topic:
         await one.change({"share/a": b"2"}, version)
     await two.put({"share/b": b"1"})
     assert await two.load("share/") == {"share/a": b"restored", "share/b": b"1"}
+
+
+async def test_writers_that_are_killed_leave_nothing_half_done(broker: Broker, client: Client, topic: str) -> None:
+    """Two processes take the partition from each other and are killed in the midst, one after the other."""
+    await open_lanes(client, topic, 1)
+    partition, place = Partition(topic, 0), state_writer_process.PLACE
+    command = [sys.executable, "-m", state_writer_process.__name__, broker.address, topic]
+    processes = [await asyncio.create_subprocess_exec(*command, f"gw-{at}", stdout=PIPE) for at in range(2)]
+    try:
+        for process in processes:
+            assert process.stdout is not None
+            assert await process.stdout.readline() == b"ready\n"
+        for process in processes:
+            end = (await log_range(client, partition, 5)).end
+            async with asyncio.timeout(20):
+                while (await log_range(client, partition, 5)).end < end + 20:
+                    pass
+            process.kill()
+            await process.wait()
+    finally:
+        for process in processes:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+    lanes = await _all_claimed(client, topic, 1)
+    found = await lanes.load(f"{place}/")
+    assert found[f"{place}/a"] == found[f"{place}/b"]
+    numbers = [int(value) for value in await _history(client, partition, f"{place}/a")]
+    assert numbers == list(range(1, len(numbers) + 1)), "whoever took over went on from the last put of the one before"
+    await lanes.put({f"{place}/a": None, f"{place}/b": None})
+    assert await lanes.load("lane/") == {}
