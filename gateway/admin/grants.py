@@ -3,7 +3,7 @@
 GET  /v1/grants                                  {"grants": [grant]}
 POST /v1/grants                                  {share, peer, start_ms?, end_ms?, groups?, onward?} -> grant
 POST /v1/grants/{share}/{peer}/revoke            grant
-GET  /v1/grants/{share}/{peer}/explain?topic=    {allowed, reason, steps}
+GET  /v1/grants/{share}/{peer}/explain?topic=&groups=    {allowed, reason, steps}
 
 A grant is {id, share, peer, state, start_ms, end_ms, groups, onward, allowed, reason}, the last two as of now.
 """
@@ -46,7 +46,8 @@ def routes(services: Services) -> list[web.RouteDef]:
     async def explain(request: web.Request) -> web.Response:
         share, peer = ShareName(request.match_info["share"]), OrgId(request.match_info["peer"])
         topic = request.query.get("topic")
-        asked = Request(peer, share, TopicName(topic) if topic is not None else None)
+        groups = Fields(dict(request.query), "topic", "groups").choice("groups", GroupAccess.NONE)
+        asked = Request(peer, share, TopicName(topic) if topic is not None else None, groups=groups)
         decision = registry.decide(asked, services.now_ms())
         answer = {"request": str(asked), "allowed": decision.allowed, "reason": decision.reason}
         return web.json_response(answer | {"steps": list(decision.steps), "until_ms": decision.until_ms})

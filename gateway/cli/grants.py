@@ -77,10 +77,15 @@ def explain(
     topic: Annotated[
         str | None, typer.Option("--topic", help="It reads this topic; without, it sees the share.")
     ] = None,
+    groups: Annotated[
+        str | None, typer.Option("--groups", help="It would read, or write, positions of consumer groups instead.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Say step by step whether a peer may see a share or read a topic of it."""
-    answer = client().get(f"/v1/grants/{quote(share, safe='')}/{quote(peer, safe='')}/explain", topic=topic)
+    answer = client().get(
+        f"/v1/grants/{quote(share, safe='')}/{quote(peer, safe='')}/explain", topic=topic, groups=groups
+    )
     if as_json:
         output.emit(answer)
         return

@@ -8,6 +8,8 @@ C. Positions are of an incarnation: one that was copied from an earlier one is r
 
 from __future__ import annotations
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from gateway.groups.errors import GroupAbsent, PositionsIllegal, PositionsRefused
@@ -15,7 +17,7 @@ from gateway.groups.messages import MAX_POSITIONS, MAX_TOPICS, encoded, position
 from gateway.groups.writer import GroupWriter, ranges_of
 from gateway.metrics import Metrics
 from gateway.registry import Registry
-from mesh.cluster_errors import TopicAbsent, TopicRecreated
+from mesh.cluster_errors import TopicAbsent
 from mesh.groups import Group, GroupState, TopicPositions
 from mesh.ids import GroupName, OrgId, Partition, ShareName, TopicName
 from mesh.log import Topic
@@ -46,9 +48,14 @@ class GroupAnswers:
         self._record = record
         self._metrics = metrics
         self._now_ms = now_ms
+        self._asking: defaultdict[OrgId, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def positions(self, peer: OrgId, body: link_pb2.GroupPositionsRequest) -> link_pb2.GroupPositionsReply:
-        """Raises ShareNotAvailable, IllegalName, PositionsRefused."""
+        """Raises ShareNotAvailable, IllegalName, PositionsRefused. One question of a peer at a time: it costs many."""
+        async with self._asking[peer]:
+            return await self._positions(peer, body)
+
+    async def _positions(self, peer: OrgId, body: link_pb2.GroupPositionsRequest) -> link_pb2.GroupPositionsReply:
         topics = await self._topics(peer, ShareName(body.share), body.topics, GroupAccess.READ)
         names = [GroupName(body.group)] if body.group else [each.name for each in await self._cluster.groups.list()]
         reply = link_pb2.GroupPositionsReply(truncated=len(names) > MAX_GROUPS)
@@ -66,7 +73,7 @@ class GroupAnswers:
 
     async def commit(self, peer: OrgId, body: link_pb2.GroupCommitRequest) -> link_pb2.GroupCommitReply:
         """Raises ShareNotAvailable, IllegalName, PositionsRefused, GroupAbsent, GroupNotEmpty, PositionWouldGoBack,
-        PositionOutsideLog, TopicRecreated.
+        PositionOutsideLog.
         """
         name, wanted = GroupName(body.group), _wanted(body)
         share = ShareName(body.share)
@@ -75,7 +82,7 @@ class GroupAnswers:
             if each.topic not in topics:
                 raise TopicAbsent(each.topic)
             if each.topic_id != topics[each.topic].topic_id:
-                raise TopicRecreated(each.topic, each.topic_id, topics[each.topic].topic_id)
+                raise PositionsRefused(f"topic {each.topic} was created anew since it was copied")
             if any(number >= topics[each.topic].partitions for number in each.positions):
                 raise PositionsRefused(f"topic {each.topic} has {topics[each.topic].partitions} partitions")
         held = self._registry.share(share)

@@ -49,16 +49,20 @@ class GroupWriter:
 
         Writes nothing where it has members. Raises what the cluster raises, GroupNotEmpty where somebody just joins.
         """
+        topics = {each.topic for each in wanted}
         async with self._lock:
-            group = await self._cluster.groups.describe(name, {each.topic for each in wanted})
-            if group.state is GroupState.ACTIVE:
+            group = await self._cluster.groups.describe(name, topics)
+            if group.state is GroupState.ACTIVE or not (forward := ahead_of(group, wanted)):
                 return group
-            forward = {at: to for at, to in wanted.items() if group.positions.get(at, -1) < to}
             ranges = await ranges_of(self._cluster, forward)
             inside = {at: to for at, to in forward.items() if ranges[at].start <= to <= ranges[at].end}
-            if inside:
-                await self._cluster.groups.commit(name, inside)
-            return Group(name, GroupState.EMPTY if inside else group.state, 0, {**group.positions, **inside})
+            # Looked at again: another gateway may have written, and the ranges of many partitions take a while.
+            group = await self._cluster.groups.describe(name, topics)
+            forward = ahead_of(group, inside)
+            if group.state is GroupState.ACTIVE or not forward:
+                return group
+            await self._cluster.groups.commit(name, forward)
+            return Group(name, GroupState.EMPTY, 0, {**group.positions, **forward})
 
     async def _check_ranges(self, name: GroupName, wanted: Mapping[Partition, int]) -> None:
         for partition, held in (await ranges_of(self._cluster, wanted)).items():
@@ -69,6 +73,13 @@ class GroupWriter:
 def changes(group: Group, wanted: Mapping[Partition, int]) -> dict[Partition, int]:
     """What of the wanted positions is not so already."""
     return {partition: position for partition, position in wanted.items() if group.positions.get(partition) != position}
+
+
+def ahead_of(group: Group, wanted: Mapping[Partition, int]) -> dict[Partition, int]:
+    """What of the wanted positions lies further than the group stands."""
+    return {
+        partition: position for partition, position in wanted.items() if group.positions.get(partition, -1) < position
+    }
 
 
 def refuse_backward(group: Group, wanted: Mapping[Partition, int]) -> None:

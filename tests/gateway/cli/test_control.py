@@ -12,7 +12,12 @@ import pytest
 from gateway.config import GatewayConfig
 from gateway.offers import ANY_TIMESTAMP
 from gateway.services import LinkStatus
-from mesh.ids import LaneId, OrgId, SubscriptionName, TopicName
+from mesh.batch.stamp import Producer
+from mesh.ids import LaneId, OrgId, SubscriptionName, TopicId, TopicName
+from mesh.lanes.checkpoint import checkpoint_of, recorded
+from mesh.lanes.checkpoint import entries as stored_entries
+from mesh.lanes.ledger import LedgerEntry
+from mesh.lanes.losses import LossKind, LostRange
 from mesh.lanes.status import LaneState, LaneStatus
 from mesh.offsets.map import OffsetMap
 from mesh.spans import GapReason
@@ -365,6 +370,55 @@ async def test_gaps_are_listed_with_their_reasons(gateway: ControlGateway) -> No
         (17, 18, "marker"),
     ]
     await gateway.refused("subscription-absent", "gaps", "fares")
+
+
+async def with_losses(gateway: ControlGateway) -> None:
+    """The lane's topic was created again once; the present one lost 13 to 15 by retention and 18 to 20 by truncation."""
+    await with_map(gateway)
+    made = offset_map()
+    made.add_records(18, 20, 1)
+    gateway.admin.lanes.maps[LANE] = made
+    ledger = [
+        LedgerEntry(LossKind.RECREATED, 0, 7, 100, 107, 1_700_000_000_000, "f" * 32, 0),
+        LedgerEntry(LossKind.TRUNCATED, 18, 20, 6, 8, 1_700_000_000_000, "e" * 32, 1, unmapped=3),
+    ]
+    checkpoint = checkpoint_of(made, TopicId("e" * 32), 6, 21, Producer(1, 0), losses=2, incarnation=1)
+    entries = stored_entries(LANE, checkpoint, made, None)
+    for number, entry in enumerate(ledger):
+        entries |= recorded(LANE, number, entry)
+    await gateway.admin.services.cluster.lanes.put(entries)
+    lost = LostRange(LossKind.TRIMMED, 19, 40)
+    gateway.admin.lanes.found = [LaneStatus(LANE, GLOBEX, "copy", LaneState.STOPPED, "source-trimmed", lost=lost)]
+
+
+async def test_losses_are_listed_with_where_their_copies_are_and_what_is_pending(gateway: ControlGateway) -> None:
+    await with_losses(gateway)
+    gaps = (await gateway.done("gaps", "flights", "--json")).json["gaps"]
+    assert [(gap["source_offset"], gap["next_source_offset"], gap["reason"], gap.get("kind")) for gap in gaps] == [
+        (13, 15, "compacted", None),
+        (17, 18, "marker", None),
+        (0, 7, "recreated", "recreated"),
+        (18, 20, "lost", "truncated"),
+        (19, 40, "lost", "trimmed"),
+    ]
+    assert (gaps[2]["topic_id"], gaps[2]["noticed_ms"]) == ("f" * 32, 1_700_000_000_000)
+    assert (gaps[3]["destination_offset"], gaps[3]["next_destination_offset"], gaps[3]["unmapped"]) == (6, 8, 3)
+    assert gaps[4]["pending"] is True
+    shown = (await gateway.done("subscription", "show", "flights", "--json")).json["lanes"][0]["lost"]
+    assert shown == {"kind": "trimmed", "source_offset": 19, "next_source_offset": 40}
+    told = (await gateway.done("gaps", "flights")).out
+    assert "6 to 8" in told
+    assert "pending" in told
+
+
+async def test_a_copy_of_what_the_source_lost_is_told_apart_from_a_foreign_record(gateway: ControlGateway) -> None:
+    await with_losses(gateway)
+    said = (await gateway.done(*TRANSLATE, "--offset", "7", "--reverse")).out
+    assert said == "destination 7 holds a record that the source has lost; the next is source 18\n"
+    said = (await gateway.done(*TRANSLATE, "--offset", "9", "--reverse")).out
+    assert said == "destination 9 was not written by the mirror; its next record is source 18\n"
+    said = await gateway.refused("offset-of-former-topic", *TRANSLATE, "--offset", "103", "--reverse")
+    assert "as it was before it was created again" in said
 
 
 # Configuration

@@ -13,7 +13,7 @@ from gateway.groups.provider import GroupAnswers
 from gateway.groups.writer import GroupWriter
 from gateway.metrics import Metrics
 from gateway.registry import Registry
-from mesh.cluster_errors import GroupNotEmpty, TopicRecreated
+from mesh.cluster_errors import GroupNotEmpty
 from mesh.ids import GroupName, IllegalName, OrgId, Partition, ShareName, TopicName
 from mesh.policy import ShareNotAvailable
 from mesh.shares import Grant, GroupAccess
@@ -154,7 +154,7 @@ async def test_a_group_is_set_by_the_rules(stage: Stage) -> None:
         await stage.set({0: 3})
     with pytest.raises(PositionOutsideLog):
         await stage.set({0: 11})
-    with pytest.raises(TopicRecreated):
+    with pytest.raises(PositionsRefused):
         await stage.set({0: 5}, topic_id="ab" * 16)
     with pytest.raises(PositionsRefused):
         await stage.set({2: 0})
