@@ -25,7 +25,7 @@ from tests.support.brokers import Broker, BrokerConfig
 from tests.support.organization import Organization, stop_all, wait_for
 
 SHARE = "everything"
-ARRIVAL_S = 60.0
+ARRIVAL_S = 120.0
 BULK = 10_000
 QUICK_CLEANER = {"log.cleaner.backoff.ms": "200", "message.max.bytes": "2100000"}
 SLOW_MIRROR = "limits.lane_credit_bytes=262144"
@@ -76,7 +76,7 @@ class Field:
         began = time.monotonic()
         self._write(Stage.BEFORE)
         self._subscribe(fault)
-        wait_for("every topic to begin to arrive", self._has_begun)
+        wait_for("every topic to begin to arrive", self._has_begun, ARRIVAL_S)
         fault.strike(self)
         if fault.source_writable:
             self._write(Stage.DURING)

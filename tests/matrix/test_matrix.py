@@ -14,7 +14,7 @@ from tests.matrix.judge import Evidence, findings
 from tests.matrix.sources import KINDS, Kind
 from tests.matrix.table import Matrix
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(420)]
 
 
 def offsets(lane: Evidence) -> int:
