@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from gateway.config_file import nearest
 from gateway.importer.following import MAX_FOLLOWED, DestinationNotEmpty, TooManyOffered, is_empty
+from gateway.importer.terms import check_keeps_timestamps
 from gateway.offers import origin_of, partitions_of, taken_settings
 from gateway.services import Services
 from mesh.cluster_errors import TopicExists
@@ -176,6 +177,7 @@ async def _looked_up(services: Services, asked: Prepared, existing: Topic | None
 
 
 def _check_fits(topic: Topic, source_partitions: int) -> None:
+    check_keeps_timestamps(topic.name, topic.in_force)
     if topic.partitions < source_partitions:
         raise DestinationTooSmall(topic.name, topic.partitions, source_partitions)
 

@@ -8,8 +8,8 @@ they do not, a window of both sides is aligned and what has no partner is set as
     altered    in the copy, unknown to the source     lost        missing in the copy, less those altered
 
 Records that the map does not claim (foreign, or duplicated if the source has the same) or that a policy keeps back
-(filtered) are counted and left out. Damage longer than the largest window is always found, though perhaps not named as
-exactly.
+(filtered, quarantined) are counted and left out. Damage longer than the largest window is always found, though perhaps
+not named as exactly.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from gateway.verify.translations import TranslationCheck
 from mesh.offsets.answers import Answer, Foreign, InGap
 from mesh.spans import GapReason
 
+_LEFT_OUT = frozenset({GapReason.FILTERED, GapReason.QUARANTINED})
 WINDOW_RECORDS = 2048
 WINDOW_GROWTH = 8
 WINDOW_LIMIT_RECORDS = 1 << 20
@@ -95,7 +96,7 @@ class Comparison:
     def source(self, offsets: Sequence[int], digests: Sequence[bytes], *, ended: bool = False) -> None:
         """The next visible source records; `ended` with the last of them."""
         answers = list(map(self._translations.translate, offsets))
-        keep = [not (a.__class__ is InGap and a[0] is GapReason.FILTERED) for a in answers]
+        keep = [not (a.__class__ is InGap and a[0] in _LEFT_OUT) for a in answers]
         self.findings.filtered += keep.count(False)
         self._aside.seen(digests)
         self._feed(self._a, offsets, digests, answers, keep, ended)
