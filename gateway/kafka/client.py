@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Mapping
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -35,6 +35,10 @@ REFUSED_S = 0.1
 """How long a broker that could not be reached is left alone: a thousand lanes shall not each knock."""
 FRESH_S = 0.02
 """Shorter than the first pause before a new try, so that whoever tries again does get a new answer."""
+
+
+METADATA_S = 10.0
+"""Any broker can tell who leads: one that is frozen is not waited for as long as one that holds our data."""
 
 
 class Purpose(StrEnum):
@@ -63,6 +67,8 @@ class Client:
         self._connections: dict[tuple[int, Purpose], Connection] = {}
         self._opening: dict[tuple[int, Purpose], asyncio.Lock] = {}
         self._refused: dict[Address, tuple[float, str]] = {}
+        self._failed_at: dict[str, float] = {}
+        """When an address last did not answer."""
         self._asking: dict[str, asyncio.Lock] = {}
         self._asked_at: dict[str, float] = {}
 
@@ -106,7 +112,16 @@ class Client:
     async def call(self, request: RequestPayload, response: type[Response], node: int = ANY_BROKER) -> Response:
         """Ask one broker over its control connection; never asks twice. Raises ClusterUnreachable."""
         connection = await (self._any_connection() if node == ANY_BROKER else self.connection(node, Purpose.CONTROL))
-        return await call(connection, request, response, self.config.request_timeout_s)
+        return await self._call(connection, request, response, self.config.request_timeout_s)
+
+    async def _call(
+        self, connection: Connection, request: RequestPayload, response: type[Response], timeout_s: float
+    ) -> Response:
+        try:
+            return await call(connection, request, response, timeout_s)
+        except ClusterUnreachable:
+            self._failed_at[connection.address] = self._now()
+            raise
 
     async def connection(self, node: int, purpose: Purpose) -> Connection:
         """An open connection to a broker. Raises ClusterUnreachable and what `dial` raises."""
@@ -131,6 +146,7 @@ class Client:
             made = await dial(self.config, address, self._tls)
         except ClusterUnreachable as error:
             self._refused[address] = (self._now(), error.why)
+            self._failed_at[str(address)] = self._now()
             raise
         if (old := self._connections.get(key)) and not old.waiting:
             old.abort("its session ended")
@@ -155,12 +171,16 @@ class Client:
         # a bootstrap broker gets a number that no broker has: metadata says later which one it is
         spare = {address: -2 - at for at, address in enumerate(self.config.addresses) if address not in known}
         failures: list[str] = []
-        for address, node in {**known, **spare}.items():
+        # who failed last comes last: with one of three brokers frozen, every question would begin with a timeout
+        for address, node in self._in_order({**known, **spare}):
             try:
                 return await self._open((node, Purpose.CONTROL), address)
             except ClusterUnreachable as error:
                 failures.append(f"{address}: {error.why}")
         raise ClusterUnreachable(",".join(self.config.bootstrap), "; ".join(failures))
+
+    def _in_order(self, nodes: Mapping[Address, int]) -> list[tuple[Address, int]]:
+        return sorted(nodes.items(), key=lambda each: self._failed_at.get(str(each[0]), 0.0))
 
     # metadata
 
@@ -221,7 +241,8 @@ class Client:
         request = MetadataRequest(
             topics=entries, allow_auto_topic_creation=False, include_topic_authorized_operations=False
         )
-        answer = await self.call(request, MetadataResponse)
+        timeout_s = min(METADATA_S, self.config.request_timeout_s)
+        answer = await self._call(await self._any_connection(), request, MetadataResponse, timeout_s)
         if answer.brokers:
             self._brokers = brokers_of(answer)
         return answer

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from gateway.doctor.findings import Level
+from gateway.doctor.kafka import KafkaQuestion, examine_kafka
 from gateway.kafka import KafkaConfig, Secret, open_kafka
 from gateway.kafka.config import Mechanism, SecurityProtocol
 from gateway.kafka.errors import AuthenticationFailed, ClusterUntrusted
@@ -20,6 +23,7 @@ from tests.support.tls import Authority
 
 pytestmark = pytest.mark.kafka
 
+NOW_MS = int(time.time() * 1000)
 USER, PASSWORD = "gateway", "only-for-tests"
 MECHANISMS = [Mechanism.PLAIN, Mechanism.SCRAM_SHA_256, Mechanism.SCRAM_SHA_512]
 
@@ -147,6 +151,26 @@ async def test_a_broker_of_another_ca_is_not_trusted(broker: Broker, directory: 
     )
     with pytest.raises(ClusterUntrusted, match=f"broker {broker.tls_address}"):
         await _works(config)
+
+
+async def test_the_doctor_tells_certificates_and_names_a_ca_that_does_not_fit(
+    broker: Broker, authority: Authority, directory: Path
+) -> None:
+    config = KafkaConfig(
+        bootstrap=(broker.tls_address,),
+        security_protocol=SecurityProtocol.SSL,
+        ca_file=authority.ca_file,
+        certificate_file=authority.identity("gateway"),
+    )
+    found = {each.check: each async for each in examine_kafka(KafkaQuestion(config, (), 1 << 20, NOW_MS))}
+    certificate = found[f"certificate of {broker.tls_address}"]
+    assert "IP Address:127.0.0.1" in certificate.found
+    assert certificate.level is Level.WARN  # it ends tomorrow
+    assert not [each for each in found.values() if each.level is Level.FAIL]
+    stranger = replace(config, ca_file=Authority(directory, "a third CA").ca_file)
+    refused = [each async for each in examine_kafka(KafkaQuestion(stranger, (), 1 << 20, NOW_MS))]
+    assert [each.check for each in refused if each.level is Level.FAIL] == [f"bootstrap at {broker.tls_address}"]
+    assert "TLS handshake" in refused[-1].found
 
 
 async def test_a_ca_file_that_is_absent_is_named(tmp_path: Path) -> None:

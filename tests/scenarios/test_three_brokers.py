@@ -22,7 +22,7 @@ from tests.support.organization import Organization, stop_all, wait_for
 from tests.support.steady import Flow, flowing
 from tests.support.stock import read_with_aiokafka, read_with_confluent
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(360)]
 
 PARTITIONS = 3
 RATE = 600
