@@ -373,7 +373,7 @@ async def test_gaps_are_listed_with_their_reasons(gateway: ControlGateway) -> No
 
 
 async def with_losses(gateway: ControlGateway) -> None:
-    """The lane's topic was created again once; the present one lost 13 to 15 by retention and 18 to 20 by truncation."""
+    """The lane's topic was created again once; the present one lost 18 to 20 by truncation."""
     await with_map(gateway)
     made = offset_map()
     made.add_records(18, 20, 1)

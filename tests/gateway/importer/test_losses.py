@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.cluster_errors import AppendUnknown, ClusterUnreachable, PermissionMissing
+from mesh.lanes.checkpoint import prefix
 from mesh.lanes.losses import LossKind, LostRange
 from mesh.lanes.status import LaneState, LaneStatus
 from mesh.shares import OnLoss, StartAt
@@ -337,3 +338,54 @@ def test_a_kill_at_any_moment_while_the_lane_goes_on_changes_nothing(what: str, 
 
     for steps in range(0, 200, 8):
         run(scenario(steps))
+
+
+async def behind(what: str = "") -> World:
+    """The copy has two records more than the checkpoint says, as after a kill; then something happens at the source."""
+    world = await World.make(joins_state=False)
+    world.produce(4)
+    await world.copy(world.mirror())
+    before = await world.destination.ports.lanes.load(prefix(LANE))
+    world.produce(2)
+    await world.copy(world.mirror())
+    await world.destination.ports.lanes.put(dict(before))
+    if what:
+        await change(world, what, 3)
+    return world
+
+
+def test_a_truncation_before_the_checkpoint_counts_what_no_checkpoint_covers_among_the_lost() -> None:
+    async def scenario() -> None:
+        world = await behind()
+        world.truncate(2)
+        world.produce(3)
+        await world.copy(world.mirror())
+        await world.check()
+        _, (entry,) = await stored(world.destination.ports, LANE)
+        assert (entry.source_offset, entry.next_source_offset) == (2, 4)
+        assert (entry.destination_offset, entry.next_destination_offset, entry.unmapped) == (2, 6, 2)
+
+    run(scenario())
+
+
+def test_a_new_incarnation_counts_what_no_checkpoint_covers_among_the_former_ones_copies() -> None:
+    async def scenario() -> None:
+        world = await behind("recreate")
+        await world.copy(world.mirror())
+        await world.check()
+        _, (entry,) = await stored(world.destination.ports, LANE)
+        assert (entry.source_offset, entry.next_source_offset) == (0, 4)
+        assert (entry.destination_offset, entry.next_destination_offset, entry.unmapped) == (0, 6, 2)
+
+    run(scenario())
+
+
+def test_retention_that_passes_copies_of_no_checkpoint_freezes_the_lane_rather_than_copy_one_twice() -> None:
+    async def scenario() -> None:
+        world = await behind("trim")
+        for policy, code in ((OnLoss.STOP, "source-trimmed"), (OnLoss.CONTINUE, "lane-frozen")):
+            status = await world.stop(world.mirror(policy))
+            assert status.code == code
+        assert "holds 2 records after the checkpoint (source offset 4)" in status.reason
+
+    run(scenario())
