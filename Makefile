@@ -6,10 +6,10 @@ STAMP := $(VENV)/.installed
 PROTOS := $(wildcard proto/mesh/wire/v1/*.proto)
 PACKAGES := mesh gateway certs
 
-.PHONY: setup demo test test-unit test-kafka exactness check format lint types layering proto proto-check bench drill-trust lock clean help
+.PHONY: setup demo test test-unit test-kafka test-thousand exactness check format lint types layering proto proto-check bench drill-trust lock clean help
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
 $(STAMP): requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -28,6 +28,9 @@ test: $(STAMP) ## all tests, the Kafka ones included
 
 test-kafka: $(STAMP) ## the matrix: every kind of source through every fault, on real brokers
 	$(BIN)/python -m pytest tests/matrix
+
+test-thousand: $(STAMP) ## the same for topics of a thousand partitions, which takes its time
+	MATRIX_PARTITIONS=1000 $(BIN)/python -m pytest tests/matrix -k "none-many-partitions or kill-importer-many"
 
 exactness: $(STAMP) ## what a move, a kill and a loss cost, side by side with MirrorMaker 2
 	$(BIN)/python -m bench.exactness

@@ -7,6 +7,7 @@ Live traffic comes in three stages of a fault: before it, during it and after it
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import struct
 import time
@@ -326,7 +327,7 @@ def exotic(writers: Writers, topic: str, rounds: int) -> None:
     asyncio.run(write())
 
 
-PARTITIONS = 64
+PARTITIONS = int(os.environ.get("MATRIX_PARTITIONS", "64"))
 
 KINDS = [
     *(codec(name) for name in ("none", "gzip", "snappy", "lz4", "zstd")),
