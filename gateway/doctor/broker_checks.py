@@ -9,12 +9,15 @@ from kio.static.protocol import RequestPayload
 
 from gateway.doctor.facts import ClusterFacts, Door
 from gateway.doctor.findings import Finding, fail, info, ok, warn
+from gateway.kafka.appends import MAX_REQUEST_BYTES
 from gateway.kafka.config import KafkaConfig, Mechanism, SecurityProtocol
 from gateway.kafka.connection import Api
 
 DAY_MS = 86_400_000
 CERTIFICATE_WARN_MS = 14 * DAY_MS
 PRODUCER_EXPIRATION, NAME_EXPIRATION = "producer.id.expiration.ms", "transactional.id.expiration.ms"
+LARGEST_REQUEST = MAX_REQUEST_BYTES + (1 << 20)
+"""Batches and what is said around them."""
 USUAL_PRODUCER_MS, USUAL_NAME_MS = DAY_MS, 7 * DAY_MS
 
 
@@ -123,6 +126,8 @@ def check_settings(cluster: ClusterFacts) -> Iterator[Finding]:
     yield from _producers(known)
     yield from _names(known)
     yield from _replication(known)
+    yield from _sizes(known)
+    yield from _cleaner(known)
     yield _truth("auto.create.topics.enable", known, "a mistyped topic name makes a topic that nobody wants")
     yield _truth("unclean.leader.election.enable", known, "a leader that lost records may be elected: lanes stop then")
 
@@ -191,6 +196,30 @@ def _replication(known: Mapping[int, Mapping[str, str]]) -> Iterator[Finding]:
             f"{least}, with {found} replicas",
             "what is acknowledged may be on one broker only, and be lost with it",
             "set min.insync.replicas=2",
+        )
+
+
+def _sizes(known: Mapping[int, Mapping[str, str]]) -> Iterator[Finding]:
+    found, request = _least("message.max.bytes", known), _least("socket.request.max.bytes", known)
+    if found is not None:
+        yield ok("message.max.bytes", f"{found}; a copy's own limit is made like its source's")
+    if request is not None and request < LARGEST_REQUEST:
+        yield fail(
+            "socket.request.max.bytes",
+            f"{request}",
+            "brokers cut connections whose requests are larger: appends under load fail again and again",
+            f"set socket.request.max.bytes={LARGEST_REQUEST} or more",
+        )
+
+
+def _cleaner(known: Mapping[int, Mapping[str, str]]) -> Iterator[Finding]:
+    nodes = [str(node) for node, config in known.items() if config.get("log.cleaner.enable") == "false"]
+    if nodes:
+        yield warn(
+            "log.cleaner.enable",
+            f"false on {', '.join(nodes)}",
+            "the gateway's state topics grow for ever, and starts become slow",
+            "set log.cleaner.enable=true",
         )
 
 

@@ -33,7 +33,6 @@ from mesh.cluster_errors import ClusterUnreachable
 from mesh.errors import MeshError
 from mesh.ids import Partition
 
-NAME = f"{NAME_PREFIX}doctor-probe"
 SETTINGS = {"cleanup.policy": "delete", "retention.ms": "3600000", "message.timestamp.type": "LogAppendTime"}
 """The broker stamps the records, which tells its clock."""
 PLACES = 5
@@ -195,9 +194,10 @@ async def _race(probe: Probe, at: Partition) -> AsyncIterator[Finding]:
 
 
 async def _fence(probe: Probe, at: Partition) -> AsyncIterator[Finding]:
-    producer, connection = await init_producer(probe.client, NAME), await probe.connect(at)
+    name = f"{NAME_PREFIX}doctor.{at.topic}"  # of its own: another doctor's cut would shut this one out
+    producer, connection = await init_producer(probe.client, name), await probe.connect(at)
     await probe.append(connection, at, _batch(producer, 0, 1))
-    newer = await cut(probe.client, NAME, producer, [at])
+    newer = await cut(probe.client, name, producer, [at])
     late = await probe.append(connection, at, _batch(producer, 1, 1))
     check = f"append: the strict cut shuts out epoch {producer.epoch}"
     if late.error in {Code.INVALID_PRODUCER_EPOCH, Code.PRODUCER_FENCED}:

@@ -52,6 +52,8 @@ def test_a_cluster_that_is_set_well_has_no_trouble() -> None:
         ("min.insync.replicas", "1", Level.WARN),
         ("auto.create.topics.enable", "true", Level.WARN),
         ("unclean.leader.election.enable", "true", Level.WARN),
+        ("log.cleaner.enable", "false", Level.WARN),
+        ("socket.request.max.bytes", "1000000", Level.FAIL),
         ("transaction.state.log.replication.factor", "4", Level.FAIL),
         ("offsets.topic.replication.factor", "4", Level.FAIL),
     ],
