@@ -59,7 +59,7 @@ class Replay:
             self._page = self._records(fetched)
             found = self._find(offset)
         if found is None:
-            raise LaneFrozen(str(self._lane), FreezeReason.DIFFERENT, f"{self._partition} holds no record at {offset}")
+            raise LaneFrozen(str(self._lane), FreezeReason.TAIL_LOST, f"{self._partition} holds no record at {offset}")
         return found
 
     def _find(self, offset: int) -> Record | None:

@@ -30,7 +30,7 @@ class FreezeReason(StrEnum):
     DISAGREEMENT = "disagreement"
     """The cluster's last sequence is another than the log shows."""
     TAIL_LOST = "tail-lost"
-    """Retention at the destination took records that the checkpoint does not cover."""
+    """Retention or compaction at the destination took records that the checkpoint does not cover."""
     UNMATCHED = "unmatched"
     """The source has lost the place from which records that the checkpoint does not cover could be compared."""
     DIFFERENT = "different"
@@ -145,8 +145,11 @@ def _hole(checkpoint: Checkpoint, placed: tuple[Placed, ...], witnesses: Witness
     ordinal, offset = checkpoint.ordinal, checkpoint.destination_offset
     for part in placed:
         if part.ordinal != ordinal or part.destination_offset < offset:
-            # A hole before the first batch that is left, where retention has passed the checkpoint: it took them.
+            # A hole before the first batch that is left, where retention has passed the checkpoint: it took them. One
+            # that is just as long as what should be there, and nobody else has written: compaction took them.
             eaten = ordinal == checkpoint.ordinal and witnesses.range.start > checkpoint.destination_offset
+            fits = part.destination_offset - offset == part.ordinal - ordinal > 0
+            eaten = eaten or (fits and not witnesses.foreign_count)
             return FreezeReason.TAIL_LOST if eaten else FreezeReason.OUT_OF_SEQUENCE, (
                 f"the batch at {part.destination_offset} has sequence {sequence_of(part.ordinal)}, expected was "
                 f"{sequence_of(ordinal)} at {offset} or later; the log begins at {witnesses.range.start}"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
+from mesh.offsets.answers import Run
 from mesh.ports import Cluster
 from mesh.shares import OnForeignWrite
 from tests.support.brokers import delete_records, open_cluster
 from tests.support.damage import KEEP, Pairing, running
-from tests.support.losing import values_of
+from tests.support.losing import stored, values_of
+from tests.support.mirror import Mirror, records_of_partition
 
 pytestmark = pytest.mark.kafka
 
@@ -130,3 +133,47 @@ async def test_what_no_checkpoint_covers_is_compared_and_recorded(cluster: Clust
     await pairing.produce(1)
     await pairing.copy()
     assert await values_of(cluster, pairing.destination) == pairing.account.copies[2:]
+
+
+COMPACT = {
+    "cleanup_policy": "compact", "segment_ms": "100",
+    "min_cleanable_dirty_ratio": "0.01", "max_compaction_lag_ms": "200",
+}  # fmt: skip
+
+
+async def _until_compacted(pairing: Pairing, mirror: Mirror) -> None:
+    """The cleaner leaves the segment alone that is written to, so something is written until it has cleaned another."""
+    for _ in range(200):
+        await pairing.produce(1, key=b"one")
+        end = pairing.account.written
+        await mirror.until(lambda status, end=end: status.source_position == end)  # type: ignore[misc]
+        held = await records_of_partition(pairing.cluster, pairing.destination)
+        if len(held) < end - 3:
+            return
+        await asyncio.sleep(0.05)  # segments roll by time
+    raise AssertionError("the broker has compacted nothing")
+
+
+@pytest.mark.timeout(120)
+async def test_compaction_of_what_the_checkpoint_covers_changes_nothing_and_of_the_rest_freezes(
+    cluster: Cluster,
+) -> None:
+    pairing = await Pairing.make(cluster, **COMPACT)
+    await pairing.produce(2, key=b"one")
+    await pairing.copy()
+    early = await pairing.snapshot()
+    async with running(pairing) as mirror:
+        await _until_compacted(pairing, mirror)
+    # 1. the lane goes on behind what is left, and offsets stay
+    await pairing.produce(3, key=b"two")
+    await pairing.copy()
+    offset_map, _ = await stored(cluster, pairing.mirror().lane)
+    assert list(offset_map.runs()) == [Run(0, 0, pairing.account.written)]
+    for offset, record in await records_of_partition(cluster, pairing.destination):
+        assert record.value == pairing.account.held[offset]
+    # 2. as if a crash had lost the checkpoints since: what stood there cannot be proved any more
+    await cluster.lanes.put(early)
+    async with running(pairing) as mirror:
+        status = await mirror.until_stopped()
+    assert status.code == "lane-frozen"
+    assert "tail-lost" in status.reason

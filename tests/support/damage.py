@@ -9,7 +9,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import uuid4
 
-from mesh.batch.stamp import Producer
+from mesh.batch.encode import encode
+from mesh.batch.records import Record
+from mesh.batch.stamp import Producer, restamp
 from mesh.ids import Partition, TopicName
 from mesh.lanes.checkpoint import prefix
 from mesh.lanes.status import LaneState, LaneStatus
@@ -62,14 +64,18 @@ class Pairing:
         options = {"fetch_bytes": 1 << 20, "credit_bytes": 1 << 20} | options
         return Mirror(_Ports(self.cluster), self.cluster, mapping=self.mapping, **options)  # type: ignore[arg-type]
 
-    async def produce(self, count: int, *, copied: bool = True, timestamp_ms: int | None = None, size: int = 0) -> None:
+    async def produce(
+        self, count: int, *, copied: bool = True, timestamp_ms: int | None = None, key: bytes | None = None
+    ) -> None:
         """Records in batches of one: with the present time, unless another is given."""
         for value in self.account.values(count):
-            await self.put(value + b"." * size, copied=copied, timestamp_ms=timestamp_ms)
+            await self.put(value, copied=copied, timestamp_ms=timestamp_ms, key=key)
 
-    async def put(self, value: bytes, *, copied: bool = True, timestamp_ms: int | None = None) -> None:
+    async def put(
+        self, value: bytes, *, copied: bool = True, timestamp_ms: int | None = None, key: bytes | None = None
+    ) -> None:
         stamp_ms = int(time.time() * 1000) if timestamp_ms is None else timestamp_ms
-        batch = stamped(self.producer, self.sequence, [value], [stamp_ms])
+        batch = restamp(encode([Record(0, stamp_ms, key, value)]), self.producer, self.sequence)
         offset = await self.cluster.destination.append(self.source, batch)
         self.sequence += 1
         self.account.produced(offset, [value], copied=copied)
