@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from gateway.importer.lane import LaneSettings
@@ -16,11 +16,13 @@ from mesh.batch.records import check_records
 from mesh.ids import Partition, SubscriptionName, TopicName
 from mesh.lanes.status import LaneStatus
 from mesh.patterns import PatternMapping
+from mesh.ports import Cluster
 from mesh.shares import StartAt, Subscription, TopicMapping
 from tests.support.batches import numbered, plain_batch, records_in
-from tests.support.hubs import FLIGHTS, TOPIC, Both, now_ms, two, until
+from tests.support.hubs import DEADLINE_S, FLIGHTS, TOPIC, Both, now_ms, two, until
 
 NAME = SubscriptionName("flights")
+KAFKA_DEADLINE_S = 40
 
 
 @dataclass
@@ -77,12 +79,17 @@ class Following:
 
 
 @asynccontextmanager
-async def following() -> AsyncIterator[Following]:
-    async with two() as both:
+async def following(kafka: Cluster | None = None) -> AsyncIterator[Following]:
+    """`kafka`: where the records of both are; what they have agreed on stays in memory."""
+
+    def ports(fake: Cluster) -> Cluster:
+        return fake if kafka is None else replace(kafka, control=fake.control, audit=fake.audit)
+
+    async with two(acme_ports=ports, deadline_s=DEADLINE_S if kafka is None else KAFKA_DEADLINE_S) as both:
         settings = LaneSettings(PipelineSettings(DEFAULT_LIMITS, check_records), 1 << 20, 0.01, 0.05)
         globex = both.globex
         imports = ImportManager(
-            globex.cluster.ports, globex.registry, globex.hub, settings, now_ms=now_ms, random=Random(1)
+            ports(globex.cluster.ports), globex.registry, globex.hub, settings, now_ms=now_ms, random=Random(1)
         )
         async with asyncio.TaskGroup() as group:
             task = group.create_task(imports.run())

@@ -20,6 +20,7 @@ from gateway.rpc.credentials import TransportLimits
 from gateway.rpc.listener import Listener, listen
 from mesh.ids import GatewayId, Partition, ShareName, TopicName
 from mesh.link.frames import LaneOpen
+from mesh.ports import Cluster
 from mesh.shares import Grant, StartAt
 from mesh.testing.cluster import FakeCluster
 from tests.support.mirror import dense
@@ -73,8 +74,13 @@ class Gateway:
             await self.listener.close(0)
 
 
-async def made(name: str, leaf_s: float | None = None, settings: HubSettings = SETTINGS) -> Gateway:
-    """`leaf_s`: how long the gateway's certificate still lasts; None: as they usually do."""
+async def made(
+    name: str,
+    leaf_s: float | None = None,
+    settings: HubSettings = SETTINGS,
+    ports: Callable[[Cluster], Cluster] = lambda fake: fake,
+) -> Gateway:
+    """`leaf_s`: how long its certificate still lasts, None as they usually do; `ports`: what the hub reads."""
     today = organization(name, datetime.now(UTC).replace(minute=0, second=0, microsecond=0))
     identity = today.identity()
     if leaf_s is not None:
@@ -86,7 +92,7 @@ async def made(name: str, leaf_s: float | None = None, settings: HubSettings = S
     for batch in dense(3).batches:
         cluster.put_raw(Partition(TOPIC, 0), batch.data)
     registry = await Registry.open(cluster.ports.control, cluster.ports.lanes)
-    hub = Hub(identity, cluster.ports, registry, settings, now_ms=now_ms, random=Random(1))
+    hub = Hub(identity, ports(cluster.ports), registry, settings, now_ms=now_ms, random=Random(1))
     return Gateway(today, cluster, registry, hub)
 
 
@@ -102,16 +108,18 @@ async def two(
     globex_dials: bool = True,
     globex_leaf_s: float | None = None,
     settings: HubSettings = SETTINGS,
+    acme_ports: Callable[[Cluster], Cluster] = lambda fake: fake,
+    deadline_s: float = DEADLINE_S,
 ) -> AsyncIterator[Both]:
     """ACME shares with GLOBEX; either may dial."""
-    acme = await made("acme.example", settings=settings)
+    acme = await made("acme.example", settings=settings, ports=acme_ports)
     globex = await made("globex.example", globex_leaf_s, settings)
     try:
         addresses = {gateway: await each.listen() for gateway, each in (("acme", acme), ("globex", globex))}
         await acme.know(globex, addresses["globex"] if acme_dials else "")
         await globex.know(acme, addresses["acme"] if globex_dials else "")
         await acme.share(globex)
-        async with asyncio.TaskGroup() as group, asyncio.timeout(DEADLINE_S):
+        async with asyncio.TaskGroup() as group, asyncio.timeout(deadline_s):
             for gateway in (acme, globex):
                 gateway.task = group.create_task(gateway.hub.run())
             try:
