@@ -68,6 +68,9 @@ def _gap(gap: Gap, entries: Sequence[LedgerEntry]) -> Shown:
     shown = _extent(gap.source_offset, gap.source_offset + gap.length) | {"reason": str(gap.reason)}
     if entries:
         shown |= {"kind": str(LossKind.TRIMMED), "noticed_ms": entries[0].noticed_ms}
+    for entry in entries:
+        if entry.unmapped:
+            shown |= _copies(entry)
     return shown
 
 
@@ -75,12 +78,18 @@ def _loss(entry: LedgerEntry) -> Shown:
     return _extent(entry.source_offset, entry.next_source_offset) | {
         "reason": _reason(entry.kind),
         "kind": str(entry.kind),
-        "destination_offset": entry.destination_offset,
-        "next_destination_offset": entry.next_destination_offset,
-        "unmapped": entry.unmapped,
         "noticed_ms": entry.noticed_ms,
         "topic_id": entry.topic_id,
         "incarnation": entry.incarnation,
+        **_copies(entry),
+    }
+
+
+def _copies(entry: LedgerEntry) -> Shown:
+    return {
+        "destination_offset": entry.destination_offset,
+        "next_destination_offset": entry.next_destination_offset,
+        "unmapped": entry.unmapped,
     }
 
 

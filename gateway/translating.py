@@ -126,7 +126,7 @@ class Place:
 
     def _is_orphan(self, destination_offset: int) -> bool:
         """Whether it holds a record that the source lost after it was copied."""
-        return any(each.kind is LossKind.TRUNCATED and _holds(each, destination_offset) for each in self.ledger)
+        return any(each.kind is not LossKind.RECREATED and _holds(each, destination_offset) for each in self.ledger)
 
     def _outside(self, side: str, offset: int) -> OffsetNotMapped | OffsetOfFormerTopic:
         former = (each for each in self.ledger if each.kind is LossKind.RECREATED and _holds(each, offset))

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import structlog
 
+from gateway.importer.apart import first_left, require_apart, unmatched
 from gateway.importer.errors import ForeignWrite, LaneBroken, LaneMisplaced, LaneUnanswered, RecordTimestampRefused
 from gateway.importer.losses import go_on, was_before
 from gateway.importer.pipeline import Pipeline, PipelineSettings
@@ -201,10 +202,27 @@ class LaneRunner:
             raise error
         self._check_foreign(resume)
         self._permit()
+        if loss.kind is LossKind.TRIMMED and progress.replaying:
+            await self._prove_apart(progress, loss.log_start)
         await go_on(self._cluster, self._partition, progress, loss, lost, self._now_ms())
         log.warning("lane goes on after a loss", lane=str(self._lane), code=error.code, reason=str(error))
         self.lost = None
         self._forget_run()
+
+    async def _prove_apart(self, progress: LaneProgress, log_start: int) -> None:
+        if self._subscription.on_timestamp is OnTimestamp.QUARANTINE:
+            raise unmatched(progress, log_start)  # what the source has left first may be what we left out
+        limits, check_records = self._settings.pipeline.limits, self._settings.pipeline.check_records
+        opening = self._opening
+        opener = await self._links.wait(self._subscription.peer, str(self._lane))
+        lane = opener.open_lane(
+            lambda number: replace(opening(number, progress), start=StartAt("offset", log_start), leader_epoch=-1)
+        )
+        try:
+            left = await first_left(lane, self._lane, limits, check_records, self._settings.open_s)
+        finally:
+            lane.end("cancelled", "the importer looked only at the first record")
+        await require_apart(progress, left, self._cluster.source, self._partition, limits, log_start)
 
     def _forget_run(self) -> None:
         """Nothing of the run before holds any more; what is asked meanwhile is answered from what is stored."""

@@ -15,7 +15,6 @@ from mesh.lanes.checkpoint import load_ledger, prefix, producer_name, recorded, 
 from mesh.lanes.ledger import LedgerEntry
 from mesh.lanes.losses import Loss, LossKind, LostRange
 from mesh.lanes.progress import LaneProgress
-from mesh.lanes.recovery import FreezeReason, LaneFrozen
 from mesh.ports import Cluster
 
 Entries = Mapping[str, bytes | None]
@@ -24,7 +23,7 @@ Entries = Mapping[str, bytes | None]
 async def go_on(
     cluster: Cluster, partition: Partition, progress: LaneProgress, loss: Loss, lost: LostRange, now_ms: int
 ) -> None:
-    """Make the lane go on after what it lost. Raises LaneFrozen where what is in the log cannot be placed."""
+    """Make the lane go on after what it lost. Copies that no checkpoint covers are known to be none of what is left."""
     match loss.kind:
         case LossKind.TRIMMED:
             entries = _pass_over(progress, loss, lost, now_ms)
@@ -36,18 +35,10 @@ async def go_on(
 
 
 def _pass_over(progress: LaneProgress, loss: Loss, lost: LostRange, now_ms: int) -> Entries:
-    if progress.replaying:
-        # They are of source offsets from the position on, but nobody can say of which any more: what the source still
-        # has may be among them, and would be copied twice.
-        raise LaneFrozen(
-            str(progress.lane),
-            FreezeReason.UNMATCHED,
-            f"the destination log holds {progress.replaying} records after the checkpoint (source offset "
-            f"{progress.position}), and the source begins at {loss.log_start} now",
-        )
-    place = progress.map.destination_offset
+    copies, unmapped = (progress.map.destination_offset, progress.own_end), progress.replaying
+    progress.disown()
     progress.pass_over(loss.log_start)
-    return _with_entry(progress, _entry(progress, lost, (place, place), now_ms))
+    return _with_entry(progress, _entry(progress, lost, copies, now_ms, unmapped))
 
 
 def _cut_back(progress: LaneProgress, loss: Loss, lost: LostRange, now_ms: int) -> Entries:

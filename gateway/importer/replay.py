@@ -52,6 +52,10 @@ class Replay:
                 index += 1
         return encode(records[index:], codec=header.codec) if index < len(records) else None
 
+    async def is_at(self, offset: int, record: Record) -> bool:
+        """Whether the log holds just such a record at the offset. Raises LaneFrozen where it holds none."""
+        return self._same(record, await self._record_at(offset))
+
     async def _record_at(self, offset: int) -> Record:
         found = self._find(offset) if offset >= self._next else None
         if found is None:

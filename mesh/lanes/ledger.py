@@ -19,9 +19,10 @@ _FORMAT = 1
 class LedgerEntry:
     """Source offsets [source_offset, next_source_offset) of incarnation `topic_id`, which the source has no more.
 
-    Trimmed: they have no copy. Truncated and recreated: what was copied of them, and the source lost, stands at
-    destination offsets [destination_offset, next_destination_offset), with `unmapped` further records whose source
-    offsets are not known (a crashed gateway had written them after its last checkpoint).
+    Trimmed: they have no copy in the map; what a crashed gateway had copied of them is `unmapped`. Truncated and
+    recreated: what was copied of them, and the source lost, stands at destination offsets [destination_offset,
+    next_destination_offset), with `unmapped` further records whose source offsets are not known (a crashed gateway had
+    written them after its last checkpoint).
     """
 
     kind: LossKind

@@ -270,10 +270,7 @@ class LaneProgress:
         The lane opens at the offset, and goes on behind all that is there. A source that knows none of our leader
         epochs would find them strange for ever: then they are forgotten.
         """
-        assert not self.in_flight
-        self.ordinal += self.replaying
-        self._present = ()
-        self._pass_foreign_tail()
+        self.disown()
         self.map.cut_back(source_offset)
         self._unchanged_breaks = (
             self.map.end_break if self._unchanged_breaks is None else min(self.map.end_break, self._unchanged_breaks)
@@ -281,6 +278,19 @@ class LaneProgress:
         self.source_epochs = before(self.source_epochs, source_offset) if knows_epochs else ()
         self.source_leader_epoch = self.source_epochs[-1].epoch if self.source_epochs else -1
         self._epoch_known_to = source_offset
+        self._return_to_placed()
+
+    @property
+    def present(self) -> tuple[Placed, ...]:
+        """Where the records lie that the source has yet to give us for comparison."""
+        return self._present
+
+    def disown(self) -> None:
+        """The source will not give us those: they stay, and the lane goes on behind them."""
+        assert not self.in_flight
+        self.ordinal += self.replaying
+        self._present = ()
+        self._pass_foreign_tail()
         self._return_to_placed()
 
     @property

@@ -380,12 +380,36 @@ def test_a_new_incarnation_counts_what_no_checkpoint_covers_among_the_former_one
     run(scenario())
 
 
-def test_retention_that_passes_copies_of_no_checkpoint_freezes_the_lane_rather_than_copy_one_twice() -> None:
+@pytest.mark.parametrize("left", [2, 0], ids=["something left", "nothing left"])
+def test_retention_that_passes_all_copies_of_no_checkpoint_leaves_them_behind(left: int) -> None:
     async def scenario() -> None:
-        world = await behind("trim")
+        world = await behind()
+        world.produce(3, copied=False)
+        world.trim()
+        world.produce(left)
+        assert (await world.stop(world.mirror(OnLoss.STOP))).lost == LostRange(LossKind.TRIMMED, 4, 9)
+        await world.copy(world.mirror())
+        world.account.orphans |= {world.account.places.pop(offset) for offset in (4, 5)}  # it cannot be said of which
+        await world.check()
+        _, (entry,) = await stored(world.destination.ports, LANE)
+        assert (entry.source_offset, entry.next_source_offset, entry.unmapped) == (4, 9, 2)
+        assert (entry.destination_offset, entry.next_destination_offset) == (4, 6)
+        world.produce(2)
+        await world.copy(world.mirror())
+        await world.check()
+
+    run(scenario())
+
+
+def test_retention_that_passes_some_copies_of_no_checkpoint_freezes_the_lane_rather_than_copy_one_twice() -> None:
+    async def scenario() -> None:
+        world = await behind()
+        world.produce(2)
+        world.source.delete_before(FROM, 5)
         for policy, code in ((OnLoss.STOP, "source-trimmed"), (OnLoss.CONTINUE, "lane-frozen")):
             status = await world.stop(world.mirror(policy))
             assert status.code == code
         assert "holds 2 records after the checkpoint (source offset 4)" in status.reason
+        assert "its first record may be the one copied to 5" in status.reason
 
     run(scenario())
