@@ -128,7 +128,7 @@ class Field:
                 late[place] = f"{lane['state']} at {lane['source_position']} of {ends[place]}: {lane['reason']}"
                 if lane["source_position"] == ends[place]:
                     del late[place]
-            time.sleep(0.05)
+            time.sleep(0.2)
         return late
 
     # --- evidence

@@ -11,7 +11,8 @@ class Matrix:
     rows: list[str] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
     cells: dict[tuple[str, str], str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    left_out: set[tuple[str, str]] = field(default_factory=set)
+    """Cells that cannot be."""
     records: int = 0
     translations: int = 0
 
@@ -25,7 +26,10 @@ def table(matrix: Matrix) -> Iterator[str]:
     widths = {column: max(len(column), 4) + 2 for column in matrix.columns}
     yield " " * width + "".join(column.rjust(widths[column]) for column in matrix.columns)
     for row in matrix.rows:
-        cells = (matrix.cells.get((row, column), "n/a").rjust(widths[column]) for column in matrix.columns)
+        cells = (_cell(matrix, row, column).rjust(widths[column]) for column in matrix.columns)
         yield row.ljust(width) + "".join(cells)
     yield f"{len(matrix.cells)} cells: {matrix.records:,} records and {matrix.translations:,} translations compared"
-    yield from matrix.notes
+
+
+def _cell(matrix: Matrix, row: str, column: str) -> str:
+    return matrix.cells.get((row, column)) or ("n/a" if (row, column) in matrix.left_out else "-")

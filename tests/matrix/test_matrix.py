@@ -55,6 +55,7 @@ def test_every_record_and_every_offset_is_exact(mirrored: tuple[str, Found], kin
     fault, found = mirrored
     matrix.rows = [each.name for each in KINDS]
     matrix.columns = [fault.name for _, fault in COLUMNS]
+    matrix.left_out = NOT_JUDGED
     wrong = [finding for lane in found[kind.name] for finding in findings(lane, kind.hole)]
     matrix.cells[kind.name, fault] = "FAIL" if wrong else "ok"
     matrix.judged(sum(len(lane.source.records) for lane in found[kind.name]), sum(map(offsets, found[kind.name])))
