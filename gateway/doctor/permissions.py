@@ -164,7 +164,7 @@ NEEDS = (
         _C,
         "",
         Operation.DESCRIBE,
-        "see what is allowed on the cluster itself",
+        "see what is allowed on the cluster itself; also to say how large shared topics are in a partner's plan",
         "the doctor cannot say whether Alter is allowed",
         required=False,
     ),
