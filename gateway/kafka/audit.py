@@ -19,7 +19,7 @@ from gateway.kafka.client import Client
 from gateway.kafka.destination import KafkaDestination
 from gateway.kafka.errors import AuditNotKept
 from gateway.kafka.line import TOKEN, Line, Place, placed
-from gateway.kafka.offsets import log_range
+from gateway.kafka.offsets import log_end, log_range
 from gateway.kafka.patience import patiently, pauses
 from gateway.kafka.scan import scan
 from gateway.kafka.state import new_appends
@@ -73,15 +73,16 @@ class KafkaAudit:
             raise AppendUnknown(*self._partition, f"no outcome within {timeout_s:g} s") from None
 
     async def end(self) -> int:
-        return (await log_range(self._client, self._partition, self._client.config.request_timeout_s)).end
+        return await log_end(self._client, self._partition, self._client.config.request_timeout_s)
 
     async def read(self, from_index: int, limit: int) -> list[bytes]:
-        return [record.value or b"" for record in await self._records(from_index, limit)]
+        end = min(await self.end(), from_index + limit)
+        return [record.value or b"" for record in await self._records(from_index, end)]
 
-    async def _records(self, from_index: int, limit: int) -> list[Record]:
+    async def _records(self, from_index: int, end: int) -> list[Record]:
+        """Those in [from_index, end), which are there."""
+
         async def ask() -> list[Record]:
-            where = await log_range(self._client, self._partition, self._client.config.request_timeout_s)
-            end = min(where.end, from_index + limit)
             found: list[Record] = []
             async for header, batch in scan(self._client, self._partition, from_index, end):
                 records = records_of(header, batch[HEADER_BYTES:])
@@ -100,18 +101,18 @@ class KafkaAudit:
                 line = await self._line_at(end)
                 # A place that was refused although nobody was quicker: the leader knows another history than the log.
                 offset = await self._send(batch, line.next if attempt == 0 else line.newer)
-                if offset is not None and offset != index and await self._stand_at(offset, entries):
-                    raise AuditBroken(offset, f"an entry that belongs at {index} was written here")
                 end = await self.end()
+                if offset is not None and offset != index and await self._stand_at(offset, entries, end):
+                    raise AuditBroken(offset, f"an entry that belongs at {index} was written here")
             if end != index:
-                if await self._stand_at(index, entries):
+                if await self._stand_at(index, entries, end):
                     return
                 raise AuditMoved(index, end)
         raise ClusterUnreachable(self._client.cluster_id, f"{self._partition} refuses the next audit entry")
 
-    async def _stand_at(self, index: int, entries: list[bytes]) -> bool:
+    async def _stand_at(self, index: int, entries: list[bytes], end: int) -> bool:
         """Whether these entries are there, written by us: another gateway may have noted the very same."""
-        found = await self._records(index, len(entries))
+        found = await self._records(index, min(end, index + len(entries)))
         return [(each.value, each.headers) for each in found] == [(entry, self._signed) for entry in entries]
 
     async def _send(self, batch: bytes, place: Place) -> int | None:

@@ -32,6 +32,13 @@ async def log_range(client: Client, partition: Partition, timeout_s: float) -> L
     return await patiently(client, partition, ask, timeout_s)
 
 
+async def log_end(client: Client, partition: Partition, timeout_s: float) -> int:
+    """The next offset to be written. Raises TopicAbsent, PartitionAbsent."""
+    return await patiently(
+        client, partition, lambda: _list_offset(client, partition, LATEST, READ_UNCOMMITTED), timeout_s
+    )
+
+
 async def offset_at(client: Client, partition: Partition, timestamp_ms: int, timeout_s: float) -> int | None:
     """Among committed records. Raises TopicAbsent, PartitionAbsent."""
 
