@@ -13,10 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
+from gateway.importer.catalogs import CatalogLinks, Catalogs
 from gateway.importer.elsewhere import placed
 from gateway.importer.errors import LaneBroken, LaneElsewhere, SubscriptionChanged
 from gateway.importer.following import Followed, follow
@@ -37,7 +38,6 @@ from mesh.lanes.watch import SourceWatch, watched
 from mesh.offsets.view import OffsetView
 from mesh.ports import Cluster, Ownership
 from mesh.shares import PeerState, Subscription, SubscriptionState
-from mesh.wire.v1 import catalog_pb2
 
 log = structlog.get_logger()
 
@@ -50,16 +50,10 @@ ASKED_ANEW_S = 5.0
 """Before the catalog is gone through again: one that says no digest, or that could not be followed in everything."""
 
 
-class CatalogLinks(PeerLinks, Protocol):
+class Links(PeerLinks, CatalogLinks, Protocol):
     @property
     def organization(self) -> OrgId:
         """Our own."""
-
-    async def catalog(self, peer: OrgId, known: bytes = b"") -> catalog_pb2.CatalogReply:
-        """The shares that `peer` grants us; where the catalog is the `known` one still, not before some seconds.
-
-        Raises a NetworkError where there is no link.
-        """
 
 
 @dataclass(slots=True)
@@ -95,7 +89,7 @@ class ImportManager:
         self,
         cluster: Cluster,
         registry: Registry,
-        links: CatalogLinks,
+        links: Links,
         settings: LaneSettings,
         *,
         now_ms: Callable[[], int],
@@ -105,11 +99,14 @@ class ImportManager:
         self._cluster = cluster
         self._registry = registry
         self._links = links
+        self._catalogs = Catalogs(links)
         self._settings = settings
         self._now_ms = now_ms
         self._random = random
         self._meter = meter
         self._running: dict[SubscriptionName, _Running] = {}
+        self._ended: dict[SubscriptionName, Subscription] = {}
+        """What ran of those that are about to start anew."""
         self._terms = TopicTerms(cluster.topics)
         self._watches: dict[LaneId, SourceWatch] = {}
         """What was last heard of the sources of lanes that do not run."""
@@ -128,13 +125,18 @@ class ImportManager:
                 for subscription in self._registry.subscriptions.values():
                     if subscription.name not in self._running:
                         # What was found before the gateway was told to go on with the subscription is accepted; what
-                        # is found at a start, or when its peer is active again, is not.
-                        told = self._begun and subscription.name not in held
+                        # is found at a start, when its peer is active again, or after another change, is not.
+                        told = self._begun and subscription.name not in held and self._is_told(subscription)
                         self._start(group, subscription, accept_foreign=told)
                 self._begun = True
                 changed = group.create_task(self._registry.wait_changed(version))
                 await asyncio.wait([changed, *ending], return_when=asyncio.FIRST_COMPLETED)
                 changed.cancel()
+
+    def _is_told(self, subscription: Subscription) -> bool:
+        """Whether the operator has just asked for the subscription to run: made it, or resumed it."""
+        before = self._ended.pop(subscription.name, None)
+        return before is None or before == subscription or before.state is not subscription.state
 
     def _take_over(self) -> None:
         """Changes that are none of the lanes' business disturb none of them."""
@@ -159,6 +161,7 @@ class ImportManager:
             if one.task is None or one.task.done():
                 self._watches |= {lane: runner.watch for lane, runner in one.lanes.items()}
                 del self._running[name]
+                self._ended[name] = one.subscription
                 continue
             if not one.task.cancelling():
                 one.task.cancel()
@@ -225,8 +228,8 @@ class ImportManager:
                 await self._start_lanes(group, running, new, accept_foreign=accept_foreign)
                 accept_foreign = accept_foreign and not running.known  # lanes that come later the operator did not see
                 changed = group.create_task(ownership.wait_changed(version))
-                offered = group.create_task(_set(running.offered))
-                waits = [changed, offered, running.following, *ending]
+                offered = group.create_task(running.offered.wait())
+                waits: list[asyncio.Task[Any]] = [changed, offered, running.following, *ending]
                 await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
                 changed.cancel()
                 offered.cancel()
@@ -300,7 +303,7 @@ class ImportManager:
         )
 
     def _origin(self, lane: LaneId) -> str:
-        """What stands for the path by which we believe that the lane's records come."""
+        """What stands for the path by which its records come, as far as we know."""
         running = self._running.get(lane.subscription)
         followed = running.followed if running is not None else None
         return followed.origins.get(lane.topic, "") if followed is not None else ""
@@ -333,7 +336,7 @@ class ImportManager:
         """What stands for the catalog that was gone through; empty where it is to be asked for anew in any case."""
         peer = running.subscription.peer
         await self._links.wait(peer)
-        catalog = await self._links.catalog(peer, known)
+        catalog = await self._catalogs.next(peer, known)
         if catalog.unchanged:
             return known
         own = self._links.organization
@@ -444,7 +447,3 @@ async def _logged(runner: LaneRunner, lane: LaneId) -> None:
     await runner.run()
     status = runner.status()
     log.error("lane stopped", lane=str(lane), code=status.code, reason=status.reason, remedy=status.remedy)
-
-
-async def _set(event: asyncio.Event) -> None:
-    await event.wait()

@@ -16,7 +16,7 @@ from gateway.registry import Registry
 from mesh.batch.limits import DEFAULT_LIMITS
 from mesh.batch.records import check_records
 from mesh.errors import MeshError
-from mesh.ids import OrgId, ShareName, SubscriptionName, TopicName
+from mesh.ids import LaneId, OrgId, ShareName, SubscriptionName, TopicName
 from mesh.policy import Request
 from mesh.shares import Grant, GrantState, PeerState, Share, Subscription, SubscriptionState, TopicMapping
 from mesh.testing.cluster import FakeCluster
@@ -74,7 +74,8 @@ async def judged(world: World, caller: OrgId, share: ShareName, topic: TopicName
     if found is not None:
         registry._apply(subscription)
     try:
-        manager._permit(subscription)
+        lane_id = LaneId(subscription.name, topic, 0)
+        manager._permit(subscription, lane_id, cluster.ownership.term(lane_id))
     except MeshError:
         return False
     return True
