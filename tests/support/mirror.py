@@ -74,7 +74,7 @@ class Mirror:
     accept_foreign: bool = False
     log: SourceLog | None = None
     """What the source holds, where it has aborted transactions."""
-    mapping: TopicMapping = TopicMapping(SOURCE, DESTINATION)
+    mapping: TopicMapping = field(default_factory=lambda: TopicMapping(SOURCE, DESTINATION))
     pair: Pair | None = None
     links_made: int = 0
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
