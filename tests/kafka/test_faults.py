@@ -139,7 +139,7 @@ async def _is_waiting(cluster: Cluster, partition: Partition) -> None:
 
 
 async def test_state_put_while_the_broker_is_away_is_stored_when_it_is_back(broker: Broker, cluster: Cluster) -> None:
-    place = f"test/{uuid4().hex[:8]}"
+    place = f"test/{uuid4().hex[:8]}/t/0"
     await cluster.lanes.put({f"{place}/a": b"before", f"{place}/b": b"gone"})
     await asyncio.to_thread(broker.kill)
     async with asyncio.TaskGroup() as group:
@@ -186,7 +186,7 @@ async def test_who_waits_when_the_cluster_is_closed_gets_an_answer(broker: Broke
         with pytest.raises(ClusterUnreachable):
             await later
         with pytest.raises(ClusterUnreachable):
-            await cluster.lanes.put({"a/b": b""})
+            await cluster.lanes.put({"a/b/c/d/e": b""})
         with pytest.raises(ClusterUnreachable):
             await cluster.topics.list()
 
