@@ -27,6 +27,8 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(360)]
 PARTITIONS = 3
 RATE = 600
 """Records a second and direction: enough that each fault strikes in the middle of something."""
+RARELY_S = 0.2
+"""Between two looks: whoever asks all the time takes the processor from the brokers that are to come back."""
 THERE, BACK = "three.there", "three.back"
 Positions = dict[str, int]
 
@@ -126,7 +128,7 @@ class Faults:
 
     def _settled(self) -> None:
         """As an operator waits before the next broker: every replica is in sync again."""
-        wait_for("all replicas to be in sync", lambda: asyncio.run(behind(self.living)) == 0)
+        wait_for("all replicas to be in sync", lambda: asyncio.run(behind(self.living)) == 0, pause_s=RARELY_S)
 
 
 class Mirrors:
@@ -142,7 +144,7 @@ class Mirrors:
         fault()
         done = time.monotonic()
         held = self._positions()
-        wait_for(f"every lane to go on after: {what}", lambda: self._further(held), 60)
+        wait_for(f"every lane to go on after: {what}", lambda: self._further(held), 60, RARELY_S)
         ended = time.monotonic()
         print(f"{what}: took {done - began:.1f} s, progress {ended - done:.1f} s later ({ended - self.began:.0f} s)")
 

@@ -220,10 +220,10 @@ def stop_all(*organizations: Organization) -> Iterator[None]:
             each.kill()
 
 
-def wait_for(what: str, ask: Callable[[], Found | None], timeout_s: float = 60.0) -> Found:
+def wait_for(what: str, ask: Callable[[], Found | None], timeout_s: float = 60.0, pause_s: float = PAUSE_S) -> Found:
     """What `ask` answers as soon as it is not None or False; fails with what was waited for."""
     deadline = time.monotonic() + timeout_s
     while not (found := ask()):
         assert time.monotonic() < deadline, f"waited {timeout_s:g} s in vain for: {what}"
-        time.sleep(PAUSE_S)
+        time.sleep(pause_s)
     return found
