@@ -29,13 +29,16 @@ from gateway.registry_errors import (
     TopicsMissing,
 )
 from mesh.errors import MeshError
-from mesh.ids import OrgId, ShareName, SubscriptionName, TopicName
+from mesh.ids import OrgId, ShareName, SubscriptionName, TopicId, TopicName
+from mesh.origins import Hop, TopicOrigin
+from mesh.patterns import PatternMapping
 from mesh.policy import Reason, Request
 from mesh.shares import (
     Grant,
     GrantState,
     OnForeignWrite,
     PeerState,
+    Policies,
     Share,
     StartAt,
     Subscription,
@@ -362,3 +365,61 @@ def test_every_refusal_has_a_code_and_a_remedy() -> None:
         assert error.code
         assert error.remedy
         assert "{" not in str(error) + error.remedy
+
+
+# Topic life
+
+
+async def test_what_topics_became_is_there_after_a_restart(setup: Setup) -> None:
+    registry = await setup.with_peer()
+    await registry.create_share(FLIGHTS, [DEPARTURES], NOW_MS, ["orders.*"])
+    await registry.add_to_share(FLIGHTS, [ARRIVALS])
+    await registry.remove_from_share(FLIGHTS, ["orders.*"])
+    patterns = (PatternMapping.parsed("*", "acme.*"),)
+    await registry.subscribe(replace(subscription(), patterns=patterns))
+    await registry.follow_topic("flights", TopicMapping(ARRIVALS, TopicName("acme.arrivals"), 0))
+    await registry.set_policies("flights", Policies(follow_config=True, groups=("billing",)))
+    topic_id = TopicId("0" * 32)
+    await registry.record_origin(TopicOrigin(topic_id, DEPARTURES, (Hop(GLOBEX, topic_id),), onward=True))
+    again = await setup.open()
+    assert again.share(FLIGHTS) == Share(FLIGHTS, (DEPARTURES, ARRIVALS), 3, NOW_MS)
+    assert (again.subscriptions, again.origins) == (registry.subscriptions, registry.origins)
+    found = again.subscription("flights")
+    assert (found.follow_config, found.groups, found.patterns) == (True, ("billing",), patterns)
+    assert found.topics[-1].source_partitions == 0
+
+
+async def test_a_followed_topic_takes_no_destination_of_another_subscription(setup: Setup) -> None:
+    registry = await setup.with_peer()
+    await registry.subscribe(subscription())
+    await registry.subscribe(replace(subscription("other", ("arrivals", "mine"))))
+    with pytest.raises(DestinationTaken):
+        await registry.follow_topic("other", TopicMapping(TopicName("gates"), TopicName("copy"), 0))
+    known = registry.subscription("other")
+    assert await registry.follow_topic("other", TopicMapping(ARRIVALS, TopicName("elsewhere"), 0)) == known
+
+
+async def test_policies_that_change_nothing_announce_nothing(setup: Setup) -> None:
+    registry = await setup.with_peer()
+    await registry.subscribe(subscription())
+    version = registry.version
+    await registry.set_policies("flights", Policies(follow_config=False))
+    assert registry.version == version
+
+
+def test_lanes_go_on_under_what_does_not_concern_them() -> None:
+    one = subscription()
+    grown = replace(one, topics=(*one.topics, TopicMapping(ARRIVALS, TopicName("b"), 0)), follow_config=True)
+    assert one.runs_like(grown)
+    assert grown.runs_like(one)
+    assert not one.runs_like(replace(one, on_foreign_write=OnForeignWrite.REPORT))
+    assert not one.runs_like(replace(one, state=SubscriptionState.PAUSED))
+    assert not one.runs_like(replace(one, topics=grown.topics[1:]))
+
+
+def test_partitions_that_came_later_begin_at_the_beginning() -> None:
+    mapping = TopicMapping(DEPARTURES, TopicName("copy"), 2)
+    one = replace(subscription(), topics=(mapping,), start=StartAt("latest"))
+    assert [one.start_of(DEPARTURES, number) for number in (1, 2)] == [StartAt("latest"), StartAt()]
+    before = replace(one, topics=(replace(mapping, source_partitions=None),))
+    assert before.start_of(DEPARTURES, 7) == StartAt("latest")

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh.ids import OrgId, ShareName, TopicName
+from mesh.ids import OrgId, ShareName, TopicId, TopicName
+from mesh.origins import Hop, TopicOrigin
 from mesh.policy import Decision, Reason, Request, ShareNotAvailable, decide
 from mesh.shares import Grant, GrantState, GroupAccess, PeerState, Share
 
@@ -144,3 +145,24 @@ def test_it_decides_as_the_reference_policy(
     assert decision.allowed == reference(request, by_id, by_name, peers, now_ms)
     assert decision.allowed == (decision.reason is Reason.GRANTED)
     assert decision.steps
+
+
+def test_a_topic_belongs_to_a_share_by_a_pattern_and_the_steps_say_by_which() -> None:
+    share = replace(SHARE, topics=(), patterns=("arr*", "dep*"))
+    decision = decided(share=share)
+    assert decision.allowed
+    assert "topic departures is part of share flights by pattern dep*" in decision.steps
+    assert decided(replace(READ, topic=TopicName("_departures")), share=share).reason is Reason.TOPIC_NOT_SHARED
+    assert decided(share=replace(share, patterns=("arr*",))).reason is Reason.TOPIC_NOT_SHARED
+
+
+@pytest.mark.parametrize("onward", [False, True])
+def test_a_copy_is_read_by_others_only_where_its_grant_lets_us(onward: bool) -> None:
+    topic_id = TopicId("0" * 32)
+    origins = {topic_id: TopicOrigin(topic_id, DEPARTURES, (Hop(ACME, topic_id),), onward)}
+    asked = replace(READ, topic_id=topic_id)
+    decision = decide(asked, {GRANT.id: GRANT}, {FLIGHTS: SHARE}, {GLOBEX: PeerState.ACTIVE}, 150, origins)
+    assert (decision.allowed, decision.reason is Reason.COPY_NOT_ONWARD) == (onward, not onward)
+    assert "acme.example" in decision.steps[-1]
+    other = replace(asked, topic_id=TopicId("1" * 32))
+    assert decide(other, {GRANT.id: GRANT}, {FLIGHTS: SHARE}, {GLOBEX: PeerState.ACTIVE}, 150, origins).allowed

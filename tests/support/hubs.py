@@ -132,8 +132,8 @@ async def two(
             await gateway.close()
 
 
-def lane_of(share: str = "flights", topic: str = TOPIC) -> Callable[[int], LaneOpen]:
-    return lambda number: LaneOpen(number, share, topic, 0, StartAt(), credit_bytes=1 << 20)
+def lane_of(share: str = "flights", topic: str = TOPIC, origin: str = "") -> Callable[[int], LaneOpen]:
+    return lambda number: LaneOpen(number, share, topic, 0, StartAt(), credit_bytes=1 << 20, origin=origin)
 
 
 async def until(condition: Callable[[], bool]) -> None:
