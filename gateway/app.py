@@ -103,8 +103,8 @@ async def open_cluster(config: GatewayConfig) -> AsyncIterator[Cluster]:
     """The organization's own log, as configured. Raises DirectoryInUse where this gateway runs already."""
     if config.cluster_kind == "kafka":
         assert config.kafka is not None
-        # Before anything is opened: a second process of this gateway would shut the first one out of its own audit
-        # log, and only then find the ports taken. The embedded log has a lock of its own.
+        # Before anything is opened: a second process of this gateway would claim the lanes of the first one, and only
+        # then find the ports taken. The embedded log has a lock of its own.
         lock = DirectoryLock(config.state_dir, now_ms())
         try:
             async with open_kafka(config.kafka, config.gateway_name, config.state_dir / MEMBER) as kafka:

@@ -19,6 +19,7 @@ from gateway.kafka.codes import Code, describe
 from gateway.kafka.config import KafkaConfig
 from gateway.kafka.connection import Connection
 from gateway.kafka.dial import dial, tls_context
+from gateway.kafka.line import Line
 from gateway.kafka.opening import open_client
 from gateway.kafka.produce_message import PRODUCE, Appended, pack_produce, parse_produce
 from gateway.kafka.source import KafkaSource
@@ -35,7 +36,7 @@ from mesh.ids import Partition
 
 SETTINGS = {"cleanup.policy": "delete", "retention.ms": "3600000", "message.timestamp.type": "LogAppendTime"}
 """The broker stamps the records, which tells its clock."""
-PLACES = 5
+PLACES = 6
 SKEW_WARN_MS, SKEW_FAIL_MS = 1_000, 60_000
 RACERS = 5
 """Copies per connection: with the first it is what a broker remembers."""
@@ -69,7 +70,7 @@ async def _deleted(client: Client, topic: str) -> Finding | None:
 async def _tried(client: Client, topic: str) -> AsyncIterator[Finding]:
     async with AsyncExitStack() as stack:
         probe = Probe(client, stack)
-        for number, attempt in enumerate((_in_line, _any_first, _wrap, _race, _fence)):
+        for number, attempt in enumerate((_in_line, _any_first, _wrap, _race, _fence, _own_line)):
             partition = Partition(topic, number)
             try:
                 async for finding in attempt(probe, partition):
@@ -205,6 +206,23 @@ async def _fence(probe: Probe, at: Partition) -> AsyncIterator[Finding]:
     else:
         follows = "promotion and revocation cannot rely on it: stop the old writers by other means"
         yield fail(check, f"the broker answered {describe(late.error)}", follows, _MAKE)
+
+
+async def _own_line(probe: Probe, at: Partition) -> AsyncIterator[Finding]:
+    """What gateways share their state by: a producer that no broker gave out, and epochs that they count themselves."""
+    topic, connection = await probe.client.topic(at.topic), await probe.connect(at)
+    line = Line.of(topic.topic_id, at.number)
+    answers = [
+        await probe.append(connection, at, _batch(place.producer, sequence, 1))
+        for place, sequence in ((line.next, 0), (line.newer, 0), (line.next, 1))
+    ]
+    check, found = "append: a producer of our own numbers", [describe(answer.error) for answer in answers]
+    fenced = answers[2].error in {Code.INVALID_PRODUCER_EPOCH, Code.PRODUCER_FENCED}
+    if [answer.error for answer in answers[:2]] == [Code.NONE, Code.NONE] and fenced:
+        yield ok(check, "its next epoch shuts out the one before")
+    else:
+        follows = "gateways cannot share their state here: it may be lost or overwritten"
+        yield fail(check, f"the broker answered {', '.join(found)}", follows, _MAKE)
 
 
 _MAKE = "use Apache Kafka, or ask the maker of these brokers"

@@ -32,6 +32,7 @@ RULES = (
     "sequences wrap at 2^31",
     "10 equal writers on two connections",
     "the strict cut shuts out epoch",
+    "a producer of our own numbers",
 )
 
 
