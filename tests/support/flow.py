@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from tests.support.stock import Digests, Key
 
 LOOK_S = 0.02
+UNSETTLED = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
 
 
 @dataclass
@@ -77,11 +78,12 @@ class Ends:
         return [self._end(each) for each in self._partitions]
 
     def _end(self, partition: TopicPartition) -> int:
+        give_up = time.monotonic() + 10
         while True:
             try:
                 return int(self._consumer.get_watermark_offsets(partition, timeout=10)[1])
             except KafkaException as error:  # a topic that was just made: its leader is not known everywhere yet
-                if not error.args[0].retriable():
+                if error.args[0].code() not in UNSETTLED or time.monotonic() > give_up:
                     raise
                 time.sleep(LOOK_S)
 
