@@ -29,7 +29,7 @@ from bench.exactness.topics import (
 from tests.support.brokers import Broker, BrokerConfig
 from tests.support.organization import stop_all, wait_for
 
-PATIENCE_S = 180.0
+PATIENCE_S = 240.0
 STILL_S = 4.0
 """A copy is complete when it has as many offsets as there are records and has not grown for so long."""
 KILL_AT = 0.4
