@@ -30,9 +30,9 @@ def _lacking(access: Access, resource: str) -> Finding:
     remedy = REMEDY.format(operation=need.operation.title, resource=resource)
     if access.allowed is None:
         # a name that nobody answers for is no matter of permissions: no lane gets a producer
-        level = Level.FAIL if need.kind is Kind.TRANSACTIONAL_ID else Level.INFO
+        level = Level.FAIL if need.kind is Kind.TRANSACTIONAL_ID and access.in_use else Level.INFO
         return Finding(check, level, f"not known: {access.why}", need.follows, remedy)
     if access.exists and need.operation is Operation.CREATE:
         return info(check, "not allowed, and not needed: it exists", "if it is deleted, make it yourself", remedy)
-    level = Level.FAIL if need.required else Level.INFO
+    level = Level.FAIL if need.required and access.in_use else Level.INFO
     return Finding(check, level, "not allowed", f"the gateway cannot {need.purpose}: {need.follows}", remedy)

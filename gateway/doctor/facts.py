@@ -75,3 +75,5 @@ class Access:
     why: str = ""
     exists: bool = False
     """Whether the topic does."""
+    in_use: bool = True
+    """Whether this gateway does what needs it."""

@@ -80,7 +80,8 @@ async def _inside(question: KafkaQuestion) -> AsyncIterator[Finding]:
         topics = await look_at_topics(client, asked)
         for finding in check_topics(topics, len(cluster.nodes), kept, question.max_batch_bytes):
             yield finding
-        for finding in check_access([*await try_topics(client, asked), *await try_others(client)]):
+        mirrors = any(each.use is Use.DESTINATION for each in asked)
+        for finding in check_access([*await try_topics(client, asked), *await try_others(client, mirrors=mirrors)]):
             yield finding
 
 

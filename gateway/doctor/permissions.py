@@ -82,14 +82,6 @@ NEEDS = (
     Need(Role.ALWAYS, _T, _STATE, Operation.DESCRIBE_CONFIGS, "make sure that they keep what is stored", _NO_START),
     Need(
         Role.ALWAYS,
-        Kind.TRANSACTIONAL_ID,
-        f"{NAME_PREFIX}*",
-        Operation.WRITE,
-        "names of its producers, whose epoch can be raised; no record is written in a transaction",
-        f"{_NO_START}; lanes stop",
-    ),
-    Need(
-        Role.ALWAYS,
         Kind.GROUP,
         _STATE,
         Operation.READ,
@@ -140,6 +132,14 @@ NEEDS = (
         "follow changes of the source's settings, where the subscription says so",
         "settings do not follow the source's",
         required=False,
+    ),
+    Need(
+        Role.DESTINATION,
+        Kind.TRANSACTIONAL_ID,
+        f"{NAME_PREFIX}*",
+        Operation.WRITE,
+        "name the producers of its lanes, so that their epoch can be raised; no record is written in a transaction",
+        "its lanes stop",
     ),
     Need(Role.GROUPS, Kind.GROUP, "", Operation.DESCRIBE, "see where a group stands", "it is not listed or translated"),
     Need(

@@ -25,7 +25,8 @@ _TITLES = {
     Role.SOURCE: ("A gateway whose topics are shared", "On each topic of a share, or on a prefix that holds them."),
     Role.DESTINATION: (
         "A gateway that mirrors into this cluster",
-        "On each destination topic, or on a prefix that holds them. A gateway that does both needs both tables.",
+        "On each destination topic, or on a prefix that holds them, and on the names of its lanes' producers. A gateway"
+        " that does both needs both tables.",
     ),
     Role.GROUPS: (
         "Moving consumer groups",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from kio.schema.create_topics.v7 import CreateTopicsRequest, CreateTopicsResponse
@@ -114,12 +115,12 @@ ATTEMPTS: dict[Operation, Callable[[Client, str], Awaitable[int]]] = {
 }
 
 
-async def try_others(client: Client) -> list[Access]:
-    """The needs on names, groups and the cluster itself. Raises ClusterUnreachable."""
+async def try_others(client: Client, *, mirrors: bool) -> list[Access]:
+    """The needs on names, groups and the cluster; `mirrors`: whether lanes end here. Raises ClusterUnreachable."""
     mask = await _cluster_operations(client)
     node = min(client.nodes)
     return [
-        await _try_name(client, _need(Kind.TRANSACTIONAL_ID, Operation.WRITE)),
+        replace(await _try_name(client, _need(Kind.TRANSACTIONAL_ID, Operation.WRITE)), in_use=mirrors),
         await _try_group(client, _need(Kind.GROUP, Operation.READ)),
         _of_cluster(_need(Kind.CLUSTER, Operation.ALTER), mask),
         Access(_need(Kind.CLUSTER, Operation.DESCRIBE), allowed=mask is not None),

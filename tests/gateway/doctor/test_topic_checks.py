@@ -111,6 +111,13 @@ def test_what_is_allowed_on_a_resource_is_one_row() -> None:
     assert (finding.level, finding.found) == (Level.OK, "Read, DescribeConfigs allowed")
 
 
+def test_a_gateway_that_mirrors_nothing_needs_no_names() -> None:
+    (need,) = (each for each in NEEDS if each.kind is Kind.TRANSACTIONAL_ID)
+    for allowed in (False, None):
+        (finding,) = check_access([Access(need, allowed=allowed, in_use=False)])
+        assert finding.level is Level.INFO
+
+
 def test_creating_what_exists_is_not_needed() -> None:
     (need,) = (each for each in NEEDS if (each.role, each.operation) == (Role.DESTINATION, Operation.CREATE))
     (finding,) = check_access([Access(need, "t", allowed=False, exists=True)])
