@@ -38,11 +38,12 @@ class RecordTimestampRefused(OperatorError):
 
     code: ClassVar[str] = "timestamp-refused"
     sentence: ClassVar[str] = (
-        "{topic}[{partition}] refuses the record at source offset {source_offset} for its timestamp {timestamp_ms}: {why}"
+        "{topic}[{partition}] refuses the record at source offset {source_offset} for its timestamp "
+        "{timestamp_ms}: {why}"
     )
     hint: ClassVar[str] = (
-        "set message.timestamp.before.max.ms and message.timestamp.after.max.ms of {topic} to 9223372036854775807, then "
-        "resume; a new subscription may choose --on-timestamp override or quarantine instead"
+        "set message.timestamp.before.max.ms and message.timestamp.after.max.ms of {topic} to 9223372036854775807, "
+        "then resume; a new subscription may choose --on-timestamp override or quarantine instead"
     )
 
 

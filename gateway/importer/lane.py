@@ -209,6 +209,18 @@ class LaneRunner:
         self.lost = None
         self._forget_run()
 
+    async def _lose_tail(self, progress: LaneProgress, resume: Resume, opened: LaneOpened) -> None:
+        """The copy holds records after the checkpoint, the source none: it was truncated there.
+
+        Of which source offsets they were is not known; the range is the least that they can be of.
+        """
+        position = progress.position
+        epoch = progress.source_leader_epoch  # what came before is judged by it when the lane is opened again
+        loss = Loss(LossKind.TRUNCATED, opened.log_start, opened.log_end, position, opened.topic_id, epoch)
+        await self._settle_loss(
+            progress, resume, loss, LostRange(LossKind.TRUNCATED, position, position + progress.replaying)
+        )
+
     async def _prove_apart(self, progress: LaneProgress, log_start: int) -> None:
         if self._subscription.on_timestamp is OnTimestamp.QUARANTINE:
             raise unmatched(progress, log_start)  # what the source has left first may be what we left out
@@ -252,6 +264,9 @@ class LaneRunner:
                     await self._lose(Loss(LossKind.RECREATED, opened.log_start, opened.log_end, topic_id=topic_id))
                     return
                 self._check(progress, resumed[1], opened.first_source_offset)
+                if progress.replaying and opened.last_stable <= progress.position:
+                    await self._lose_tail(progress, resumed[1], opened)
+                    return
             await self._run(progress, lane, limits)
         finally:
             lane.end("cancelled", "the importer ended the lane")

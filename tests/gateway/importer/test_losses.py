@@ -413,3 +413,29 @@ def test_retention_that_passes_some_copies_of_no_checkpoint_freezes_the_lane_rat
         assert "its first record may be the one copied to 5" in status.reason
 
     run(scenario())
+
+
+def test_a_source_that_lost_just_what_no_checkpoint_covers_is_found_truncated_before_anything_is_appended() -> None:
+    async def scenario() -> None:
+        world = await behind()
+        world.truncate(4)
+        status = await world.stop(world.mirror(OnLoss.STOP))
+        assert (status.code, status.lost) == ("source-truncated", LostRange(LossKind.TRUNCATED, 4, 6))
+        await world.copy(world.mirror())
+        world.produce(3)
+        await world.copy(world.mirror())
+        await world.check()
+        _, (entry,) = await stored(world.destination.ports, LANE)
+        assert (entry.destination_offset, entry.next_destination_offset, entry.unmapped) == (4, 6, 2)
+
+    run(scenario())
+
+
+def test_a_source_that_lost_some_of_what_no_checkpoint_covers_and_grew_again_freezes_the_lane() -> None:
+    async def scenario() -> None:
+        world = await behind()
+        world.truncate(5)
+        world.produce(4, copied=False)
+        assert (await world.stop(world.mirror())).code == "lane-frozen"
+
+    run(scenario())
