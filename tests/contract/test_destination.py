@@ -271,6 +271,17 @@ async def test_a_witness_tells_own_from_foreign_writes(
     assert (end.own, end.foreign_count, end.last_sequence) == ((), 0, 10)
 
 
+async def test_a_witness_names_the_incarnation_even_of_an_empty_log(
+    cluster: Cluster, topic: Topic, partition: Partition, producer: Producer
+) -> None:
+    assert (await cluster.destination.witness(partition, producer, 0)).topic_id == topic.topic_id
+    await cluster.topics.delete(topic.name)
+    again = await cluster.topics.create(topic.name, 2, topic.config)
+    found = await cluster.destination.witness(partition, producer, 0)
+    assert (found.topic_id, found.range.end) == (again.topic_id, 0)
+    assert again.topic_id != topic.topic_id
+
+
 async def test_a_witness_of_a_stranger_is_empty(cluster: Cluster, partition: Partition, producer: Producer) -> None:
     await _append_each(cluster, partition, [_batch(producer, 0)])
     stranger = await cluster.destination.producer()
