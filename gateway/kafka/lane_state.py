@@ -20,6 +20,7 @@ from zlib import crc32
 from gateway.kafka.client import Client
 from gateway.kafka.destination import KafkaDestination
 from gateway.kafka.errors import StateMisplaced
+from gateway.kafka.lease import now_s
 from gateway.kafka.read_on import read_to_end
 from gateway.kafka.state import LANES_PARTITIONS, LANES_TOPIC, new_appends, state_partitions
 from gateway.kafka.state_writer import PartitionWriter, claim_key
@@ -86,9 +87,11 @@ class KafkaLanes:
         writers = self._writers
         if prefix.count("/") >= GROUP_PARTS:
             writers = [writers[self.partition_of(prefix)]]
-        unknown = [writer for writer in writers if not writer.is_claimed]
-        if unknown:
-            await read_to_end(self._client, [writer.part for writer in unknown])
+        unsure, asked_s = [writer for writer in writers if not writer.is_sure], now_s()
+        if unsure:
+            await read_to_end(self._client, [writer.part for writer in unsure])
+            for writer in unsure:
+                writer.looked(asked_s)
         for writer in writers:
             if writer.abandoned is not None and not writer.abandoned.done():
                 await self._timely(writer, asyncio.ensure_future(_ended(writer.abandoned)))

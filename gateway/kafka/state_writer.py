@@ -78,6 +78,17 @@ class PartitionWriter:
     def is_claimed(self) -> bool:
         return self._place is not None
 
+    @property
+    def is_sure(self) -> bool:
+        """Whether the claim was good a moment ago: then memory is as current as the log."""
+        return self.is_claimed and now_s() - self._wrote_s <= CLAIM_FRESH_S
+
+    def looked(self, asked_s: float) -> None:
+        """The log was read to its end, not before `asked_s`: it says whether the claim still holds."""
+        if self._place is not None and self.part.line.producer != self._place.producer:
+            self.release()
+        self._wrote_s = max(self._wrote_s, asked_s)
+
     def queue(self, entries: Mapping[str, bytes | None]) -> asyncio.Future[None]:
         """Done when durable; takes its place in the order now. May be abandoned by whoever waits."""
         put = _Put(entries, asyncio.get_running_loop().create_future())
@@ -227,12 +238,9 @@ class PartitionWriter:
             return
 
     async def _ask(self) -> None:
-        """Whether the claim still holds."""
         asked_s = now_s()
         await self._read()
-        if self._place is not None and self.part.line.producer != self._place.producer:
-            self.release()
-        self._wrote_s = asked_s
+        self.looked(asked_s)
 
     async def _read(self) -> None:
         for pause_s in pauses():

@@ -155,16 +155,19 @@ async def test_a_claim_shuts_out_whoever_claimed_before_and_shows_what_he_put(cl
     assert await new.load(KEY) == {KEY: b"old again"}
 
 
-async def test_whoever_slept_asks_before_he_writes(client: Client, topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_whoever_slept_asks_before_he_writes_or_answers(
+    client: Client, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The broker might have forgotten whom it shut out, so it is not left to it: the sleeper sends nothing."""
-    old = await _all_claimed(client, topic, 1)
-    await old.put({KEY: b"old"})
-    new = await _all_claimed(client, topic, 1)
+    writer, reader, new = [await _all_claimed(client, topic, 1) for _ in range(3)]
     await new.put({KEY: b"new"})
+    assert writer.claimed == reader.claimed == {0}, "nobody has told them"
     monkeypatch.setattr(state_writer, "CLAIM_FRESH_S", -1.0)
     before = (await log_range(client, Partition(topic, 0), 5)).end
     with pytest.raises(StateMoved):
-        await old.put({KEY: b"never"})
+        await writer.put({KEY: b"never"})
+    assert await reader.load("lane/") == {KEY: b"new"}
+    assert writer.claimed == reader.claimed == frozenset()
     assert (await log_range(client, Partition(topic, 0), 5)).end == before
     await new.put({KEY: b"newer"})
     assert await new.load("lane/") == {KEY: b"newer"}
