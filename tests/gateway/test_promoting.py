@@ -166,3 +166,32 @@ async def test_the_command_asks_and_the_topic_is_the_owners_afterwards(gateway: 
     audited = (await gateway.done("audit", "list", "--action", "subscription")).out
     assert audited.index("subscription.promoting") < audited.index("subscription.promoted")
     await gateway.done("subscription", "delete", "flights")
+
+
+async def test_of_several_gateways_the_owner_of_the_first_lane_cuts(mirror: Mirror) -> None:
+    mirror.lanes.stops.set()
+    mirror.fake.ownership.give({LaneId(NAME, TopicName("departures"), 0): "gw-2"})
+    running = asyncio.create_task(mirror.promoter.run())
+    with pytest.raises(PromotionUnfinished):
+        await mirror.promoter.promote(NAME)
+    assert mirror.registry.subscription(NAME).state is SubscriptionState.PROMOTING
+    await mirror.append(1)  # nobody has shut it out: that is the other gateway's to do
+
+    asked = asyncio.create_task(mirror.promoter.promote(NAME))
+    await mirror.registry.finish_promotion(NAME)
+    assert [lane.partition for lane in await asked] == [0, 1]
+    running.cancel()
+
+
+async def test_a_gateway_that_takes_the_first_lane_over_finishes_what_its_owner_left(mirror: Mirror) -> None:
+    mirror.lanes.stops.set()
+    mirror.fake.ownership.give({LaneId(NAME, TopicName("departures"), 0): "gw-2"})
+    await mirror.registry.begin_promotion(NAME)
+    running = asyncio.create_task(mirror.promoter.run())
+    await asyncio.sleep(0)
+    mirror.fake.ownership.give({})
+    while mirror.registry.subscription(NAME).state is not SubscriptionState.PROMOTED:
+        await mirror.registry.wait_changed(mirror.registry.version)
+    with pytest.raises(ProducerFenced):
+        await mirror.append(1)
+    running.cancel()
