@@ -6,7 +6,14 @@ import asyncio
 
 import pytest
 
-from mesh.cluster_errors import AppendUnknown, ClusterUnreachable, OffsetOutOfRange, SequenceRefused, TopicRecreated
+from mesh.cluster_errors import (
+    AppendUnknown,
+    ClusterUnreachable,
+    LogTruncated,
+    OffsetOutOfRange,
+    SequenceRefused,
+    TopicRecreated,
+)
 from mesh.ids import Partition
 from mesh.log import AbortedTransaction, OwnBatch
 from mesh.testing.cluster import FakeCluster
@@ -53,6 +60,20 @@ async def test_aborted_transactions_come_with_the_data(fake: FakeCluster) -> Non
     fake.set_aborted(PARTITION, [AbortedTransaction(7, 0)])
     fetched = await fake.ports.source.fetch(PARTITION, 0, None, 1000, 0)
     assert fetched.aborted == (AbortedTransaction(7, 0),)
+
+
+async def test_a_reader_of_a_lost_history_is_told_where_its_last_epoch_ended(fake: FakeCluster) -> None:
+    for offset in range(4):
+        fake.put_raw(PARTITION, plain_batch(numbered(offset), base_offset=offset))
+    epoch = (await fake.ports.source.fetch(PARTITION, 3, None, 1000, 0)).leader_epoch
+    fake.truncate(PARTITION, 2)
+    for offset in range(2, 6):
+        fake.put_raw(PARTITION, plain_batch(numbered(offset + 10), base_offset=offset))
+    with pytest.raises(LogTruncated) as caught:
+        await fake.ports.source.fetch(PARTITION, 4, None, 1000, 0, epoch)
+    assert (caught.value.diverges_at, caught.value.diverging_epoch) == (2, epoch)
+    assert (await fake.ports.source.fetch(PARTITION, 2, None, 1000, 0, epoch)).data  # up to there it read the same
+    assert (await fake.ports.source.fetch(PARTITION, 4, None, 1000, 0, epoch + 1)).data
 
 
 async def test_truncation_and_recreation_are_seen(fake: FakeCluster) -> None:
