@@ -145,3 +145,16 @@ def test_no_name_can_move_the_cursor() -> None:
 )
 def test_durations_read_like_durations(seconds: float | None, shown: str) -> None:
     assert status_view.duration(seconds) == shown
+
+
+async def test_warnings_stand_below_the_lanes_with_their_remedies(admin: AdminGateway) -> None:
+    stalled = {"source_position": 5, "stalled_records": 7, "stalled_s": 300.0}
+    admin.lanes.found = [lane(0, LaneState.RUNNING, **stalled), lane(1, LaneState.RUNNING, retention_s=7200.0)]
+
+    words = " ".join((await mesh("status", directory=admin.directory)).out.split())
+
+    assert "retention-near" in words
+    assert "reaches the lane's position in about 2 h" in words
+    assert "has held back 7 offsets for 5 min" in words
+    assert "kafka-transactions.sh find-hanging" in words
+    assert words.index("retention-near") < words.index("source-stalled"), "what loses records comes first"
