@@ -7,7 +7,7 @@ from random import Random
 from typing import cast
 
 from gateway.importer.lane import LaneSettings
-from gateway.importer.manager import CatalogLinks, ImportManager
+from gateway.importer.manager import ImportManager, Links
 from gateway.importer.pipeline import PipelineSettings
 from gateway.stored_lanes import stored_checkpoints
 from mesh.batch.limits import DEFAULT_LIMITS
@@ -33,7 +33,7 @@ async def after_restart(run: Importing) -> LaneStatus:
     await asyncio.wait([run.task])
     globex = run.both.globex
     settings = LaneSettings(PipelineSettings(DEFAULT_LIMITS, check_records), 1 << 20, 0.01, 0.05)
-    links = cast("CatalogLinks", NobodyThere())
+    links = cast("Links", NobodyThere())
     imports = ImportManager(globex.cluster.ports, globex.registry, links, settings, now_ms=now_ms, random=Random(1))
     async with asyncio.TaskGroup() as group:
         task = group.create_task(imports.run())
