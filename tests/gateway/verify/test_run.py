@@ -100,6 +100,7 @@ class World:
             "registry": Registry(),
             "links": self.links,
             "lanes": self.lanes,
+            "groups": None,
         }
         return Services(cluster=self.copy.ports, now_ms=lambda: 0, peer_address=str, **parts)
 
