@@ -26,7 +26,11 @@ class TopicTerms:
     async def timestamps(self, topic: str) -> TimestampLimits:
         """Raises TopicAbsent, DestinationTopicUnfit where the topic stamps records itself."""
         in_force = await self._in_force(topic)
-        check_keeps_timestamps(topic, in_force)
+        try:
+            check_keeps_timestamps(topic, in_force)
+        except DestinationTopicUnfit:
+            self._known.pop(topic, None)  # whoever has put it right and resumes is not to be told the same again
+            raise
         return TimestampLimits.of(in_force)
 
     async def _in_force(self, topic: str) -> Mapping[str, str]:
