@@ -21,7 +21,7 @@ from tests.support.brokers import Broker
 from tests.support.damage import OLD_MS, Pairing, running
 from tests.support.losing import stored, values_of
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
 
 @dataclass
