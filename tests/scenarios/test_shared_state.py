@@ -15,7 +15,7 @@ import pytest
 from tests.support.brokers import Broker
 from tests.support.organization import Organization, stop_all, wait_for
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(180)]
 
 CUT_S = 5.0
 
