@@ -54,7 +54,7 @@ def _lines(topic: dict[str, Any]) -> list[str]:
 def _settings(settings: dict[str, str]) -> str:
     """Every copy takes any timestamp: said in fewer words than the two settings for it."""
     said = [f"{key}={value}" for key, value in sorted(settings.items()) if key not in ANY_TIMESTAMP]
-    return ", ".join([*said, "any timestamp"] if ANY_TIMESTAMP <= settings.keys() else said)
+    return ", ".join([*said, "any timestamp"] if settings.keys() >= ANY_TIMESTAMP else said)
 
 
 def difference(topic: str, each: dict[str, Any]) -> str:
