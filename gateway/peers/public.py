@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gateway.losses import SourceLost
-from mesh.batch.errors import LogUnreadable, OldFormat
+from mesh.batch.errors import LogUnreadable
 from mesh.cluster_errors import TopicAbsent
 from mesh.errors import CallerError, MeshError, NetworkError, OperatorError
 from mesh.origins import OriginChanged
 from mesh.policy import ShareNotAvailable
 
 # A CallerError speaks of the request itself; the others of the source as the lane meets it.
-PUBLIC = (CallerError, OriginChanged, LogUnreadable, OldFormat, SourceLost)
+PUBLIC = (CallerError, OriginChanged, LogUnreadable, SourceLost)
 
 
 @dataclass(eq=False)

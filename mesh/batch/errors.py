@@ -19,8 +19,8 @@ class OldFormat(OperatorError):
     magic: int
 
     code: ClassVar[str] = "old-format"
-    sentence: ClassVar[str] = "the log holds a message of the old format {magic} at offset {offset}; only 2 is mirrored"
-    hint: ClassVar[str] = "copy the topic into a new one with a current client, or begin the lane above this offset"
+    sentence: ClassVar[str] = "a message of the old format {magic} at offset {offset}, where only batches can be"
+    hint: ClassVar[str] = "copy the topic into a new one with a current client: mirroring reads it, this does not"
 
 
 @dataclass(eq=False)
