@@ -108,14 +108,15 @@ class Probe:
         """By the timestamp that the broker gave to the newest record."""
         client = self.client
         connection = await self.connect(partition)
-        asked = time.time()
-        found = await self.append(connection, partition, _batch(await init_producer(client), 0, 1))
+        batch = _batch(await init_producer(client), 0, 1)
+        asked_ms = time.time() * 1000
+        found = await self.append(connection, partition, batch)
+        answered_ms = time.time() * 1000
         fetched = await KafkaSource(client).fetch(partition, max(found.base_offset, 0), None, 1 << 20, 1)
         stamps = [header.max_timestamp_ms for header, _ in split(fetched.data)]
-        now_ms = int((asked + time.time()) * 500)
         if not stamps:
             return info("clock", "the broker's is not known")
-        skew_ms = stamps[-1] - now_ms
+        skew_ms = _outside(stamps[-1], asked_ms, answered_ms)
         text = f"the broker's is {skew_ms / 1000:+.1f} s from ours"
         follows = "lag in seconds is off; a broker refuses records from more than an hour ahead of its own clock"
         if abs(skew_ms) >= SKEW_WARN_MS:
@@ -125,6 +126,11 @@ class Probe:
 
 
 _LOST = "without it a lane cannot be exact on this cluster: a repeat may be written twice"
+
+
+def _outside(moment: float, earliest: float, latest: float) -> float:
+    """How far `moment` lies outside: a slow answer says nothing about a clock."""
+    return max(moment - latest, 0.0) + min(moment - earliest + 1, 0.0)
 
 
 def _batch(producer: Producer, sequence: int, count: int) -> StampedBatch:
