@@ -18,9 +18,10 @@ from contextlib import suppress
 from gateway.kafka.client import Client
 from gateway.kafka.destination import KafkaDestination
 from gateway.kafka.errors import AuditNotKept
-from gateway.kafka.line import TOKEN, Line, Place, placed
+from gateway.kafka.line import TOKEN, Line
 from gateway.kafka.offsets import log_end, log_range
-from gateway.kafka.patience import patiently, pauses
+from gateway.kafka.patience import patiently
+from gateway.kafka.placing import place_batch
 from gateway.kafka.scan import scan
 from gateway.kafka.state import new_appends
 from gateway.kafka.state_topics import create_state_topic
@@ -34,12 +35,9 @@ from mesh.cluster_errors import (
     AppendUnknown,
     AuditMoved,
     ClusterUnreachable,
-    ProducerFenced,
-    SequenceRefused,
     TopicAbsent,
     TopicExists,
 )
-from mesh.errors import NetworkError
 from mesh.ids import Partition, TopicId
 
 AUDIT_TOPIC = "_mesh.audit"
@@ -94,13 +92,13 @@ class KafkaAudit:
     async def _append(self, entries: list[bytes], index: int) -> None:
         now_ms = int(time.time() * 1000)
         batch = encode([Record(at, now_ms, None, entry, self._signed) for at, entry in enumerate(entries)])
-        await self._destination.mend(self._partition)
         for attempt in range(EPOCHS):
             end = await self.end()
             if end == index:
                 line = await self._line_at(end)
                 # A place that was refused although nobody was quicker: the leader knows another history than the log.
-                offset = await self._send(batch, line.next if attempt == 0 else line.newer)
+                place = line.next if attempt == 0 else line.newer
+                offset = await place_batch(self._client, self._destination, self._partition, batch, place)
                 end = await self.end()
                 if offset is not None and offset != index and await self._stand_at(offset, entries, end):
                     raise AuditBroken(offset, f"an entry that belongs at {index} was written here")
@@ -114,19 +112,6 @@ class KafkaAudit:
         """Whether these entries are there, written by us: another gateway may have noted the very same."""
         found = await self._records(index, min(end, index + len(entries)))
         return [(each.value, each.headers) for each in found] == [(entry, self._signed) for entry in entries]
-
-    async def _send(self, batch: bytes, place: Place) -> int | None:
-        """The answered offset, None where it was refused; an unknown outcome is asked for by sending it again."""
-        for pause_s in pauses():
-            try:
-                return await self._destination.append(self._partition, placed(batch, place))
-            except (SequenceRefused, ProducerFenced):
-                return None
-            except NetworkError:
-                if self._client.closed:
-                    raise
-                await asyncio.sleep(pause_s)
-        raise AssertionError("pauses never end")
 
     async def _line_at(self, end: int) -> Line:
         """Where the line stands, by its last batch: that is the last of the log, unless somebody else wrote."""

@@ -19,8 +19,9 @@ import structlog
 
 from gateway.kafka.client import Client
 from gateway.kafka.destination import KafkaDestination
-from gateway.kafka.line import Place, encoded, placed
+from gateway.kafka.line import encoded
 from gateway.kafka.patience import pauses
+from gateway.kafka.placing import place_batch
 from gateway.kafka.read_on import read_anew, read_to_end
 from gateway.kafka.source import KafkaSource
 from gateway.kafka.state import CONTROL_PARTITIONS, CONTROL_TOPIC, new_appends, state_partitions
@@ -29,8 +30,6 @@ from mesh.cluster_errors import (
     ClusterUnreachable,
     LogTruncated,
     OffsetOutOfRange,
-    ProducerFenced,
-    SequenceRefused,
     StateMoved,
 )
 from mesh.errors import MeshError, NetworkError, OperatorError
@@ -127,7 +126,7 @@ class KafkaControl:
         place = part.line.next
         for _ in range(EPOCHS):
             version = part.version
-            await self._send(batch, place)
+            await place_batch(self._client, self._destination, part.partition, batch, place)
             await read_to_end(self._client, [part])
             self._announce()
             if token in part.seen:
@@ -136,21 +135,6 @@ class KafkaControl:
                 break
             place = part.line.newer  # nobody was quicker, yet it is refused: the leader knows another history
         raise StateMoved(part.partition.topic)
-
-    async def _send(self, batch: bytes, place: Place) -> None:
-        """Until the broker has said what became of it; what that means, the log tells."""
-        await self._destination.mend(self._part.partition)
-        for pause_s in pauses():
-            try:
-                await self._destination.append(self._part.partition, placed(batch, place))
-            except (SequenceRefused, ProducerFenced):
-                return
-            except NetworkError:
-                if self._client.closed:
-                    raise
-                await asyncio.sleep(pause_s)
-            else:
-                return
 
     async def _settled(self) -> None:
         if self._doubtful:

@@ -21,6 +21,7 @@ from gateway.kafka.destination import KafkaDestination
 from gateway.kafka.lease import now_s
 from gateway.kafka.line import Appends, Place, encoded, placed
 from gateway.kafka.patience import pauses
+from gateway.kafka.placing import place_batch
 from gateway.kafka.read_on import read_to_end
 from gateway.kafka.state_partition import StatePartition
 from mesh.batch.stamp import StampedBatch, next_sequence
@@ -114,8 +115,9 @@ class PartitionWriter:
         self.release()
         try:
             async with asyncio.timeout(self._client.config.request_timeout_s), self._lock:
+                begun_s = now_s()
                 self._place = await self._claimed()
-                self._wrote_s = now_s()
+                self._wrote_s = begun_s
         except TimeoutError:
             why = f"{self.part.partition} could not be claimed in time"
             raise ClusterUnreachable(self._client.cluster_id, why) from None
@@ -135,27 +137,13 @@ class PartitionWriter:
         part, token = self.part, self._appends.token()
         part.watched.add(token)
         try:
-            await self._send(encoded(token, _now_ms(), entries), place)
+            batch = encoded(token, _now_ms(), entries)
+            await place_batch(self._client, self._destination, part.partition, batch, place)
             await read_to_end(self._client, [part])
             return token in part.seen
         finally:
             part.watched.discard(token)
             part.seen.pop(token, None)
-
-    async def _send(self, batch: bytes, place: Place) -> None:
-        """Until the broker has said what became of it; what that means, the log tells."""
-        await self._destination.mend(self.part.partition)
-        for pause_s in pauses():
-            try:
-                await self._destination.append(self.part.partition, placed(batch, place))
-            except (SequenceRefused, ProducerFenced):
-                return
-            except NetworkError:
-                if self._client.closed:
-                    raise
-                await asyncio.sleep(pause_s)
-            else:
-                return
 
     # Putting
 
