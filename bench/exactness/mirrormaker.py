@@ -27,7 +27,7 @@ TUNED = {
     "sync.group.offsets.interval.seconds": "5",
     "refresh.topics.interval.seconds": "5",
     "refresh.groups.interval.seconds": "5",
-    "offset.flush.interval.ms": "1000",
+    "{target}.offset.flush.interval.ms": "1000",
     "{source}.consumer.isolation.level": "read_committed",
     "{source}.consumer.max.poll.records": "10000",
 }
