@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -36,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
             say(f"exactness: failed: {error} (see the logs in {directory})")
             return 1
         configurations = {each.name: each.shown() for each in run.mirrors}
+    shutil.rmtree(directory)
     for name, settings in configurations.items():
         say(f"{name}: " + (", ".join(f"{key}={value}" for key, value in settings.items()) or "nothing set"))
     say(f"\n{table(found)}\n")
