@@ -296,6 +296,7 @@ class Hub:
         if self._is_second(org, link):
             link.session.drain("spare", "this gateway is linked already, by another of its addresses")
             return
+        link.has_opened = True
         self._metrics.links_opened.labels(org, link.role).inc()
         log.info("link open", peer=str(link.session.peer), role=link.role, address=link.address)
         if backoff is not None:
@@ -315,14 +316,16 @@ class Hub:
             await self._greet(greeter, session)
 
     def _is_second(self, org: OrgId, link: LiveLink) -> bool:
-        """Whether two addresses of the peer have led us to one gateway."""
-        for other in self._table.open(org):
-            if other is link:
-                return False
-            same = other.role == link.role == "dialler" and other.session.peer == link.session.peer
-            if same and other.address != link.address and other.identity is link.identity:
-                return True
-        return False
+        """Whether two addresses of the peer have led us to one gateway, and the other link opened before."""
+        return any(
+            other is not link
+            and other.has_opened
+            and other.role == link.role == "dialler"
+            and other.session.peer == link.session.peer
+            and other.address != link.address
+            and other.identity is link.identity
+            for other in self._table.open(org)
+        )
 
     def _drain_older(self, org: OrgId) -> None:
         """The links that we dialled with an earlier leaf: their lanes go on over the new one."""

@@ -21,6 +21,8 @@ class LiveLink:
     authenticator: LinkAuthenticator
     identity: Identity
     """What we showed when it was made."""
+    has_opened: bool = False
+    """Whether it has been made known as open."""
     clock_skew_ms: int | None = None
     """The peer's clock minus ours when the link opened, to within the time of a handshake; None: it did not say."""
 

@@ -38,6 +38,7 @@ from tests.drills.connection import Assault
 from tests.drills.door import Door
 from tests.drills.first_contact import INVITED, Scene, Sent, hostile
 from tests.drills.report import closing, holds
+from tests.support.control import MemoryStore
 from tests.support.enrolling import Side, YieldingStore, running
 from tests.support.trust import Organization
 
@@ -238,6 +239,11 @@ def nothing(*_: object) -> None:
     return None
 
 
+async def whatever_was_seen(store: MemoryStore, entries: Mapping[str, bytes | None], _: int) -> int:
+    await store.put(entries)
+    return store.version
+
+
 @asynccontextmanager
 async def unlocked(_: Registry) -> AsyncIterator[None]:
     yield
@@ -252,7 +258,7 @@ CONTROLS: dict[str, tuple[tuple[object, str, object], ...]] = {
         (mesh.trust.enrolment, "check_open", nothing),
     ),
     "4 replay of what was intercepted": ((gateway.enrolment.service, "token_bytes", bytes),),
-    "5 redeemed twice at once": ((Registry, "_changing", unlocked),),
+    "5 redeemed twice at once": ((Registry, "_changing", unlocked), (MemoryStore, "change", whatever_was_seen)),
     "8 CA key of another peer": ((mesh.trust.enrolment, "refuse_overlap", nothing),),
     "9 stolen leaf without its key": ((mesh.trust.enrolment, "verify_proof", nothing),),
     "10 guessed words: five strikes": ((mesh.trust.enrolment, "MAX_STRIKES", 1 << 30),),
