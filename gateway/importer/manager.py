@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
 from typing import Any, Protocol
@@ -18,25 +17,25 @@ from typing import Any, Protocol
 import structlog
 
 from gateway.importer.catalogs import CatalogLinks, Catalogs
-from gateway.importer.elsewhere import placed
 from gateway.importer.errors import LaneBroken, LaneElsewhere, SubscriptionChanged
-from gateway.importer.following import Followed, follow
+from gateway.importer.following import follow
 from gateway.importer.lane import LaneRunner, LaneSettings, PeerLinks
 from gateway.importer.marks import Marks
+from gateway.importer.running import Running, statuses_of
 from gateway.importer.sweeping import sweep
 from gateway.importer.terms import TopicTerms
 from gateway.meters import LaneMeter
 from gateway.peers.errors import PeerCut
 from gateway.registry import Registry
-from gateway.stored_lanes import stored_checkpoints, with_checkpoint
+from gateway.stored_lanes import stored_checkpoints
 from mesh.backoff import Backoff
 from mesh.errors import MeshError, NetworkError
 from mesh.ids import LaneId, OrgId, ShareName, SubscriptionName
-from mesh.lanes.checkpoint import Checkpoint, load_lane, prefix
-from mesh.lanes.status import LaneState, LaneStatus
+from mesh.lanes.checkpoint import load_lane, prefix
+from mesh.lanes.status import LaneStatus
 from mesh.lanes.watch import SourceWatch, watched
 from mesh.offsets.view import OffsetView
-from mesh.ports import Cluster, Ownership
+from mesh.ports import Cluster
 from mesh.shares import PeerState, Subscription, SubscriptionState
 
 log = structlog.get_logger()
@@ -54,32 +53,6 @@ class Links(PeerLinks, CatalogLinks, Protocol):
     @property
     def organization(self) -> OrgId:
         """Our own."""
-
-
-@dataclass(slots=True)
-class _Running:
-    """A subscription whose lanes run: the value they were started from, and their tasks."""
-
-    subscription: Subscription
-    task: asyncio.Task[None] | None = None
-    followed: Followed | None = None
-    """What the provider offers of it."""
-    offered: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when that has become something else."""
-    following: asyncio.Task[None] | None = None
-    known: list[LaneId] = field(default_factory=list)
-    """Every lane of it, whoever runs it."""
-    lanes: dict[LaneId, LaneRunner] = field(default_factory=dict)
-    """Those that run here, or have stopped for good."""
-    tasks: dict[LaneId, asyncio.Task[None]] = field(default_factory=dict)
-    terms: dict[LaneId, int] = field(default_factory=dict)
-    """Of those that run here: the stretch of owning in which each was started."""
-    stored: dict[LaneId, Checkpoint] = field(default_factory=dict)
-    """Where its lanes stood before."""
-    waiting: MeshError | None = None
-    """Why its lanes are not known yet."""
-    is_held: bool = False
-    """Its peer is not active: nothing runs, and nothing is forgotten."""
 
 
 class ImportManager:
@@ -104,7 +77,7 @@ class ImportManager:
         self._now_ms = now_ms
         self._random = random
         self._meter = meter
-        self._running: dict[SubscriptionName, _Running] = {}
+        self._running: dict[SubscriptionName, Running] = {}
         self._ended: dict[SubscriptionName, Subscription] = {}
         """What ran of those that are about to start anew."""
         self._terms = TopicTerms(cluster.topics)
@@ -168,7 +141,7 @@ class ImportManager:
             ending.append(one.task)
         return ending
 
-    def _is_wanted(self, one: _Running) -> bool:
+    def _is_wanted(self, one: Running) -> bool:
         subscription = one.subscription
         known = self._registry.subscriptions.get(subscription.name)
         return known is subscription and one.is_held is not self._may_import(subscription.peer)
@@ -178,7 +151,7 @@ class ImportManager:
         return peer is not None and peer.state is PeerState.ACTIVE
 
     def _start(self, group: asyncio.TaskGroup, subscription: Subscription, *, accept_foreign: bool) -> None:
-        running = _Running(subscription, is_held=not self._may_import(subscription.peer))
+        running = Running(subscription, is_held=not self._may_import(subscription.peer))
         self._running[subscription.name] = running
         group.create_task(self._look(running))
         if running.is_held:
@@ -200,7 +173,7 @@ class ImportManager:
         peer = self._registry.peers.get(org)
         return PeerCut(org, peer.state if peer is not None else "removed")
 
-    async def _look(self, running: _Running) -> None:
+    async def _look(self, running: Running) -> None:
         """A task of its own: nothing waits for it, lanes that start and a revocation least of all."""
         name = running.subscription.name
         while True:
@@ -215,7 +188,7 @@ class ImportManager:
             if self._running.get(name) is not running:
                 return
 
-    async def _run(self, running: _Running, *, accept_foreign: bool) -> None:
+    async def _run(self, running: Running, *, accept_foreign: bool) -> None:
         ownership = self._cluster.ownership
         async with asyncio.TaskGroup() as group:
             while True:
@@ -234,7 +207,7 @@ class ImportManager:
                 changed.cancel()
                 offered.cancel()
 
-    def _stop_lost(self, running: _Running) -> list[asyncio.Task[None]]:
+    def _stop_lost(self, running: Running) -> list[asyncio.Task[None]]:
         """Cancel the lanes that are another gateway's now, or must not go on, and forget those that have ended.
 
         Answers the tasks that have not.
@@ -255,7 +228,7 @@ class ImportManager:
         return ending
 
     async def _start_lanes(
-        self, group: asyncio.TaskGroup, running: _Running, lanes: list[LaneId], *, accept_foreign: bool
+        self, group: asyncio.TaskGroup, running: Running, lanes: list[LaneId], *, accept_foreign: bool
     ) -> None:
         for lane in lanes:
             term = running.terms[lane] = self._cluster.ownership.term(lane)
@@ -265,7 +238,7 @@ class ImportManager:
         for lane in lanes:
             running.tasks[lane] = group.create_task(self._run_lane(running.lanes[lane], lane))
 
-    async def _mark(self, running: _Running, lanes: list[LaneId]) -> bool:
+    async def _mark(self, running: Running, lanes: list[LaneId]) -> bool:
         """Whether they may start; otherwise they are forgotten, and what changed will tell."""
         backoff = Backoff(self._settings.retry_initial_s, self._settings.retry_max_s, self._random)
         while True:
@@ -280,7 +253,7 @@ class ImportManager:
                 return True
             await asyncio.sleep(backoff.next_s())
 
-    async def _forget(self, running: _Running, lanes: list[LaneId]) -> None:
+    async def _forget(self, running: Running, lanes: list[LaneId]) -> None:
         for lane in lanes:
             del running.lanes[lane], running.terms[lane]
             await self._marks.clear(lane)
@@ -314,7 +287,7 @@ class ImportManager:
         finally:
             await self._marks.clear(lane)
 
-    async def _follow(self, running: _Running) -> None:
+    async def _follow(self, running: Running) -> None:
         """Go through one offer of the provider after another: an absent share may be granted at any time."""
         backoff = Backoff(self._settings.retry_initial_s, self._settings.retry_max_s, self._random)
         known = b""
@@ -332,7 +305,7 @@ class ImportManager:
                 known, pause_s = b"", backoff.next_s()
             await asyncio.sleep(pause_s)
 
-    async def _next_offer(self, running: _Running, known: bytes) -> bytes:
+    async def _next_offer(self, running: Running, known: bytes) -> bytes:
         """What stands for the catalog that was gone through; empty where it is to be asked for anew in any case."""
         peer = running.subscription.peer
         await self._links.wait(peer)
@@ -350,7 +323,7 @@ class ImportManager:
 
     def statuses(self) -> list[LaneStatus]:
         ownership = self._cluster.ownership
-        found = [status for running in self._running.values() for status in _statuses(running, ownership)]
+        found = [status for running in self._running.values() for status in statuses_of(running, ownership)]
         return [self._watched(status) for status in found]
 
     def _watched(self, status: LaneStatus) -> LaneStatus:
@@ -401,46 +374,6 @@ class ImportManager:
             return None
         checkpoint, offset_map = stored
         return OffsetView(offset_map, checkpoint.source_position, checkpoint.destination_offset)
-
-
-def _statuses(running: _Running, ownership: Ownership) -> list[LaneStatus]:
-    subscription = running.subscription
-    if subscription.state.is_final:
-        return []
-    here = [runner.status() for runner in running.lanes.values()]
-    expected = running.known if running.followed is not None else _expected(running)
-    others = [_waiting(running, lane) for lane in expected if lane not in running.lanes]
-    known = {status.lane for status in (*here, *others)}
-    told = running.followed.statuses(subscription, running.stored) if running.followed is not None else ()
-    held = [status for status in told if status.lane not in known]
-    statuses = sorted([*here, *others, *held], key=lambda status: status.lane)
-    if subscription.state is SubscriptionState.ACTIVE and not running.is_held:
-        statuses = [placed(status, ownership) for status in statuses]
-    statuses = [with_checkpoint(status, running.stored) for status in statuses]
-    if subscription.state is SubscriptionState.PAUSED:
-        remedy = f"mesh subscription resume {subscription.name}"
-        return [replace(status, state=LaneState.PAUSED, reason="paused", remedy=remedy) for status in statuses]
-    return statuses
-
-
-def _expected(running: _Running) -> list[LaneId]:
-    """The lanes as far as they are known without the provider: those of before, at least one for each topic."""
-    begun = {lane.topic for lane in running.stored}
-    new = [LaneId(running.subscription.name, mapping.source_topic, 0) for mapping in running.subscription.topics]
-    return [*running.stored, *(lane for lane in new if lane.topic not in begun)]
-
-
-def _waiting(running: _Running, lane: LaneId) -> LaneStatus:
-    subscription, waiting = running.subscription, running.waiting
-    return LaneStatus(
-        lane,
-        subscription.peer,
-        subscription.destination_of(lane.topic) or "",
-        LaneState.WAITING,
-        code=waiting.code if waiting else "",
-        reason=str(waiting) if waiting else "waiting for a link to the provider",
-        remedy=waiting.remedy if waiting else f"try: mesh peer doctor {subscription.peer}",
-    )
 
 
 async def _logged(runner: LaneRunner, lane: LaneId) -> None:
