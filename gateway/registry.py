@@ -23,6 +23,7 @@ from gateway.registry_errors import (
     DestinationTaken,
     GrantAbsent,
     GrantExists,
+    GrantOver,
     IllegalTerms,
     LanesNotCleared,
     NotInShare,
@@ -47,7 +48,17 @@ from mesh.errors import MeshError
 from mesh.ids import OrgId, ShareName, SubscriptionName, TopicId, TopicName
 from mesh.origins import TopicOrigin
 from mesh.policy import Decision, Request, decide
-from mesh.shares import Grant, GrantState, PeerState, Policies, Share, Subscription, SubscriptionState, TopicMapping
+from mesh.shares import (
+    Grant,
+    GrantState,
+    PeerState,
+    Policies,
+    Share,
+    Subscription,
+    SubscriptionState,
+    Terms,
+    TopicMapping,
+)
 from mesh.trust.bundle import Bundle
 from mesh.trust.enrolment_errors import PeerPending
 from mesh.trust.update import BundleStale
@@ -243,6 +254,20 @@ class Registry(InviteBook):
         if known is not None and known.state is GrantState.ACTIVE and not _ended(known, now_ms):
             raise GrantExists(grant.share, grant.peer)
         return await self._put(grant)
+
+    @deciding
+    async def set_terms(self, share: str, peer: str, terms: Terms, now_ms: int) -> Grant:
+        """The grant with what `terms` state; lanes under it go on where it still lets them.
+
+        Raises GrantAbsent, GrantOver, IllegalTerms.
+        """
+        known = _found(self._grants, f"{share}@{peer}", GrantAbsent)
+        if known.state is not GrantState.ACTIVE or _ended(known, now_ms):
+            over = "revoked" if known.state is GrantState.REVOKED else "at its end"
+            raise GrantOver(known.share, known.peer, over)
+        changed = terms.applied(known)
+        _check_terms(changed, now_ms)
+        return known if changed == known else await self._put(changed)
 
     @deciding
     async def revoke_grant(self, share: str, peer: str) -> Grant:

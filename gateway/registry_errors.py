@@ -95,7 +95,20 @@ class GrantExists(CallerError):
 
     code: ClassVar[str] = "grant-exists"
     sentence: ClassVar[str] = "share '{share}' is granted to {peer} already"
-    hint: ClassVar[str] = "to change its terms, first: mesh grant revoke {share} --from {peer}"
+    hint: ClassVar[str] = "change its terms with: mesh grant set {share} --to {peer}"
+
+
+@dataclass(eq=False)
+class GrantOver(CallerError):
+    """Nothing is left to change: who gives the share again shall state all terms."""
+
+    share: str
+    peer: str
+    over: str
+
+    code: ClassVar[str] = "grant-over"
+    sentence: ClassVar[str] = "the grant of share '{share}' to {peer} is {over}"
+    hint: ClassVar[str] = "give the share again with: mesh grant create {share} --to {peer}"
 
 
 @dataclass(eq=False)

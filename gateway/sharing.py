@@ -21,7 +21,7 @@ class CopyNotOnward(CallerError):
 
     code: ClassVar[str] = "copy-not-onward"
     sentence: ClassVar[str] = "topic '{topic}' is a copy that came by {path}, whose grant does not let us share it"
-    hint: ClassVar[str] = "ask that organization to grant its share to us with --onward"
+    hint: ClassVar[str] = "ask that organization to let us, with: mesh grant set SHARE --to OURS --onward"
 
 
 def split(names: Iterable[str]) -> tuple[list[TopicName], list[str]]:

@@ -70,6 +70,30 @@ class Grant:
         return f"{self.share}@{self.peer}"
 
 
+@dataclass(frozen=True, slots=True)
+class Until:
+    """When a grant shall end; None is never."""
+
+    end_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What can be changed of a grant while it is in use; None leaves it as it is."""
+
+    groups: GroupAccess | None = None
+    onward: bool | None = None
+    until: Until | None = None
+
+    def applied(self, grant: Grant) -> Grant:
+        return replace(
+            grant,
+            groups=grant.groups if self.groups is None else self.groups,
+            onward=grant.onward if self.onward is None else self.onward,
+            end_ms=grant.end_ms if self.until is None else self.until.end_ms,
+        )
+
+
 class SubscriptionState(StrEnum):
     ACTIVE = "active"
     PAUSED = "paused"

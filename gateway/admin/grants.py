@@ -2,6 +2,7 @@
 
 GET  /v1/grants                                  {"grants": [grant]}
 POST /v1/grants                                  {share, peer, start_ms?, end_ms?, groups?, onward?} -> grant
+POST /v1/grants/{share}/{peer}/terms             {groups?, onward?, end_ms?} -> grant; end_ms null is never
 POST /v1/grants/{share}/{peer}/revoke            grant
 GET  /v1/grants/{share}/{peer}/explain?topic=&groups=    {allowed, reason, steps}
 
@@ -10,14 +11,20 @@ A grant is {id, share, peer, state, start_ms, end_ms, groups, onward, allowed, r
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
 from aiohttp import web
 
 from gateway.admin.fields import Fields
 from gateway.admin.ndjson import read_object
 from gateway.services import Services
+from mesh.cluster_errors import TopicAbsent
 from mesh.ids import OrgId, ShareName, TopicName
 from mesh.policy import Request
-from mesh.shares import Grant, GroupAccess
+from mesh.shares import Grant, GroupAccess, Terms, Until
 
 
 def routes(services: Services) -> list[web.RouteDef]:
@@ -39,6 +46,11 @@ def routes(services: Services) -> list[web.RouteDef]:
     async def listing(request: web.Request) -> web.Response:
         return web.json_response({"grants": [shown(services, registry.grants[key]) for key in sorted(registry.grants)]})
 
+    async def set_terms(request: web.Request) -> web.Response:
+        terms = parsed_terms(await read_object(request))
+        share, peer = request.match_info["share"], request.match_info["peer"]
+        return web.json_response(shown(services, await registry.set_terms(share, peer, terms, services.now_ms())))
+
     async def revoke(request: web.Request) -> web.Response:
         grant = await registry.revoke_grant(request.match_info["share"], request.match_info["peer"])
         return web.json_response(shown(services, grant))
@@ -48,6 +60,9 @@ def routes(services: Services) -> list[web.RouteDef]:
         topic = request.query.get("topic")
         groups = Fields(dict(request.query), "topic", "groups").choice("groups", GroupAccess.NONE)
         asked = Request(peer, share, TopicName(topic) if topic is not None else None, groups=groups)
+        if asked.topic is not None:
+            with suppress(TopicAbsent):  # a topic that comes later belongs to a share, too
+                asked = replace(asked, topic_id=(await services.cluster.topics.describe(asked.topic)).topic_id)
         decision = registry.decide(asked, services.now_ms())
         answer = {"request": str(asked), "allowed": decision.allowed, "reason": decision.reason}
         return web.json_response(answer | {"steps": list(decision.steps), "until_ms": decision.until_ms})
@@ -55,9 +70,20 @@ def routes(services: Services) -> list[web.RouteDef]:
     return [
         web.get("/v1/grants", listing),
         web.post("/v1/grants", create),
+        web.post("/v1/grants/{share}/{peer}/terms", set_terms),
         web.post("/v1/grants/{share}/{peer}/revoke", revoke),
         web.get("/v1/grants/{share}/{peer}/explain", explain),
     ]
+
+
+def parsed_terms(body: Mapping[str, Any]) -> Terms:
+    """What is not in the body stays as it is. Raises BodyRefused."""
+    fields = Fields(body, "groups", "onward", "end_ms")
+    return Terms(
+        groups=fields.choice("groups", GroupAccess.NONE) if body.get("groups") is not None else None,
+        onward=fields.flag("onward") if body.get("onward") is not None else None,
+        until=Until(fields.number("end_ms")) if "end_ms" in body else None,
+    )
 
 
 def shown(services: Services, grant: Grant) -> dict[str, object]:

@@ -50,7 +50,7 @@ def change_of(before: object | None, after: object | None) -> Change:
             topics = {"topics": ",".join((*value.topics, *value.patterns)), "version": str(value.version)}
             return Change(f"share.{verb}", value.name, topics)
         case Grant():
-            return Change(f"grant.{_grant_verb(value, after)}", value.id, _terms(value))
+            return _grant(before, after, value)
         case Subscription():
             action = f"subscription.{_verb(before, after, 'created', 'deleted')}"
             if isinstance(before, Subscription) and after is not None:
@@ -96,10 +96,14 @@ def _invite_action(before: object | None, invite: InviteRecord) -> str:
     return "invite.used" if invite.used_ms is not None else "invite.changed"
 
 
-def _grant_verb(grant: Grant, after: object | None) -> str:
+def _grant(before: object | None, after: object | None, grant: Grant) -> Change:
     if after is None:
-        return "deleted"
-    return "revoked" if grant.state is GrantState.REVOKED else "created"
+        return Change("grant.deleted", grant.id, _terms(grant))
+    if grant.state is GrantState.REVOKED:
+        return Change("grant.revoked", grant.id, _terms(grant))
+    if isinstance(before, Grant) and before.state is GrantState.ACTIVE:
+        return Change("grant.changed", grant.id, {**_terms(grant), **_changed(before, after)})
+    return Change("grant.created", grant.id, _terms(grant))
 
 
 def _terms(grant: Grant) -> dict[str, str]:

@@ -45,6 +45,38 @@ def create(
         output.say(f"granted {grant['share']} to {grant['peer']}{until}")
 
 
+@app.command("set")
+def set_(
+    share: Share,
+    peer: Annotated[str, typer.Option("--to", metavar="ORGANIZATION", help="The peer that has it.")],
+    end: Annotated[
+        str | None, typer.Option("--until", metavar="TIME", help="Ends then; ISO time, ms, or never.")
+    ] = None,
+    groups: Annotated[
+        str | None,
+        typer.Option(help="Positions of our consumer groups on its topics: none, read, or write (of empty groups)."),
+    ] = None,
+    onward: Annotated[
+        bool | None, typer.Option("--onward/--no-onward", help="Whether the peer may share its copies with others.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Change the terms of a grant in use; what is not named stays. What is taken away ends at once."""
+    terms: dict[str, object] = {"groups": groups, "onward": onward}
+    stated = {key: value for key, value in terms.items() if value is not None}
+    if end is not None:
+        stated["end_ms"] = None if end == "never" else milliseconds(end)
+    if not stated:
+        raise typer.BadParameter("name at least one term: --until, --groups, --onward or --no-onward")
+    grant = client().post(f"/v1/grants/{quote(share, safe='')}/{quote(peer, safe='')}/terms", stated)
+    if as_json:
+        output.emit(grant)
+    else:
+        until = f"until {output.when(grant['end_ms'])}" if grant["end_ms"] is not None else "without end"
+        told = f"groups {grant['groups']}, {'onward' if grant['onward'] else 'not onward'}, {until}"
+        output.say(f"{grant['share']} to {grant['peer']}: {told}")
+
+
 @app.command("list")
 def list_(as_json: Json = False) -> None:
     """List the grants, ended and revoked ones included."""

@@ -46,6 +46,7 @@ class Serving:
         self._now_ms = now_ms
         self._changed = asyncio.Event()
         self._served: list[Request] = []
+        self._ends: dict[ExportLane, asyncio.Timeout] = {}
 
     async def export(self, session: Session, lane: ExportLane) -> None:
         assert session.peer is not None
@@ -62,7 +63,8 @@ class Serving:
         meter = self._metrics.lane(request.peer, request.share, "export")
         self._served.append(request)
         try:
-            async with self._until(authorize()) as grant_end:
+            async with asyncio.timeout_at(self._end_s(authorize())) as grant_end:
+                self._ends[lane] = grant_end
                 await export_lane(self._cluster, lane, authorize, self._settings, meter)
         except TimeoutError as error:
             if not grant_end.expired():
@@ -72,19 +74,26 @@ class Serving:
             log.warning("lane refused", peer=str(session.peer), lane=str(request), code=error.code, reason=str(error))
             raise public(error, request.share) from error
         finally:
+            self._ends.pop(lane, None)
             self._served.remove(request)
             changed, self._changed = self._changed, asyncio.Event()
             changed.set()
 
-    def _until(self, end_ms: int | None) -> asyncio.Timeout:
-        """The end of a grant, as a timer: an idle lane ends with it, too."""
-        return asyncio.timeout(None if end_ms is None else max(0, end_ms - self._now_ms()) / 1000)
+    def _end_s(self, end_ms: int | None) -> float | None:
+        """The end of a grant by the loop's clock, for a timer: an idle lane ends with it, too."""
+        left_s = None if end_ms is None else max(0, end_ms - self._now_ms()) / 1000
+        return None if left_s is None else asyncio.get_running_loop().time() + left_s
 
-    def may_read(self, org: OrgId, lane: ExportLane) -> bool:
+    def _goes_on(self, org: OrgId, lane: ExportLane) -> bool:
+        """Whether the peer may read the lane now; if so, its timer is set to the end that the grant has now."""
         try:
-            return self._decide(org, lane).allowed
+            decision = self._decide(org, lane)
         except CallerError:  # the peer asked for a name that cannot be: its lane is about to end by that
             return False
+        timer = self._ends.get(lane)
+        if decision.allowed and timer is not None and not timer.expired():
+            timer.reschedule(self._end_s(decision.until_ms))
+        return decision.allowed
 
     def _decide(self, org: OrgId, lane: ExportLane) -> Decision:
         """As of now, by the topic's id as soon as it is known. Raises IllegalName."""
@@ -102,7 +111,7 @@ class Serving:
     def cut_unwanted(self, org: OrgId, session: Session) -> None:
         """End the lanes of a link that its peer may no longer read, or not by the path that it knows."""
         for lane in session.exports():
-            if not self.may_read(org, lane):
+            if not self._goes_on(org, lane):
                 session.end_export(lane, "not-available", f"share '{lane.opening.share}' is not available")
                 continue
             try:

@@ -14,6 +14,7 @@ from gateway.registry_errors import (
     DestinationTaken,
     GrantAbsent,
     GrantExists,
+    GrantOver,
     IllegalTerms,
     PeerAbsent,
     PeerExists,
@@ -36,6 +37,7 @@ from mesh.policy import Reason, Request
 from mesh.shares import (
     Grant,
     GrantState,
+    GroupAccess,
     OnForeignWrite,
     PeerState,
     Policies,
@@ -43,7 +45,9 @@ from mesh.shares import (
     StartAt,
     Subscription,
     SubscriptionState,
+    Terms,
     TopicMapping,
+    Until,
 )
 from mesh.testing.cluster import FakeCluster
 from tests.support.control import NOW_MS, MemoryStore, peer_of
@@ -228,6 +232,41 @@ async def test_a_grant_is_made_anew_only_after_it_was_revoked_or_ended(setup: Se
     assert revoked.state is GrantState.REVOKED
     assert await registry.revoke_grant(FLIGHTS, GLOBEX) == revoked
     assert await registry.create_grant(GRANT, NOW_MS) == GRANT
+
+
+async def test_terms_of_a_grant_are_changed_one_by_one_and_what_is_not_stated_stays(setup: Setup) -> None:
+    registry = await setup.with_peer()
+    await registry.create_share(FLIGHTS, [DEPARTURES], NOW_MS)
+    first = replace(GRANT, start_ms=7, end_ms=NOW_MS + 9, groups=GroupAccess.READ, onward=True)
+    await registry.create_grant(first, NOW_MS)
+    expected = first
+    for terms, changes in (
+        (Terms(groups=GroupAccess.WRITE), {"groups": GroupAccess.WRITE}),
+        (Terms(onward=False), {"onward": False}),
+        (Terms(until=Until(NOW_MS + 1)), {"end_ms": NOW_MS + 1}),
+        (Terms(until=Until(), groups=GroupAccess.NONE), {"end_ms": None, "groups": GroupAccess.NONE}),
+    ):
+        expected = replace(expected, **changes)  # type: ignore[arg-type]  # fields of several kinds
+        assert await registry.set_terms(FLIGHTS, GLOBEX, terms, NOW_MS) == expected
+    version = registry.version
+    assert await registry.set_terms(FLIGHTS, GLOBEX, Terms(), NOW_MS) == expected
+    assert (registry.version, registry.grants[GRANT.id]) == (version, expected)
+
+
+async def test_terms_are_changed_only_of_a_grant_in_use_and_to_such_as_can_hold(setup: Setup) -> None:
+    registry = await setup.with_peer()
+    await registry.create_share(FLIGHTS, [DEPARTURES], NOW_MS)
+    with pytest.raises(GrantAbsent):
+        await registry.set_terms(FLIGHTS, GLOBEX, Terms(onward=True), NOW_MS)
+    await registry.create_grant(replace(GRANT, end_ms=NOW_MS + 5), NOW_MS)
+    with pytest.raises(IllegalTerms, match="has passed"):
+        await registry.set_terms(FLIGHTS, GLOBEX, Terms(until=Until(NOW_MS)), NOW_MS)
+    with pytest.raises(GrantOver, match="is at its end"):
+        await registry.set_terms(FLIGHTS, GLOBEX, Terms(until=Until()), NOW_MS + 5)
+    await registry.revoke_grant(FLIGHTS, GLOBEX)
+    with pytest.raises(GrantOver, match="is revoked") as refused:
+        await registry.set_terms(FLIGHTS, GLOBEX, Terms(onward=True), NOW_MS)
+    assert refused.value.remedy == f"give the share again with: mesh grant create flights --to {GLOBEX}"
 
 
 async def test_one_destination_topic_has_one_writer(setup: Setup) -> None:

@@ -19,7 +19,7 @@ from gateway.registry import Registry
 from mesh.audit import AuditBroken, AuditEntry
 from mesh.cluster_errors import ClusterUnreachable, DiskFull
 from mesh.ids import OrgId, ShareName, TopicName
-from mesh.shares import Grant, PeerState
+from mesh.shares import Grant, PeerState, Terms
 from mesh.testing.cluster import FakeCluster
 from tests.support.control import MemoryStore, peer_of
 from tests.support.trust import NOW, organization
@@ -168,13 +168,16 @@ async def test_every_change_of_the_control_state_has_an_entry() -> None:
     await registry.add_peer(peer_of(GLOBEX))
     await registry.create_share(ShareName("flights"), [TopicName("departures")], NOW_MS)
     await registry.create_grant(Grant(ShareName("flights"), GLOBEX), NOW_MS)
+    await registry.set_terms("flights", GLOBEX, Terms(onward=True), NOW_MS)
     await registry.revoke_grant("flights", GLOBEX)
     for state in (PeerState.SUSPENDED, PeerState.ACTIVE, PeerState.REVOKED):
         await registry.set_peer_state(GLOBEX, state)
     assert await actions(fake) == [
-        "peer.added", "share.created", "grant.created", "grant.revoked", "peer.suspended", "peer.resumed",
-        "peer.revoked",
+        "peer.added", "share.created", "grant.created", "grant.changed", "grant.revoked", "peer.suspended",
+        "peer.resumed", "peer.revoked",
     ]  # fmt: skip
+    changed = AuditEntry.from_bytes((await fake.ports.audit.read(3, 1))[0])
+    assert (changed.details["onward"], changed.details["changed"]) == ("yes", "onward")
 
 
 async def test_a_change_stands_even_where_its_entry_cannot_be_written() -> None:

@@ -147,6 +147,23 @@ async def test_a_grant_is_created_explained_and_revoked(gateway: ControlGateway)
     assert (await gateway.done("grant", "list", "--json")).json[0]["reason"] == "grant-revoked"
 
 
+async def test_terms_of_a_grant_are_changed_without_taking_it_back(gateway: ControlGateway) -> None:
+    await with_share(gateway)
+    await gateway.done("grant", "create", "flights", "--to", GLOBEX, "--until", "2099-01-01T00:00:00Z")
+    said = await gateway.done("grant", "set", "flights", "--to", GLOBEX, "--groups", "read", "--onward")
+    assert said.out == f"flights to {GLOBEX}: groups read, onward, until 2099-01-01 00:00:00Z\n"
+    said = await gateway.done("grant", "set", "flights", "--to", GLOBEX, "--until", "never", "--no-onward")
+    assert said.out == f"flights to {GLOBEX}: groups read, not onward, without end\n"
+    changed = await gateway.done("grant", "set", "flights", "--to", GLOBEX, "--until", "4102444800000", "--json")
+    assert (changed.json["end_ms"], changed.json["groups"], changed.json["allowed"]) == (4102444800000, "read", True)
+    assert (await gateway.mesh("grant", "set", "flights", "--to", GLOBEX)).code == 2
+    await gateway.refused("illegal-terms", "grant", "set", "flights", "--to", GLOBEX, "--until", "1")
+    await gateway.refused("body-refused", "grant", "set", "flights", "--to", GLOBEX, "--groups", "all")
+    await gateway.refused("grant-absent", "grant", "set", "fares", "--to", GLOBEX, "--onward")
+    await gateway.done("grant", "revoke", "flights", "--from", GLOBEX)
+    await gateway.refused("grant-over", "grant", "set", "flights", "--to", GLOBEX, "--onward")
+
+
 async def test_a_grant_that_cannot_be_is_refused(gateway: ControlGateway) -> None:
     await with_share(gateway)
     await gateway.refused("share-absent", "grant", "create", "fares", "--to", GLOBEX)

@@ -10,6 +10,7 @@ import pytest
 from mesh.ids import OrgId
 from mesh.origins import Hop, TopicOrigin
 from mesh.wire.v1 import catalog_pb2, link_pb2
+from tests.support.control import peer_of
 from tests.support.control_cli import TOPIC_ID, ControlGateway, catalog_of, control_gateway
 
 GLOBEX = "globex.example"
@@ -85,6 +86,10 @@ async def test_a_copy_is_not_shared_unless_its_grant_lets_us(gateway: ControlGat
     assert GLOBEX in await gateway.refused("copy-not-onward", "share", "create", "flights", "--topic", "copy")
     await gateway.done("share", "create", "flights", "--topic", "*")
     assert "does not let us share it" in (await gateway.done("share", "show", "flights")).out
+    await registry.add_peer(peer_of("initech.example"))
+    await gateway.done("grant", "create", "flights", "--to", "initech.example")
+    explained = await gateway.done("grant", "explain", "flights", "--to", "initech.example", "--topic", "copy")
+    assert "denied (copy-not-onward)" in explained.out
     await registry.record_origin(TopicOrigin(copy.topic_id, copy.name, path, onward=True))  # type: ignore[arg-type]
     await gateway.done("share", "add", "flights", "--topic", "copy")
     listed = (await gateway.done("audit", "list", "--action", "topic.origin-recorded", "--json")).out

@@ -14,10 +14,12 @@ from gateway.link.session import Session
 from gateway.peer import Peer
 from gateway.peers.why import explained, presented
 from mesh.errors import MeshError
-from mesh.shares import PeerState
+from mesh.ids import OrgId
+from mesh.origins import Hop, TopicOrigin, path_token
+from mesh.shares import PeerState, Terms, Until
 from mesh.trust.leaf import key_hash
 from mesh.trust.pem import to_der
-from tests.support.hubs import SETTINGS, Both, lane_of, made, now_ms, two, until
+from tests.support.hubs import FLIGHTS, SETTINGS, TOPIC, Both, lane_of, made, now_ms, two, until
 from tests.support.trust import organization
 
 DIRECTIONS = pytest.mark.parametrize("acme_dials", [True, False], ids=["dialled", "accepted"])
@@ -158,3 +160,36 @@ async def test_a_leaf_of_another_ca_is_kept_with_its_reason_to_be_explained() ->
         leaf = explained(both.acme.registry, to_der(forged.certificate), now_ms())
         assert (leaf["accepted"], leaf["reason"]) == (False, "path-invalid")
         assert [step["passed"] for step in leaf["steps"]] == [True, True, True, True, False]
+
+
+async def test_a_lane_at_rest_ends_with_its_grant_when_the_end_is_moved_closer() -> None:
+    async with two() as both:
+        _, lane = await linked(both)
+        org = both.globex.organization.org
+        await both.acme.registry.set_terms(FLIGHTS, org, Terms(until=Until(now_ms() + 3_600_000)), now_ms())
+        await cut(
+            lane, lambda: both.acme.registry.set_terms(FLIGHTS, org, Terms(until=Until(now_ms() + 200)), now_ms())
+        )
+
+
+async def test_a_lane_goes_on_past_an_end_that_was_moved_away() -> None:
+    async with two() as both:
+        session = await both.globex.hub.wait(both.acme.organization.org)
+        org, now = both.globex.organization.org, now_ms()
+        await both.acme.registry.set_terms(FLIGHTS, org, Terms(until=Until(now + 400)), now)
+        lane = session.open_lane(lane_of())
+        await lane.next()
+        await both.acme.registry.set_terms(FLIGHTS, org, Terms(until=Until()), now_ms())
+        await until(lambda: now_ms() > now + 450)
+        assert len(both.acme.hub.exports()) == 1
+
+
+async def test_a_copy_that_may_not_be_shared_on_any_more_is_cut_at_once() -> None:
+    async with two() as both:
+        topic_id = both.acme.cluster.topic(TOPIC).topic_id
+        origin = TopicOrigin(topic_id, TOPIC, (Hop(OrgId("initech.example"), topic_id),), onward=True)
+        await both.acme.registry.record_origin(origin)
+        session = await both.globex.hub.wait(both.acme.organization.org)
+        lane = session.open_lane(lane_of(origin=path_token((*origin.path, Hop(both.acme.organization.org, topic_id)))))
+        await lane.next()
+        await cut(lane, lambda: both.acme.registry.record_origin(replace(origin, onward=False)))

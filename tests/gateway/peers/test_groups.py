@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.groups.provider import GroupAnswers
@@ -10,7 +12,8 @@ from gateway.metrics import Metrics
 from gateway.peers import hub
 from gateway.peers.errors import FeatureMissing, PeerRefusedRequest
 from mesh.groups import PeerGroup, TopicPositions
-from mesh.ids import GroupName, Partition, ShareName
+from mesh.ids import GroupName, OrgId, Partition, ShareName
+from mesh.origins import Hop, TopicOrigin
 from mesh.shares import Grant, GroupAccess
 from mesh.wire.v1 import link_pb2
 from tests.support.hubs import FLIGHTS, TOPIC, Both, Gateway, now_ms, two, until
@@ -65,3 +68,18 @@ async def test_a_gateway_that_does_not_know_of_groups_is_not_asked(monkeypatch: 
         globex, acme = await prepared(both, GroupAccess.WRITE), both.acme.organization.org
         with pytest.raises(FeatureMissing):
             await globex.hub.group_positions(acme, FLIGHTS, None, [TOPIC], with_ends=False)
+
+
+async def test_positions_on_a_copy_are_told_only_where_it_may_be_shared_on() -> None:
+    async with two() as both:
+        globex, acme = await prepared(both, GroupAccess.WRITE), both.acme.organization.org
+        topic_id = both.acme.cluster.topic(TOPIC).topic_id
+        origin = TopicOrigin(topic_id, TOPIC, (Hop(OrgId("initech.example"), topic_id),), onward=True)
+        await both.acme.registry.record_origin(origin)
+        assert await globex.hub.group_positions(acme, FLIGHTS, BILLING, [TOPIC], with_ends=False)
+        await both.acme.registry.record_origin(replace(origin, onward=False))
+        with pytest.raises(PeerRefusedRequest, match="not-available"):
+            await globex.hub.group_positions(acme, FLIGHTS, BILLING, [TOPIC], with_ends=False)
+        wanted = [TopicPositions(TOPIC, topic_id, {0: 6})]
+        with pytest.raises(PeerRefusedRequest, match="not-available"):
+            await globex.hub.group_commit(acme, FLIGHTS, BILLING, wanted, backward=False)
