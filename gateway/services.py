@@ -32,6 +32,8 @@ class DigestPage(NamedTuple):
     offsets: Sequence[int]
     digests: Sequence[bytes]
     next_source_offset: int
+    bare: Sequence[bytes] = ()
+    """Where asked for, the digests of the same records without their timestamps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +96,18 @@ class Links(Protocol):
         """How much there is to copy of at most 100 topics. Also raises PeerRefusedRequest, FeatureMissing."""
 
     async def digests(
-        self, peer: OrgId, share: ShareName, topic: TopicName, partition: int, start: int, end: int, max_records: int
+        self,
+        peer: OrgId,
+        share: ShareName,
+        topic: TopicName,
+        partition: int,
+        start: int,
+        end: int,
+        max_records: int,
+        *,
+        bare: bool = False,
     ) -> DigestPage:
-        """A page of record digests of a source partition in [start, end)."""
+        """A page of record digests of a source partition in [start, end). With `bare` also raises FeatureMissing."""
 
     async def group_positions(
         self, peer: OrgId, share: ShareName, group: GroupName | None, topics: Sequence[TopicName], *, with_ends: bool

@@ -12,7 +12,7 @@ import structlog
 
 from mesh.errors import MeshError
 from mesh.ids import LaneId, SubscriptionName, TopicName
-from mesh.lanes.checkpoint import Checkpoint, begun_lanes, load_checkpoint, prefix
+from mesh.lanes.checkpoint import Checkpoint, begun_lanes, load_checkpoint, load_ledger, prefix
 from mesh.lanes.status import LaneStatus
 from mesh.ports import StateStore
 from mesh.shares import Subscription
@@ -27,6 +27,16 @@ async def stored_lanes(lanes: StateStore, subscription: Subscription) -> list[La
 
 def _begun(subscription: Subscription, stored: Mapping[str, bytes]) -> list[LaneId]:
     return [lane for lane in begun_lanes(subscription.name, stored) if subscription.destination_of(lane.topic)]
+
+
+async def lost_copies(lanes: StateStore, lane: LaneId) -> tuple[range, ...]:
+    """The destination offsets of copies whose records the source has lost since, by the lane's ledger.
+
+    Raises LaneStateDamaged.
+    """
+    ledger = load_ledger(lane, await lanes.load(prefix(lane)))
+    found = (range(entry.destination_offset, entry.next_destination_offset) for entry in ledger)
+    return tuple(each for each in found if each)
 
 
 async def stored_checkpoints(lanes: StateStore, subscription: Subscription) -> dict[LaneId, Checkpoint]:

@@ -89,6 +89,10 @@ def _details(result: dict[str, Any]) -> Iterable[str]:
         yield f"in the middle of very long gaps, not asked one by one: {result['translations_left_out']} source offsets"
     if result["foreign"]:
         yield f"foreign: {result['foreign']} records at the destination were written by somebody else"
+    if result["left_over"]:
+        yield f"left over: {result['left_over']} records are copies of what the source has lost since, see: mesh gaps"
+    if result["overridden"]:
+        yield f"timestamp overridden: {result['overridden']} records were copied without theirs, all else is compared"
     if result["filtered"]:
         yield f"filtered: {result['filtered']} source records are kept back by policy"
     if result["not_compared"]:

@@ -15,6 +15,7 @@ from gateway.verify.decoder import Record, committed, read_batches, read_records
 from gateway.verify.digests import check_page, digest_page
 from mesh.ids import Partition
 from mesh.ports import Source
+from mesh.shares import OnTimestamp
 
 PAGE_RECORDS = 5000
 MOST_RECORDS = 100_000
@@ -68,14 +69,15 @@ async def _rehearse(services: Services, move: Move, position: MovedPosition, lan
     subscription, (_, topic, number) = move.subscription, position.lane
     assert position.source_position is not None
     assert position.destination_position is not None
+    bare = subscription.on_timestamp is OnTimestamp.OVERRIDE
 
     async def source_page(at: int) -> DigestPage:
         if at >= source_end:
             return DigestPage([], [], at)
         page = await services.links.digests(
-            subscription.peer, subscription.share, topic, number, at, source_end, PAGE_RECORDS
+            subscription.peer, subscription.share, topic, number, at, source_end, PAGE_RECORDS, bare=bare
         )
-        check_page(page, at, source_end)
+        check_page(page, at, source_end, bare=bare)
         return page
 
     async def destination_page(at: int) -> DigestPage:
@@ -83,6 +85,7 @@ async def _rehearse(services: Services, move: Move, position: MovedPosition, lan
 
     source = await _read(source_page, position.source_position, source_end)
     destination = await _read(destination_page, position.destination_position, destination_end)
+    _leave_timestamps_out(source, destination)
     different = sum(one != other for one, other in zip(source.digests, destination.digests, strict=False))
     is_whole = source.is_whole and destination.is_whole
     records = await first_records(services.cluster.source, lane.destination, position.destination_position, limit)
@@ -95,6 +98,7 @@ async def _rehearse(services: Services, move: Move, position: MovedPosition, lan
 class _Side:
     offsets: list[int] = field(default_factory=list)
     digests: list[bytes] = field(default_factory=list)
+    bare: list[bytes] = field(default_factory=list)
     is_whole: bool = False
 
 
@@ -107,10 +111,18 @@ async def _read(page_at: Page, start: int, end: int) -> _Side:
             break
         side.offsets += page.offsets
         side.digests += page.digests
+        side.bare += page.bare
         position = page.next_source_offset
     side.is_whole = position >= end
     del side.offsets[MOST_RECORDS:], side.digests[MOST_RECORDS:]
     return side
+
+
+def _leave_timestamps_out(source: _Side, destination: _Side) -> None:
+    """Of records that were copied without theirs, as the subscription allows."""
+    for at, (bare, copied) in enumerate(zip(source.bare, destination.digests, strict=False)):
+        if at < len(source.digests) and bare == copied:
+            source.digests[at] = bare
 
 
 def _pairs(source: _Side, destination: _Side, records: list[Record], limit: int) -> tuple[Pair, ...]:

@@ -76,12 +76,14 @@ class Answers:
             request = replace(request, topic_id=(await self._cluster.topics.describe(topic)).topic_id)
         self._registry.decide(request, self._now_ms()).require()
         wanted = min(body.max_records or MAX_DIGESTS, MAX_DIGESTS)
-        page = await digest_page(
-            self._cluster.source, Partition(topic, body.partition), body.source_offset, body.end_source_offset, wanted
-        )
+        partition, first, end = Partition(topic, body.partition), body.source_offset, body.end_source_offset
+        if body.bare:
+            wanted = min(wanted, MAX_DIGESTS // 2)
+        page = await digest_page(self._cluster.source, partition, first, end, wanted, bare=body.bare)
         before = [body.source_offset, *page.offsets]
         return link_pb2.DigestReply(
             offset_deltas=[offset - earlier for offset, earlier in zip(page.offsets, before, strict=False)],
             digests=b"".join(page.digests),
             next_source_offset=page.next_source_offset,
+            bare_digests=b"".join(page.bare),
         )

@@ -64,7 +64,9 @@ FRAME_OVERHEAD_BYTES = 1 << 20
 MEASURES = "measures"
 # What of the optional parts of the protocol this gateway understands.
 GROUPS = "groups"
-FEATURES = ("bundles", "denials", GROUPS, MEASURES)
+# Of those who can tell records but for their timestamps.
+BARE_DIGESTS = "bare-digests"
+FEATURES = (BARE_DIGESTS, "bundles", "denials", GROUPS, MEASURES)
 # How long a provider may keep us waiting for a change of its catalog.
 CATALOG_WAIT_S = 10.0
 # A wall clock that is set, or a machine that slept, is noticed after this long at the latest.
@@ -393,10 +395,19 @@ class Hub:
         return await self._questions.measure(peer, share, topics, start)
 
     async def digests(
-        self, peer: OrgId, share: ShareName, topic: TopicName, partition: int, start: int, end: int, max_records: int
+        self,
+        peer: OrgId,
+        share: ShareName,
+        topic: TopicName,
+        partition: int,
+        start: int,
+        end: int,
+        max_records: int,
+        *,
+        bare: bool = False,
     ) -> DigestPage:
-        self._registry.peer(peer)
-        return await self._questions.digests(peer, share, topic, partition, start, end, max_records)
+        self._require(peer, BARE_DIGESTS if bare else "")
+        return await self._questions.digests(peer, share, topic, partition, start, end, max_records, bare=bare)
 
     async def group_positions(
         self, peer: OrgId, share: ShareName, group: GroupName | None, topics: Sequence[TopicName], *, with_ends: bool

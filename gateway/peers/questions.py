@@ -10,6 +10,7 @@ from gateway.groups.messages import MAX_POSITIONS, encoded, groups_of
 from gateway.peers.errors import PeerRefusedRequest, PeerUnreachable, UnexpectedReply
 from gateway.peers.table import LinkTable
 from gateway.services import DigestPage
+from gateway.verify.digests import DIGEST_BYTES
 from mesh.groups import PeerGroup, TopicPositions
 from mesh.ids import GroupName, OrgId, ShareName, TopicName
 from mesh.shares import StartAt
@@ -46,7 +47,16 @@ class Questions:
         return await self._ask_for(link_pb2.MeasureReply, peer, body)
 
     async def digests(
-        self, peer: OrgId, share: ShareName, topic: TopicName, partition: int, start: int, end: int, max_records: int
+        self,
+        peer: OrgId,
+        share: ShareName,
+        topic: TopicName,
+        partition: int,
+        start: int,
+        end: int,
+        max_records: int,
+        *,
+        bare: bool = False,
     ) -> DigestPage:
         body = link_pb2.DigestRequest(
             share=share,
@@ -55,14 +65,14 @@ class Questions:
             source_offset=start,
             end_source_offset=end,
             max_records=max_records,
+            bare=bare,
         )
         reply = await self._ask_for(link_pb2.DigestReply, peer, body)
         offsets, offset = [], start
         for delta in reply.offset_deltas:
             offset += delta
             offsets.append(offset)
-        digests = [reply.digests[at : at + 16] for at in range(0, len(reply.digests), 16)]
-        return DigestPage(offsets, digests, reply.next_source_offset)
+        return DigestPage(offsets, _split(reply.digests), reply.next_source_offset, _split(reply.bare_digests))
 
     async def group_positions(
         self, peer: OrgId, share: ShareName, group: GroupName | None, topics: Sequence[TopicName], *, with_ends: bool
@@ -96,3 +106,7 @@ class Questions:
         if isinstance(reply, link_pb2.Refusal):
             raise PeerRefusedRequest(peer, reply.code, reply.detail)
         return reply
+
+
+def _split(digests: bytes) -> list[bytes]:
+    return [digests[at : at + DIGEST_BYTES] for at in range(0, len(digests), DIGEST_BYTES)]

@@ -7,9 +7,10 @@ they do not, a window of both sides is aligned and what has no partner is set as
     duplicated more often in the copy than in the source, and known to the source
     altered    in the copy, unknown to the source     lost        missing in the copy, less those altered
 
-Records that the map does not claim (foreign, or duplicated if the source has the same) or that a policy keeps back
-(filtered, quarantined) are counted and left out. Damage longer than the largest window is always found, though perhaps
-not named as exactly.
+Records that the map does not claim (foreign, or duplicated if the source has the same; left over where the ledger says
+that the source has lost them) or that a policy keeps back (filtered, quarantined) are counted and left out. Where bare
+digests are fed, a copy without its timestamp is as good as one with it: overridden. Damage longer than the largest
+window is always found, though perhaps not named as exactly.
 """
 
 from __future__ import annotations
@@ -44,11 +45,13 @@ class Translations(Protocol):
 class _Side:
     """Records that wait to be compared, and what the map says of each."""
 
-    __slots__ = ("answers", "digests", "ended", "offsets")
+    __slots__ = ("answers", "bare", "digests", "ended", "offsets")
 
     def __init__(self) -> None:
         self.offsets: list[int] = []
         self.digests: list[bytes] = []
+        self.bare: list[bytes] = []
+        """Without timestamps: for each record or for none."""
         self.answers: list[Answer] = []
         self.ended = False
 
@@ -61,16 +64,23 @@ class _Side:
         return self.ended or len(self.offsets) >= window
 
     def drop(self, count: int) -> None:
-        del self.offsets[:count], self.digests[:count], self.answers[:count]
+        del self.offsets[:count], self.digests[:count], self.answers[:count], self.bare[:count]
 
 
 class Comparison:
     """Feed each side in order to its end, then `finish`; `findings` then hold the verdict."""
 
     def __init__(
-        self, translations: Translations, start: int, destination_start: int, window: int = WINDOW_RECORDS
+        self,
+        translations: Translations,
+        start: int,
+        destination_start: int,
+        window: int = WINDOW_RECORDS,
+        left_over: Sequence[range] = (),
     ) -> None:
+        """`left_over` are the destination offsets of copies whose records the source has lost since."""
         self.findings = Findings()
+        self._left_over = left_over
         self._translations = translations
         self._check = TranslationCheck(
             translations.translate, translations.translate_back, start, destination_start, self._wrong
@@ -93,12 +103,15 @@ class Comparison:
     def fed(self) -> bool:
         return self._a.ended and self._b.ended
 
-    def source(self, offsets: Sequence[int], digests: Sequence[bytes], *, ended: bool = False) -> None:
-        """The next visible source records; `ended` with the last of them."""
+    def source(
+        self, offsets: Sequence[int], digests: Sequence[bytes], bare: Sequence[bytes] = (), *, ended: bool = False
+    ) -> None:
+        """The next visible source records; `ended` with the last of them. `bare`: always, or never."""
         answers = list(map(self._translations.translate, offsets))
         keep = [not (a.__class__ is InGap and a[0] in _LEFT_OUT) for a in answers]
         self.findings.filtered += keep.count(False)
-        self._aside.seen(digests)
+        self._aside.seen((*digests, *bare) if bare else digests)
+        self._a.bare += _kept(bare, keep) if bare else ()
         self._feed(self._a, offsets, digests, answers, keep, ended)
 
     def destination(self, offsets: Sequence[int], digests: Sequence[bytes], *, ended: bool = False) -> None:
@@ -108,8 +121,14 @@ class Comparison:
         if not all(keep):
             for offset, digest, kept in zip(offsets, digests, keep, strict=True):
                 if not kept:
-                    self._aside.unclaimed(offset, digest)
+                    self._unclaimed(offset, digest)
         self._feed(self._b, offsets, digests, answers, keep, ended)
+
+    def _unclaimed(self, offset: int, digest: bytes) -> None:
+        if any(offset in each for each in self._left_over):
+            self.findings.left_over += 1
+        else:
+            self._aside.unclaimed(offset, digest)
 
     def _feed(
         self, side: _Side, offsets: Sequence[int], digests: Sequence[bytes], answers: Sequence[Answer],
@@ -133,12 +152,36 @@ class Comparison:
     def _advance(self) -> None:
         a, b = self._a, self._b
         while True:
-            self._matched(_common_prefix(a.digests, b.digests))
+            self._matched(self._agreeing())
             done = not a.offsets and not b.offsets
             starved = (not a.offsets and not a.ended) or (not b.offsets and not b.ended)
             if done or starved or not (a.has(self._window) and b.has(self._window)):
                 return
             self._damage()
+
+    def _agreeing(self) -> int:
+        """How many heads agree, those without their timestamps included."""
+        a, b = self._a, self._b
+        count = _common_prefix(a.digests, b.digests)
+        while count < min(len(a.bare), len(b.digests)) and a.bare[count] == b.digests[count] != a.digests[count]:
+            self._override(count)
+            count += 1
+            while count < min(len(a.digests), len(b.digests)) and a.digests[count] == b.digests[count]:
+                count += 1
+        return count
+
+    def _override(self, index: int) -> None:
+        """The record is compared without its timestamp from now on."""
+        self._a.digests[index] = self._a.bare[index]
+        self.findings.overridden += 1
+
+    def _override_all(self) -> None:
+        """Of the window, those that are there without their timestamp only."""
+        a = self._a
+        there = set(self._b.digests[: self._window])
+        for index, bare in enumerate(a.bare[: self._window]):
+            if bare in there and a.digests[index] not in there:
+                self._override(index)
 
     def _matched(self, count: int) -> None:
         a, b = self._a, self._b
@@ -152,6 +195,7 @@ class Comparison:
     def _damage(self) -> None:
         """The heads differ: align a window, and go on after its last pair."""
         a, b = self._a, self._b
+        self._override_all()
         pairs = align(a.digests[: self._window], b.digests[: self._window])
         whole = a.ended and b.ended and max(len(a.offsets), len(b.offsets)) <= self._window
         searchable = a.offsets and b.offsets and not whole

@@ -6,6 +6,8 @@ may differ between two logs: offset, producer, batch boundaries, compression.
 
     serialisation, big-endian: timestamp_ms int64, key length int32 (-1 null), value length int32 (-1 null),
     header count int32; key; value; for each header: key length int32, value length int32 (-1 null), key, value
+
+A bare digest is that of the record with timestamp -1, which is how a topic gets it that refuses its timestamp.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ _RETRY_WAIT_S = 1.0
 _TRIES = 3
 _FIXED = struct.Struct(">qiii")
 _HEADER = struct.Struct(">ii")
+_NO_TIMESTAMP = (-1).to_bytes(8, "big", signed=True)
 
 
 def digest(record: Record) -> bytes:
@@ -54,32 +57,53 @@ def serialise(record: Record) -> bytes:
     return b"".join(parts)
 
 
+class _Collected:
+    """What a page is made of."""
+
+    def __init__(self, *, bare: bool) -> None:
+        self.offsets: list[int] = []
+        self.digests: list[bytes] = []
+        self.bare: list[bytes] | None = [] if bare else None
+
+    def add(self, record: Record) -> None:
+        content = serialise(record)
+        self.offsets.append(record[0])
+        self.digests.append(blake2b(content, digest_size=DIGEST_BYTES).digest())
+        if self.bare is not None:
+            bare = _NO_TIMESTAMP + content[len(_NO_TIMESTAMP) :]
+            self.bare.append(blake2b(bare, digest_size=DIGEST_BYTES).digest())
+
+
 async def digest_page(
-    source: Source, partition: Partition, start: int, end: int, max_records: int, max_bytes: int = FETCH_BYTES
+    source: Source,
+    partition: Partition,
+    start: int,
+    end: int,
+    max_records: int,
+    max_bytes: int = FETCH_BYTES,
+    *,
+    bare: bool = False,
 ) -> DigestPage:
-    """The first visible records of [start, end), at most `max_records`.
+    """The first visible records of [start, end), at most `max_records`; with `bare` also their bare digests.
 
     `next_source_offset` is where the next page begins, at most `end`; where the log ends (its last stable offset)
     before `end`, it stays there and a page without records means that there is nothing to read yet. Raises
     BatchUnreadable, LogSilent, DigestsOutOfRange and what else `Source.fetch` raises.
     """
-    offsets: list[int] = []
-    digests: list[bytes] = []
+    found = _Collected(bare=bare)
     position, silent = start, 0
-    while position < end and len(offsets) < max_records:
+    while position < end and len(found.offsets) < max_records:
         fetched = await _fetch(source, partition, position, max_bytes, _RETRY_WAIT_S if silent else 0.0)
         stop = min(end, fetched.range.last_stable)
         if position >= stop:
             break
         # Decompression, parsing and hashing take milliseconds: not on the event loop.
-        reached = await asyncio.to_thread(
-            _collect, fetched, position, stop, max_records - len(offsets), offsets, digests
-        )
+        reached = await asyncio.to_thread(_collect, fetched, position, stop, max_records, found)
         silent = silent + 1 if reached == position else 0
         if silent == _TRIES:
             raise LogSilent(partition.topic, partition.number, position, fetched.range.last_stable)
         position = reached
-    return DigestPage(offsets, digests, position)
+    return DigestPage(found.offsets, found.digests, position, found.bare or ())
 
 
 async def _fetch(source: Source, partition: Partition, position: int, max_bytes: int, wait_s: float) -> Fetched:
@@ -89,42 +113,41 @@ async def _fetch(source: Source, partition: Partition, position: int, max_bytes:
         raise DigestsOutOfRange(*partition, error.offset, error.start, error.end) from error
 
 
-def _collect(fetched: Fetched, position: int, stop: int, room: int, offsets: list[int], digests: list[bytes]) -> int:
-    """Append the digests of the visible records of [position, stop) in `fetched`; where reading goes on."""
+def _collect(fetched: Fetched, position: int, stop: int, limit: int, found: _Collected) -> int:
+    """Add the visible records of [position, stop) in `fetched`, `limit` in all at most; where reading goes on."""
     batches = list(read_batches(fetched.data))
     visible = {batch.base_offset for batch in committed(batches, fetched.aborted, fetched.range.last_stable)}
     for batch in batches:
         if batch.base_offset in visible and batch.last_offset >= position:
-            room -= _collect_batch(batch, position, stop, room, offsets, digests)
-            if room == 0:
-                return min(stop, offsets[-1] + 1)
+            _collect_batch(batch, position, stop, limit, found)
+            if len(found.offsets) == limit:
+                return min(stop, found.offsets[-1] + 1)
     return min(stop, max(position, batches[-1].last_offset + 1)) if batches else position
 
 
-def _collect_batch(batch: Batch, position: int, stop: int, room: int, offsets: list[int], digests: list[bytes]) -> int:
-    before = len(offsets)
+def _collect_batch(batch: Batch, position: int, stop: int, limit: int, found: _Collected) -> None:
     try:
         for record in read_records(batch):
             if position <= record[0] < stop:
-                offsets.append(record[0])
-                digests.append(blake2b(serialise(record), digest_size=DIGEST_BYTES).digest())
-                if len(offsets) - before == room:
-                    break
+                found.add(record)
+                if len(found.offsets) == limit:
+                    return
     except struct.error as error:
         raise BatchUnreadable(batch.base_offset, f"a number is out of range ({error})") from error
-    return len(offsets) - before
 
 
-def check_page(page: DigestPage, start: int, end: int) -> None:
+def check_page(page: DigestPage, start: int, end: int, *, bare: bool = False) -> None:
     """Raises DigestsIllegal unless a peer's page for [start, end) is in order, in bounds and goes on."""
-    offsets, digests, position = page
+    offsets, digests, position, without = page
     if len(offsets) != len(digests):
         raise DigestsIllegal(f"{len(offsets)} offsets with {len(digests)} digests")
+    if len(without) != (len(digests) if bare else 0):
+        raise DigestsIllegal(f"{len(digests)} digests with {len(without)} bare ones")
     if not start < position <= end:
         raise DigestsIllegal(f"asked for {start} to {end}, it goes on at {position}")
     if offsets and not (start <= offsets[0] and offsets[-1] < position):
         raise DigestsIllegal(f"offsets {offsets[0]} to {offsets[-1]} are outside {start} to {position}")
     if not all(map(lt, offsets, islice(offsets, 1, None))):
         raise DigestsIllegal("its offsets do not rise")
-    if set(map(len, digests)) - {DIGEST_BYTES}:
+    if set(map(len, (*digests, *without))) - {DIGEST_BYTES}:
         raise DigestsIllegal(f"a digest is not {DIGEST_BYTES} bytes long")

@@ -1,4 +1,9 @@
-"""What the comparison of a lane found: counts, and the first few of each kind as evidence."""
+"""What the comparison of a lane found: counts, and the first few of each kind as evidence.
+
+Not damage, but told: `foreign` records were written by somebody else; `left_over` ones are copies of what the source
+has lost since; `overridden` ones are copies without their timestamp, as the subscription allows; `filtered` were kept
+back.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +32,8 @@ class Findings:
     altered: int = 0
     wrong_translations: int = 0
     foreign: int = 0
+    left_over: int = 0
+    overridden: int = 0
     filtered: int = 0
     translations: int = 0
     translations_left_out: int = 0

@@ -14,7 +14,7 @@ from gateway.verify.digests import check_page, digest_page
 from gateway.verify.errors import DigestsOutOfRange
 from mesh.errors import MeshError
 from mesh.ids import LaneId, Partition
-from mesh.shares import Subscription
+from mesh.shares import OnTimestamp, Subscription
 
 PAGE_RECORDS = 10_000
 """160 KB of digests: large beside a round trip, small beside memory; a few milliseconds to compare."""
@@ -24,11 +24,14 @@ Fetch: TypeAlias = Callable[[int, int, int], Awaitable[DigestPage]]
 
 
 def source_fetch(services: Services, subscription: Subscription, lane: LaneId) -> Fetch:
+    """With bare digests where the mirror may leave a timestamp out."""
+    bare = subscription.on_timestamp is OnTimestamp.OVERRIDE
+
     async def fetch(start: int, end: int, max_records: int) -> DigestPage:
         page = await services.links.digests(
-            subscription.peer, subscription.share, lane.topic, lane.partition, start, end, max_records
+            subscription.peer, subscription.share, lane.topic, lane.partition, start, end, max_records, bare=bare
         )
-        check_page(page, start, end)
+        check_page(page, start, end, bare=bare)
         return page
 
     return fetch

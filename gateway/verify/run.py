@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Protocol, TypeAlias
 
 from gateway.services import DigestPage, Services
-from gateway.stored_lanes import stored_lanes
+from gateway.stored_lanes import lost_copies, stored_lanes
 from gateway.verify.compare import Comparison, Translations
 from gateway.verify.errors import NothingLeft, NothingToVerify
 from gateway.verify.findings import KINDS, Findings, closing_line
@@ -62,6 +62,8 @@ class LaneJob:
     view: MapView
     extent: Extent
     lag_records: int | None
+    left_over: tuple[range, ...] = ()
+    """Destination offsets of copies whose records the source has lost since."""
 
 
 async def verify(services: Services, name: str, report: Report, page_records: int = PAGE_RECORDS) -> None:
@@ -97,7 +99,8 @@ async def _jobs(services: Services, subscription: Subscription) -> tuple[list[La
             waiting.append(lane)
             continue
         extent = Extent(view.start, view.position, view.destination_start, view.destination_offset)
-        jobs.append(LaneJob(lane, Partition(topic, lane.partition), view, extent, lags.get(lane)))
+        left_over = await lost_copies(services.cluster.lanes, lane)
+        jobs.append(LaneJob(lane, Partition(topic, lane.partition), view, extent, lags.get(lane), left_over))
     return jobs, waiting
 
 
@@ -154,7 +157,7 @@ async def _readable_extent(job: LaneJob, source: Fetch, copy: Fetch) -> Extent:
 async def _compare(
     job: LaneJob, extent: Extent, source: Fetch, copy: Fetch, progress: _Progress, page_records: int
 ) -> Findings:
-    comparison = Comparison(job.view, extent.start, extent.destination_start)
+    comparison = Comparison(job.view, extent.start, extent.destination_start, left_over=job.left_over)
     try:
         async with asyncio.TaskGroup() as group:
             a, b = _Ahead(), _Ahead()
@@ -176,7 +179,7 @@ def _feed(side: Callable[..., None], page: DigestPage | None) -> None:
     if page is None:
         side((), (), ended=True)
     else:
-        side(page.offsets, page.digests)
+        side(page.offsets, page.digests, *([page.bare] if page.bare else []))
 
 
 class _Ahead:
@@ -240,5 +243,6 @@ def _result(subscription: Subscription, lanes: list[dict[str, object]], waiting:
 
 
 _TOTALS = (
-    "records", *KINDS, "foreign", "filtered", "translations", "translations_left_out", "lag_records", "not_compared",
+    "records", *KINDS, "foreign", "left_over", "overridden", "filtered", "translations", "translations_left_out",
+    "lag_records", "not_compared",
 )  # fmt: skip

@@ -246,7 +246,7 @@ async def test_terms_of_a_grant_are_changed_one_by_one_and_what_is_not_stated_st
         (Terms(until=Until(NOW_MS + 1)), {"end_ms": NOW_MS + 1}),
         (Terms(until=Until(), groups=GroupAccess.NONE), {"end_ms": None, "groups": GroupAccess.NONE}),
     ):
-        expected = replace(expected, **changes)  # type: ignore[arg-type]  # fields of several kinds
+        expected = replace(expected, **changes)
         assert await registry.set_terms(FLIGHTS, GLOBEX, terms, NOW_MS) == expected
     version = registry.version
     assert await registry.set_terms(FLIGHTS, GLOBEX, Terms(), NOW_MS) == expected

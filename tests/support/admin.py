@@ -94,7 +94,16 @@ class FakeLinks:
         return self.catalogs[peer]
 
     async def digests(
-        self, peer: OrgId, share: ShareName, topic: TopicName, partition: int, start: int, end: int, max_records: int
+        self,
+        peer: OrgId,
+        share: ShareName,
+        topic: TopicName,
+        partition: int,
+        start: int,
+        end: int,
+        max_records: int,
+        *,
+        bare: bool = False,
     ) -> DigestPage:
         return DigestPage([], [], end)
 

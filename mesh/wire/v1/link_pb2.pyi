@@ -787,12 +787,15 @@ class DigestRequest(_message.Message):
     SOURCE_OFFSET_FIELD_NUMBER: _builtins.int
     END_SOURCE_OFFSET_FIELD_NUMBER: _builtins.int
     MAX_RECORDS_FIELD_NUMBER: _builtins.int
+    BARE_FIELD_NUMBER: _builtins.int
     share: _builtins.str
     topic: _builtins.str
     partition: _builtins.int
     source_offset: _builtins.int
     end_source_offset: _builtins.int
     max_records: _builtins.int
+    bare: _builtins.bool
+    """Also digests of the records without their timestamps. Sent only to a side that offers the feature "bare-digests"."""
     def __init__(
         self,
         *,
@@ -802,10 +805,11 @@ class DigestRequest(_message.Message):
         source_offset: _builtins.int = ...,
         end_source_offset: _builtins.int = ...,
         max_records: _builtins.int = ...,
+        bare: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_source_offset", b"end_source_offset", "max_records", b"max_records", "partition", b"partition", "share", b"share", "source_offset", b"source_offset", "topic", b"topic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bare", b"bare", "end_source_offset", b"end_source_offset", "max_records", b"max_records", "partition", b"partition", "share", b"share", "source_offset", b"source_offset", "topic", b"topic"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -818,9 +822,12 @@ class DigestReply(_message.Message):
     OFFSET_DELTAS_FIELD_NUMBER: _builtins.int
     DIGESTS_FIELD_NUMBER: _builtins.int
     NEXT_SOURCE_OFFSET_FIELD_NUMBER: _builtins.int
+    BARE_DIGESTS_FIELD_NUMBER: _builtins.int
     digests: _builtins.bytes
     next_source_offset: _builtins.int
     """Where the next page begins; equal to end_source_offset when there is no more."""
+    bare_digests: _builtins.bytes
+    """Where asked for: 16 bytes for each record, as if its timestamp were -1."""
     @_builtins.property
     def offset_deltas(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Visible records in order: their offsets as differences (the first from source_offset), and 16 bytes each."""
@@ -831,10 +838,11 @@ class DigestReply(_message.Message):
         offset_deltas: _abc.Iterable[_builtins.int] | None = ...,
         digests: _builtins.bytes = ...,
         next_source_offset: _builtins.int = ...,
+        bare_digests: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digests", b"digests", "next_source_offset", b"next_source_offset", "offset_deltas", b"offset_deltas"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bare_digests", b"bare_digests", "digests", b"digests", "next_source_offset", b"next_source_offset", "offset_deltas", b"offset_deltas"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

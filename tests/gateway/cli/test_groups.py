@@ -52,7 +52,15 @@ async def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
         )
 
         async def digests(
-            peer: OrgId, share: ShareName, topic: TopicName, partition: int, start: int, end: int, most: int
+            peer: OrgId,
+            share: ShareName,
+            topic: TopicName,
+            partition: int,
+            start: int,
+            end: int,
+            most: int,
+            *,
+            bare: bool = False,
         ) -> DigestPage:
             def to_source(offset: int) -> int:
                 return offset if offset < 4 else offset + 2

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli.verify import show
 from gateway.services import DigestPage
 from gateway.verify.digests import digest_page
 from mesh.ids import LaneId, OrgId, Partition, ShareName, SubscriptionName, TopicName
@@ -32,10 +33,18 @@ async def mirrored(admin: AdminGateway, source: list[str], copy: list[str], coun
     """A subscription whose copy holds `copy`; the peer's log is a topic of this very cluster."""
 
     async def digests(
-        peer: OrgId, share: ShareName, topic: TopicName, partition: int, start: int, end: int, max_records: int
+        peer: OrgId,
+        share: ShareName,
+        topic: TopicName,
+        partition: int,
+        start: int,
+        end: int,
+        max_records: int,
+        *,
+        bare: bool = False,
     ) -> DigestPage:
         source = admin.services.cluster.source
-        return await digest_page(source, Partition(str(topic), partition), start, end, max_records)
+        return await digest_page(source, Partition(str(topic), partition), start, end, max_records, bare=bare)
 
     admin.links.digests = digests  # type: ignore[method-assign]
     admin.links.catalogs[PEER] = catalog_of("flights", {"departures": 1})
@@ -97,3 +106,14 @@ async def test_what_cannot_be_verified_is_refused(admin: AdminGateway, name: str
     said = await mesh("verify", name, directory=admin.directory)
     assert said.code == 1
     assert f"code: {code}" in said.err
+
+
+def test_what_is_no_damage_is_told_in_words_before_the_closing_line(capsys: pytest.CaptureFixture[str]) -> None:
+    counts = dict.fromkeys(("translations", "translations_left_out", "foreign", "filtered", "not_compared"), 0)
+    show(counts | {"lanes": [], "not_begun": [], "left_over": 3, "overridden": 2, "closing": CLEAN})
+    assert capsys.readouterr().out.splitlines() == [
+        "translations checked both ways: 0 source offsets",
+        "left over: 3 records are copies of what the source has lost since, see: mesh gaps",
+        "timestamp overridden: 2 records were copied without theirs, all else is compared",
+        CLEAN,
+    ]

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from gateway.peers import offering
-from gateway.peers.errors import PeerRefusedRequest
+from gateway.peers import hub, offering
+from gateway.peers.errors import FeatureMissing, PeerRefusedRequest
 from mesh.ids import OrgId, Partition, ShareName, TopicName
 from mesh.link.errors import LaneEnded
 from mesh.origins import Hop, Path, TopicOrigin, path_token
@@ -112,3 +112,18 @@ async def test_a_copy_that_may_not_be_shared_is_neither_listed_nor_measured_nor_
         with pytest.raises(LaneEnded) as caught:
             await session.open_lane(lane_of(origin=path_token(path))).next()
         assert caught.value.ended_code == "not-available"
+
+
+async def test_digests_of_records_without_their_timestamps_are_asked_only_of_who_knows_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with two() as both:
+        await both.globex.hub.wait(ACME)
+        page = await both.globex.hub.digests(ACME, FLIGHTS, TOPIC, 0, 0, 9, 9, bare=True)
+        assert (len(page.offsets), len(page.digests), len(page.bare)) == (9, 9, 9)
+        assert not (await both.globex.hub.digests(ACME, FLIGHTS, TOPIC, 0, 0, 9, 9)).bare
+    monkeypatch.setattr(hub, "FEATURES", ("bundles",))
+    async with two() as both:
+        await both.globex.hub.wait(ACME)
+        with pytest.raises(FeatureMissing):
+            await both.globex.hub.digests(ACME, FLIGHTS, TOPIC, 0, 0, 9, 9, bare=True)

@@ -319,3 +319,28 @@ def test_any_true_map_is_found_true(steps: list[tuple[str, int]], page: int) -> 
     assert found.clean, found.evidence
     assert found.translations == offset_map.position - 3
     assert all(x < y for x, y in pairwise(o for o, _ in copy))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=60), st.integers(1, 9), st.integers(2, 16))
+def test_any_records_may_come_without_their_timestamps_where_bare_digests_are_fed(
+    values: list[tuple[int, bool]], page: int, window: int
+) -> None:
+    """Contents repeat, timestamps do not."""
+    full, bare = [digest(pair) for pair in enumerate(value for value, _ in values)], [digest(v) for v, _ in values]
+    copies = [bare[at] if is_bare else full[at] for at, (_, is_bare) in enumerate(values)]
+    offset_map, at_a, at_b = dense_map(len(values)), 0, 0
+    comparison = Comparison(offset_map, 0, 0, window)
+    while not comparison.fed:
+        if comparison.wants_source:
+            end = min(at_a + page, len(values))
+            now = slice(at_a, end)
+            comparison.source(range(at_a, end), full[now], bare[now], ended=end == len(values))
+            at_a = end
+        else:
+            end = min(at_b + page, len(values))
+            comparison.destination(range(at_b, end), copies[at_b:end], ended=end == len(values))
+            at_b = end
+    found = comparison.finish(len(values), len(values))
+    assert found.clean
+    assert (found.records, found.overridden) == (len(values), sum(is_bare for _, is_bare in values))

@@ -112,6 +112,17 @@ async def test_a_page_ends_where_the_log_is_stable(fake: FakeCluster) -> None:
     assert await digest_page(fake.ports.source, T0, 10, 20, 100) == DigestPage([], [], 10)
 
 
+async def test_a_bare_digest_is_that_of_the_record_without_its_timestamp(fake: FakeCluster) -> None:
+    put(fake, 0, 10)
+    page = await digest_page(fake.ports.source, T0, 2, 8, 100, bare=True)
+    assert list(page.bare) == [digest((0, -1, None, b"%d" % offset, ())) for offset in range(2, 8)]
+    check_page(page, 2, 8, bare=True)
+    with pytest.raises(DigestsIllegal, match="6 digests with 6 bare ones"):
+        check_page(page, 2, 8)
+    with pytest.raises(DigestsIllegal, match="6 digests with 0 bare ones"):
+        check_page(page._replace(bare=()), 2, 8, bare=True)
+
+
 async def test_below_the_start_of_the_log_is_out_of_range(fake: FakeCluster) -> None:
     put(fake, 0, 10)
     put(fake, 10, 10)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -14,11 +14,15 @@ from gateway.verify.digests import digest_page
 from gateway.verify.errors import NothingToVerify
 from gateway.verify.run import verify
 from mesh.batch.records import Record
+from mesh.batch.stamp import Producer
 from mesh.cluster_errors import ClusterUnreachable
-from mesh.ids import LaneId, OrgId, Partition, ShareName, SubscriptionName, TopicName
+from mesh.ids import LaneId, OrgId, Partition, ShareName, SubscriptionName, TopicId, TopicName
+from mesh.lanes.checkpoint import checkpoint_of, entries, recorded
+from mesh.lanes.ledger import LedgerEntry
+from mesh.lanes.losses import LossKind
 from mesh.lanes.status import LaneState, LaneStatus
 from mesh.offsets.map import OffsetMap
-from mesh.shares import Subscription, TopicMapping
+from mesh.shares import OnTimestamp, Subscription, TopicMapping
 from mesh.testing.cluster import FakeCluster
 from tests.support.records import TIMESTAMP_MS, batch_with_holes
 
@@ -42,11 +46,21 @@ class Links:
     refuse: Exception | None = None
 
     async def digests(
-        self, peer: str, share: str, topic: str, partition: int, start: int, end: int, max_records: int
+        self,
+        peer: str,
+        share: str,
+        topic: str,
+        partition: int,
+        start: int,
+        end: int,
+        max_records: int,
+        *,
+        bare: bool = False,
     ) -> DigestPage:
         if self.refuse is not None:
             raise self.refuse
-        return await digest_page(self.source.ports.source, Partition(topic, partition), start, end, max_records)
+        place = Partition(topic, partition)
+        return await digest_page(self.source.ports.source, place, start, end, max_records, bare=bare)
 
 
 @dataclass
@@ -64,11 +78,14 @@ class Lanes:
         return self.maps[lane]
 
 
+@dataclass
 class Registry:
+    held: Subscription = SUBSCRIPTION
+
     def subscription(self, name: str) -> Subscription:
         if name != NAME:
             raise SubscriptionAbsent(name)
-        return SUBSCRIPTION
+        return self.held
 
 
 @dataclass
@@ -80,6 +97,7 @@ class World:
     def __post_init__(self) -> None:
         self.links = Links(self.source)
         self.lanes = Lanes({LANE: self.offset_map})
+        self.registry = Registry()
         self.events: list[Mapping[str, Any]] = []
 
     async def fill(self, source: list[Record], copy: list[Record]) -> None:
@@ -97,7 +115,7 @@ class World:
             "config": None,
             "audit": None,
             "promoter": None,
-            "registry": Registry(),
+            "registry": self.registry,
             "links": self.links,
             "lanes": self.lanes,
             "groups": None,
@@ -208,6 +226,55 @@ async def test_a_foreign_write_is_reported_beside_the_closing_line() -> None:
     result = await world.verify()
     assert (result["ok"], result["foreign"]) == (True, 1)
     assert result["closing"] == CLOSING.format(200)
+
+
+def without_timestamps(records: list[Record], places: range) -> list[Record]:
+    return [r._replace(timestamp_ms=-1) if at in places else r for at, r in enumerate(records)]
+
+
+@pytest.mark.parametrize("policy", OnTimestamp)
+async def test_copies_without_their_timestamps_are_altered_unless_the_subscription_allows_them(
+    policy: OnTimestamp,
+) -> None:
+    world = World()
+    world.registry.held = replace(SUBSCRIPTION, on_timestamp=policy)
+    await world.fill(RECORDS, without_timestamps(RECORDS, range(60, 130)))
+    result = await world.verify()
+    allowed = policy is OnTimestamp.OVERRIDE
+    assert (result["ok"], result["overridden"], result["altered"]) == (allowed, 70 * allowed, 70 * (not allowed))
+    assert result["closing"] == CLOSING.format(200).replace("0 altered", f"{result['altered']} altered")
+
+
+async def test_damage_among_copies_without_their_timestamps_is_named() -> None:
+    world = World()
+    world.registry.held = replace(SUBSCRIPTION, on_timestamp=OnTimestamp.OVERRIDE)
+    copy = without_timestamps(RECORDS, range(60, 130))
+    copy[100] = copy[100]._replace(value=b"other")
+    copy[140] = copy[140]._replace(timestamp_ms=TIMESTAMP_MS)
+    copy[110], copy[120] = copy[120], copy[110]
+    await world.fill(RECORDS, copy)
+    result = await world.verify()
+    assert (result["altered"], result["reordered"], result["overridden"], result["lost"]) == (2, 2, 69, 0)
+    named = {item["source_offset"] for item in result["lanes"][0]["evidence"] if item["kind"] == "altered"}
+    assert named == {100, 140}
+
+
+async def test_copies_of_what_the_source_lost_are_told_apart_from_foreign_ones_and_from_duplicates() -> None:
+    """The source was truncated at 150; then it wrote ten of those records again, and others."""
+    world = World()
+    again = RECORDS[150:160] + [r._replace(value=b"anew") for r in RECORDS[160:180]]
+    await world.fill(RECORDS[:150] + again, RECORDS + again)
+    offset_map = OffsetMap(0)
+    offset_map.add_records(0, 0, 150)
+    offset_map.add_records(150, 200, 30)
+    world.lanes.maps[LANE] = offset_map
+    assert (await world.verify())["duplicated"] == 10, "without the ledger"
+    checkpoint = replace(checkpoint_of(offset_map, TopicId("0" * 32), 230, 180, Producer(1, 0)), losses=1)
+    entry = LedgerEntry(LossKind.TRUNCATED, 150, 200, 150, 200, 0, "0" * 32)
+    await world.copy.ports.lanes.put(entries(LANE, checkpoint, offset_map, None) | recorded(LANE, 0, entry))
+    result = await world.verify()
+    assert (result["ok"], result["left_over"], result["foreign"]) == (True, 50, 0)
+    assert result["closing"] == CLOSING.format(180)
 
 
 async def test_what_is_not_mirrored_yet_is_lag_not_loss() -> None:
