@@ -1,8 +1,8 @@
 """The exporter: serves the lanes that peers ask for, from the local cluster's log.
 
-Strategy: a loop for each lane: wait for credit, fetch, cut, hand over to the link's buffer. Before each segment
-the grant is asked again, so that nothing leaves after it ended. What leaves, and where a lane begins, is decided by
-`mesh.lanes.export` and `mesh.policy`.
+Strategy: a loop for each lane: wait for credit, fetch, cut, hand over to the link's buffer. Whatever leaves, be it a
+segment, the log's range or what it has lost, the grant is asked directly before. What leaves, and where a lane begins,
+is decided by `mesh.lanes.export` and `mesh.policy`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from gateway.link.lanes import ExportLane
-from gateway.losses import SourceRecreated, SourceTrimmed, SourceTruncated
+from gateway.losses import SourceLost, SourceRecreated, SourceTrimmed, SourceTruncated
 from gateway.meters import LaneMeter
 from gateway.starting import first_offset
 from mesh.batch.header import epoch_before
@@ -63,22 +63,41 @@ async def export_lane(
 ) -> None:
     """Serve `lane` until it is cancelled. Raises what ends it; the session tells the peer.
 
-    `authorize` raises ShareNotAvailable as soon as the peer may not read the partition (any more).
+    `authorize` raises ShareNotAvailable as soon as the peer may not read the partition (any more): by its name, then by
+    `lane.topic_id`.
     """
     authorize()
+    try:
+        await _export(cluster, lane, authorize, settings, meter)
+    except SourceLost:
+        authorize()  # it tells of our log, and was found after a wait
+        raise
+
+
+async def _export(
+    cluster: Cluster,
+    lane: ExportLane,
+    authorize: Callable[[], object],
+    settings: ExportSettings,
+    meter: LaneMeter | None,
+) -> None:
     opening = lane.opening
     topic = await cluster.topics.describe(opening.topic)
+    lane.topic_id = topic.topic_id
+    authorize()
     partition = _partition(topic, opening.partition)
     if opening.topic_id and opening.topic_id != topic.topic_id:
         raise await _recreated(cluster, partition, opening.start.value)
     log_range = await cluster.source.range(partition)
     first = await first_offset(cluster.source, partition, opening.start, log_range)
+    authorize()
     lane.open(topic.topic_id, first, log_range)
     expected_id = TopicId(opening.topic_id) if opening.topic_id else topic.topic_id
     position, ordinal = first, 0
     epoch = opening.leader_epoch if opening.start.kind == "offset" else -1
     while True:
-        budget = min(await _credit(cluster, partition, lane, settings.wait_s), settings.fetch_bytes)
+        credit_bytes = await _credit(cluster, partition, lane, authorize, settings.wait_s)
+        budget = min(credit_bytes, settings.fetch_bytes)
         fetched = await _fetch(cluster, partition, position, expected_id, budget, settings.wait_s, epoch)
         authorize()
         lane.status(fetched.range)
@@ -92,14 +111,18 @@ async def export_lane(
                 meter.moved(segment.record_count, segment.size_bytes)
 
 
-async def _credit(cluster: Cluster, partition: Partition, lane: ExportLane, wait_s: float) -> int:
+async def _credit(
+    cluster: Cluster, partition: Partition, lane: ExportLane, authorize: Callable[[], object], wait_s: float
+) -> int:
     """Wait for credit; an importer that gives none still hears of the log, so that it can tell what it will miss."""
     while True:
         try:
             async with asyncio.timeout(wait_s):
                 return await lane.credit()
         except TimeoutError:
-            lane.status(await cluster.source.range(partition))
+            log_range = await cluster.source.range(partition)
+            authorize()
+            lane.status(log_range)
 
 
 async def _fetch(

@@ -132,7 +132,7 @@ def _offsets(part: link_pb2.PartitionMeasure) -> int:
 
 def _size(part: link_pb2.PartitionMeasure) -> int | None:
     held = part.log_end - part.log_start
-    if not held or not _offsets(part):
+    if held <= 0 or not _offsets(part):  # another company says these numbers
         return 0
     return part.size_bytes * _offsets(part) // held if part.HasField("size_bytes") else None
 

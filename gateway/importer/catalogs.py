@@ -32,11 +32,16 @@ class Catalogs:
         """As `CatalogLinks.catalog`: at once where nothing is known."""
         if not known:
             return self._learned(peer, await self._links.catalog(peer))
+        if (newer := self._other(peer, known)) is not None:  # whoever is slow does not wait for the one after it
+            return newer
         async with self._asking[peer]:
-            latest = self._latest.get(peer)
-            if latest is not None and latest.digest != known:
-                return latest
+            if (newer := self._other(peer, known)) is not None:
+                return newer
             return self._learned(peer, await self._links.catalog(peer, known))
+
+    def _other(self, peer: OrgId, known: bytes) -> catalog_pb2.CatalogReply | None:
+        latest = self._latest.get(peer)
+        return latest if latest is not None and latest.digest != known else None
 
     def _learned(self, peer: OrgId, reply: catalog_pb2.CatalogReply) -> catalog_pb2.CatalogReply:
         if not reply.unchanged:

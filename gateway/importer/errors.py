@@ -22,7 +22,8 @@ class ForeignWrite(OperatorError):
         "somebody else wrote to {topic}[{partition}]: a batch went to {offset} where {expected_offset} was expected"
     )
     hint: ClassVar[str] = (
-        "stop the other writer, then resume the subscription; or subscribe with --on-foreign-write report to go on"
+        "stop the other writer, then: mesh subscription resume SUBSCRIPTION; or to go on whoever writes: "
+        "mesh subscription set SUBSCRIPTION --on-foreign-write report"
     )
 
 

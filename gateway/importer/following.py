@@ -19,7 +19,7 @@ from typing import ClassVar
 
 import structlog
 
-from gateway.offers import differences, origin_of, partitions_of, taken_settings, to_follow
+from gateway.offers import OfferUnfit, differences, origin_of, partitions_of, taken_settings, to_follow
 from gateway.registry import Registry
 from mesh.cluster_errors import TopicAbsent, TopicExists
 from mesh.errors import CallerError, MeshError, PeerError
@@ -60,6 +60,10 @@ class TooManyOffered(PeerError):
     hint: ClassVar[str] = "what came first is copied; subscribe to some of its topics by name under another --name"
 
 
+OFFERED = (LoopRefused, OfferUnfit, OriginUnfit, ShareNotAvailable, TooManyOffered)
+"""What stays as it is for as long as the offer does."""
+
+
 @dataclass(slots=True)
 class Followed:
     """What an offer makes of a subscription. `held` are source topics with something to say, and what it is."""
@@ -77,8 +81,12 @@ class Followed:
 
     @property
     def may_pass(self) -> bool:
-        """Whether something failed that is worth trying again before the offer changes."""
-        return any(error.retriable for error in self.held.values())
+        """Whether something may go another way before the offer changes: all but what is wrong with the offer itself.
+
+        An operator may put a topic right, and another gateway may follow a new one a moment before us: then it exists,
+        perhaps with records, or its broker knows it and ours does not yet.
+        """
+        return not all(isinstance(error, OFFERED) for error in self.held.values())
 
     def statuses(self, subscription: Subscription, begun: Collection[LaneId]) -> Iterator[LaneStatus]:
         """One for each topic that is held, by the first of its lanes that cannot begin, or those that did before."""

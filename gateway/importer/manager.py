@@ -135,6 +135,8 @@ class ImportManager:
                 self._watches |= {lane: runner.watch for lane, runner in one.lanes.items()}
                 del self._running[name]
                 self._ended[name] = one.subscription
+                if name not in self._registry.subscriptions:
+                    self._watches = {lane: kept for lane, kept in self._watches.items() if lane.subscription != name}
                 continue
             if not one.task.cancelling():
                 one.task.cancel()

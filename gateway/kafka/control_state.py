@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import structlog
 
 from gateway.kafka.client import Client
 from gateway.kafka.destination import KafkaDestination
+from gateway.kafka.errors import StateSplit
 from gateway.kafka.line import encoded
 from gateway.kafka.patience import pauses
 from gateway.kafka.placing import place_batch
@@ -32,7 +33,7 @@ from mesh.cluster_errors import (
     OffsetOutOfRange,
     StateMoved,
 )
-from mesh.errors import MeshError, NetworkError, OperatorError
+from mesh.errors import MeshError, NetworkError
 
 log = structlog.get_logger()
 
@@ -112,7 +113,7 @@ class KafkaControl:
         self._doubtful = True
         try:
             made = await self._append(batch, token)
-        except (StateMoved, OperatorError):  # definite: nothing was written
+        except StateMoved:  # definite: the log was read, and it is not there
             self._doubtful = False
             raise
         finally:
@@ -183,9 +184,19 @@ class KafkaControl:
 
 
 async def open_control(client: Client, source: KafkaSource, topic: str = CONTROL_TOPIC) -> KafkaControl:
-    """The state on `topic`, created where it is absent, read to its end, and followed. Raises StateNotCompacted."""
-    (part,) = await state_partitions(client, topic, CONTROL_PARTITIONS)
+    """The state on `topic`, created where it is absent, read to its end, and followed.
+
+    Raises StateNotCompacted, StateSplit.
+    """
+    part = the_one(await state_partitions(client, topic, CONTROL_PARTITIONS))
     await read_to_end(client, [part])
     store = KafkaControl(client, source, part)
     client.spawn(store.follow())
     return store
+
+
+def the_one(parts: Sequence[StatePartition]) -> StatePartition:
+    """Raises StateSplit."""
+    if len(parts) != CONTROL_PARTITIONS:
+        raise StateSplit(parts[0].partition.topic, len(parts))
+    return parts[0]

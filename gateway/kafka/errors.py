@@ -74,6 +74,18 @@ class StateNotCompacted(OperatorError):
 
 
 @dataclass(eq=False)
+class StateSplit(OperatorError):
+    topic: str
+    partitions: int
+
+    code: ClassVar[str] = "state-split"
+    sentence: ClassVar[str] = (
+        "topic {topic} has {partitions} partitions; what all gateways agree on needs one order, so 1"
+    )
+    hint: ClassVar[str] = "if no gateway has written to it yet, delete {topic} and make it with 1 partition"
+
+
+@dataclass(eq=False)
 class StateMisplaced(OperatorError):
     topic: str
     key: str

@@ -115,8 +115,9 @@ class KafkaOwnership:
 
     def lose(self) -> None:
         """Others run everything."""
+        partitions = range(len(self._owners))
         self._owners, self._wanted = (), frozenset()
-        self._drop([*self._losses, *self._claimed])
+        self._drop(partitions)  # also those whose claim is still under way
         self._announce()
 
     def _drop(self, partitions: Collection[int]) -> None:

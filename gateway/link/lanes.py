@@ -103,7 +103,7 @@ class ExportLane:
         self._credited = asyncio.Event()
         self._log_range: LogRange | None = None
         self.topic_id = ""
-        """The source topic's, once the lane is open."""
+        """The source topic's, as soon as it is known."""
 
     @property
     def opening(self) -> LaneOpen:

@@ -31,7 +31,10 @@ class PeerRefusedRequest(PeerError):
 
     code: ClassVar[str] = "peer-refused-request"
     sentence: ClassVar[str] = "{org} refused the request: {detail} ({refusal})"
-    hint: ClassVar[str] = "see what it grants with: mesh catalog --peer {org}"
+    hint: ClassVar[str] = (
+        "see what it grants with: mesh catalog --peer {org}; positions of groups need a grant that allows them, which "
+        "its operator gives with --groups"
+    )
 
 
 @dataclass(eq=False)

@@ -14,17 +14,27 @@ from mesh.ids import Partition, ShareName, TopicId
 from mesh.link.frames import Acknowledgement, Credit, LaneEnd, LaneOpen, LaneOpened, LaneStatus
 from mesh.link.lane import Lane
 from mesh.log import Fetched, LogRange
+from mesh.policy import ShareNotAvailable
 from mesh.segment import Segment
 from mesh.shares import StartAt
 from mesh.testing.cluster import FakeCluster
 from tests.support.records import TIMESTAMP_MS
 
+EARLIEST = StartAt("earliest")
+
 
 class _Side:
-    """A session that takes everything and sends nothing."""
+    """A session that sends nothing, and remembers what was said of the log."""
 
-    def send_on(self, lane: Lane, frame: LaneStatus | Credit | Acknowledgement | LaneEnd) -> None: ...
-    def send_opened(self, lane: Lane, opened: LaneOpened) -> None: ...
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def send_on(self, lane: Lane, frame: LaneStatus | Credit | Acknowledgement | LaneEnd) -> None:
+        self.told.append(frame)
+
+    def send_opened(self, lane: Lane, opened: LaneOpened) -> None:
+        self.told.append(opened)
+
     async def send_segment(self, lane: Lane, segment: Segment) -> None: ...
 
 
@@ -98,3 +108,54 @@ async def test_a_lane_that_goes_on_begins_with_the_epoch_that_the_importer_read_
             await source.exhausted.wait()
         exporting.cancel()
     assert source.told == [told]
+
+
+class _Judge:
+    """Lets a lane be read until it has been asked `times` times."""
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+        self.denied = asyncio.Event()
+
+    def __call__(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            self.denied.set()
+            raise ShareNotAvailable("flights")
+
+
+async def test_nothing_is_told_of_a_log_that_may_not_be_read_by_its_id() -> None:
+    fake, side = FakeCluster(), _Side()
+    await fake.ports.topics.create("orders", 1, {})
+    lane = ExportLane(side, Lane(_opening(), importing=False, credit_bytes=1 << 30))
+
+    def by_id() -> None:
+        if lane.topic_id:
+            raise ShareNotAvailable("flights")
+
+    with pytest.raises(ShareNotAvailable):
+        await export_lane(fake.ports, lane, by_id, ExportSettings())
+    assert side.told == []
+
+
+@pytest.mark.parametrize("credit_bytes", [0, 1 << 30])
+async def test_a_grant_that_ends_while_a_lane_waits_ends_it_without_another_word(credit_bytes: int) -> None:
+    fake, side, judge = FakeCluster(), _Side(), _Judge(3)
+    await fake.ports.topics.create("orders", 1, {})
+    lane = ExportLane(side, Lane(_opening(), importing=False, credit_bytes=credit_bytes))
+    async with asyncio.timeout(5):
+        with pytest.raises(ShareNotAvailable):
+            await export_lane(fake.ports, lane, judge, ExportSettings(wait_s=0.01))
+    assert [type(frame) for frame in side.told] == [LaneOpened]
+
+
+async def test_a_loss_is_told_only_to_whoever_may_still_read() -> None:
+    fake, side, judge = FakeCluster(), _Side(), _Judge(2)
+    topic = await fake.ports.topics.create("orders", 1, {})
+    opening = replace(_opening(StartAt("offset", 3)), topic_id=topic.topic_id[::-1])
+    with pytest.raises(ShareNotAvailable):
+        await export_lane(fake.ports, ExportLane(side, Lane(opening, importing=False)), judge, ExportSettings())
+
+
+def _opening(start: StartAt = EARLIEST) -> LaneOpen:
+    return LaneOpen(0, ShareName("flights"), "orders", 0, start)

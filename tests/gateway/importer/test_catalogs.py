@@ -56,6 +56,20 @@ async def test_whoever_knows_nothing_does_not_wait_behind_the_others() -> None:
     task.cancel()
 
 
+async def test_whoever_is_behind_does_not_wait_for_the_catalog_after_the_next() -> None:
+    provider = Provider()
+    catalogs = Catalogs(provider)
+    quick = asyncio.create_task(catalogs.next(ACME, b"1"))
+    await settle()
+    provider.waiting[0].set_result(catalog_pb2.CatalogReply(digest=b"2"))
+    await quick
+    waiting = asyncio.create_task(catalogs.next(ACME, b"2"))
+    await settle()
+    async with asyncio.timeout(1):
+        assert (await catalogs.next(ACME, b"1")).digest == b"2"
+    waiting.cancel()
+
+
 async def test_a_question_that_fails_or_ends_leaves_the_next_one_to_ask() -> None:
     provider = Provider()
     catalogs = Catalogs(provider)

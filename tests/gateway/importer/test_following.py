@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
+from gateway.importer import manager
 from mesh.cluster_errors import PermissionMissing
 from mesh.ids import OrgId, Partition, TopicName
 from mesh.lanes.status import LaneState
@@ -70,6 +73,38 @@ async def test_a_pattern_never_mixes_its_records_with_somebodys_own() -> None:
         await flow.subscribe(patterns=[("orders.*", "acme.*")])
         held = await flow.status(lambda status: status.lane.topic == "orders.eu")
         assert (held.state, held.code) == (LaneState.STOPPED, "destination-not-empty")
+
+
+async def test_what_stood_in_the_way_of_a_topic_here_may_go_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manager, "ASKED_ANEW_S", 0.02)
+    async with following() as flow:
+        await flow.create("globex", "acme.eu")
+        own = flow.both.acme.cluster.log(Partition(TOPIC, 0)).fetch(0, 1).data
+        flow.both.globex.cluster.foreign_write(Partition("acme.eu", 0), bytes(own))
+        await offer(flow, patterns=("orders.*",))
+        await flow.create("acme", "orders.eu")
+        await flow.subscribe(patterns=[("orders.*", "acme.*")])
+        await flow.status(lambda status: status.code == "destination-not-empty")
+        await flow.both.globex.cluster.ports.topics.delete("acme.eu")
+        flow.write("orders.eu", 0)
+        assert await flow.copied("acme.eu", 0, 1) == [b"record-0"]
+
+
+async def test_a_topic_that_another_gateway_was_quicker_to_follow_is_followed_here_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(manager, "ASKED_ANEW_S", 0.02)
+    async with following() as flow:
+        await flow.create("globex", "acme.eu")
+        own = flow.both.acme.cluster.log(Partition(TOPIC, 0)).fetch(0, 1).data
+        flow.both.globex.cluster.foreign_write(Partition("acme.eu", 0), bytes(own))
+        await offer(flow, patterns=("orders.*",))
+        await flow.create("acme", "orders.eu")
+        await flow.subscribe(patterns=[("orders.*", "acme.*")])
+        await flow.status(lambda status: status.code == "destination-not-empty")
+        await flow.both.globex.registry.follow_topic(NAME, mapping("orders.eu", "acme.eu", 0))
+        running = await flow.status(lambda status: status.state is LaneState.RUNNING)
+        assert running.lane.topic == "orders.eu"
 
 
 async def test_what_is_removed_from_a_share_ends_at_once_and_comes_back_with_it() -> None:
