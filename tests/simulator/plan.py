@@ -1,0 +1,104 @@
+"""What a schedule is: settings, what the source is given, and which faults come when. All of it follows from the seed.
+
+A plan is data, so that a failing one can be made smaller and tried again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+FAULTS: dict[str, int] = {
+    # links
+    "cut": 6, "half-cut": 3, "double-frame": 1, "swap-frames": 1, "drop-frame": 1, "slow-link": 2,
+    # processes
+    "kill-importer": 8, "kill-exporter": 3, "pause-importer": 4, "sleep-importer": 4, "pause-exporter": 2, "move": 2,
+    # the source
+    "trim": 2, "truncate": 2, "recreate": 1, "elect": 2,
+    # the destination
+    "restart-broker": 3, "foreign": 2,
+    # calls that fail; what follows ":" is how
+    "append:lost": 2, "append:unanswered": 5, "append:late": 5, "append:full": 2, "append:slow": 3,
+    "put:before": 3, "put:after": 3, "put:slow": 2, "load:before": 1, "witness:before": 1, "witness:slow": 1,
+    "producer:before": 1, "describe:before": 1, "range:before": 1, "fetch:before": 2, "fetch:slow": 1,
+}  # fmt: skip
+"""Each kind of fault, and how often it comes among others."""
+ONE_GATEWAY = {"sleep-importer", "move"}
+"""What takes a second gateway."""
+LOSSES = {"trim", "truncate", "recreate"}
+
+ACTS: dict[str, int] = {
+    "write": 8, "write-compacted": 2, "skip": 1, "empty": 1, "begin": 2, "go-on": 2, "commit": 2, "abort": 2, "elect": 1,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Something that the source's producers do, `pause_s` after the one before."""
+
+    kind: str
+    count: int
+    pause_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`kind` befalls before step `step`; one of a call waits for the next call of that kind."""
+
+    step: int
+    kind: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    seed: int
+    acts: tuple[Act, ...]
+    faults: tuple[Fault, ...]
+    chaos: float = 1.0
+    gateways: int = 2
+    joins_state: bool = False
+    goes_on: bool = True
+    """Whether the lane goes on by itself after a loss, and after a foreign write; otherwise an operator tells it to."""
+    fetch_bytes: int = 400
+    credit_bytes: int = 2000
+    checkpoint_bytes: int = 64 << 20
+
+
+def draw(seed: int) -> Plan:
+    random = Random(seed ^ 0x5EED)
+    gateways = random.choice([1, 2, 2])
+    joins_state = gateways == 1 and random.random() < 0.4
+    acts = _draw_acts(random)
+    faults = _draw_faults(random, gateways)
+    return Plan(
+        seed,
+        acts,
+        faults,
+        chaos=random.choice([0.0, 0.2, 1.0, 1.0]),
+        gateways=gateways,
+        joins_state=joins_state,
+        goes_on=random.random() < 0.6,
+        fetch_bytes=random.choice([1, 200, 400, 2000]),
+        credit_bytes=random.choice([1, 500, 2000, 100_000]),
+        checkpoint_bytes=random.choice([1, 200, 1000, 64 << 20]),
+    )
+
+
+def _draw_acts(random: Random) -> tuple[Act, ...]:
+    kinds = random.choices(list(ACTS), list(ACTS.values()), k=random.randint(3, 9))
+    return tuple(Act(kind, random.randint(1, 4), random.choice([0, 0, 0.01, 0.3])) for kind in kinds)
+
+
+def _draw_faults(random: Random, gateways: int) -> tuple[Fault, ...]:
+    possible = {kind: weight for kind, weight in FAULTS.items() if gateways > 1 or kind not in ONE_GATEWAY}
+    if random.random() < 0.6:  # without losses every record must come over
+        possible = {kind: weight for kind, weight in possible.items() if kind not in LOSSES}
+    count = random.choice([1, 2, 3, 3, 4, 5, 7])
+    kinds = random.choices(list(possible), list(possible.values()), k=count)
+    latest = random.choice([60, 150, 300])
+    return tuple(sorted((Fault(random.randint(10, latest), kind, random.randint(1, 6)) for kind in kinds), key=_step))
+
+
+def _step(fault: Fault) -> int:
+    return fault.step

@@ -1,0 +1,237 @@
+"""The source partition as its producers know it: plain lists of what was written where, and what became of it.
+
+Nothing here comes from the code under test but the log in which the batches lie. Each record carries a number, and
+numbers rise with offsets; so a copy is in order and without doubles where its numbers rise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from mesh.batch.header import CONTROL_BIT, TRANSACTIONAL_BIT
+from mesh.batch.records import Record
+from mesh.ids import Partition, TopicName
+from mesh.log import AbortedTransaction
+from mesh.spans import GapReason
+from mesh.testing.cluster import FakeCluster
+from tests.support.records import TIMESTAMP_MS, batch_of, batch_with_holes, body, framed
+
+SOURCE = TopicName("departures")
+FROM = Partition(SOURCE, 0)
+COMMIT, ABORT = 1, 0
+
+
+class Content(NamedTuple):
+    """What a reader sees of a record beside its offset."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+    timestamp_ms: int
+
+
+@dataclass(eq=False)
+class Transaction:
+    producer_id: int
+    first: int
+    marker: int = -1
+    kind: int = -1
+    numbers: list[int] = field(default_factory=list)
+
+    @property
+    def is_open(self) -> bool:
+        return self.marker < 0
+
+
+@dataclass(eq=False)
+class Held:
+    """One offset of the present history."""
+
+    number: int
+    """Of the record there, -1: none."""
+    reason: GapReason = GapReason.COMPACTED
+    """Why there is none."""
+    transaction: Transaction | None = None
+
+    @property
+    def is_visible(self) -> bool:
+        return self.number >= 0 and (self.transaction is None or self.transaction.kind == COMMIT)
+
+    @property
+    def gap(self) -> GapReason:
+        return GapReason.ABORTED if self.number >= 0 else self.reason
+
+
+class Truth:
+    def __init__(self, cluster: FakeCluster) -> None:
+        self._cluster = cluster
+        self.held: list[Held] = []
+        """By offset, of the present history of the present incarnation."""
+        self.contents: list[Content] = []
+        """By number."""
+        self.ever_visible: set[int] = set()
+        self.transactions: list[Transaction] = []
+        self.trims = self.truncations = self.incarnations = 0
+        self.agreed = 1 << 62
+        """The least offset at which history was replaced, since `restart_agreed`."""
+        self._producers = 0
+
+    @property
+    def end(self) -> int:
+        return len(self.held)
+
+    @property
+    def start(self) -> int:
+        return self._cluster.log(FROM).start
+
+    @property
+    def last_stable(self) -> int:
+        return min((each.first for each in self.transactions if each.is_open), default=self.end)
+
+    @property
+    def readable_end(self) -> int:
+        """Where a reader of what is committed comes to stand."""
+        return self._cluster.log(FROM).range.last_stable
+
+    # What producers and time do.
+
+    def write(self, count: int) -> None:
+        self._batch(list(range(count)), count, None)
+
+    def write_compacted(self, count: int) -> None:
+        """A batch of which compaction left every second record."""
+        self._batch(list(range(0, 2 * count, 2)), 2 * count, None)
+
+    def skip(self, count: int) -> None:
+        """Offsets that compaction left nothing of; something must follow for a log to show them."""
+        self.held += [Held(-1) for _ in range(count)]
+        self.write(1)
+
+    def write_empty(self) -> None:
+        """A batch that compaction emptied."""
+        data = batch_of(b"", 0, base_offset=self.end, last_offset_delta=1)
+        self.held += [Held(-1), Held(-1)]
+        self._put(data, len(self.held) - 2)
+
+    def begin(self, count: int) -> None:
+        """A transaction is begun and stays open."""
+        self._producers += 1
+        transaction = Transaction(self._producers, self.end)
+        self.transactions.append(transaction)
+        self._batch(list(range(count)), count, transaction)
+
+    def go_on(self, count: int) -> None:
+        """Records of the open transaction that is oldest."""
+        transaction = next((each for each in self.transactions if each.is_open), None)
+        self._batch(list(range(count)), count, transaction)
+
+    def finish(self, index: int, kind: int) -> None:
+        """One of the open transactions ends."""
+        still = [each for each in self.transactions if each.is_open]
+        if not still:
+            return
+        transaction = still[index % len(still)]
+        base = self.end
+        record = Record(0, TIMESTAMP_MS, b"\0\0\0" + bytes([kind]), bytes(6))
+        bits = CONTROL_BIT | TRANSACTIONAL_BIT
+        producer = transaction.producer_id
+        data = batch_of(framed(body(record)), 1, attributes=bits, base_offset=base, producer_id=producer)
+        self.held.append(Held(-1, GapReason.MARKER))
+        transaction.marker, transaction.kind = base, kind
+        if kind == COMMIT:
+            self.ever_visible.update(transaction.numbers)
+        self._put(data, base)
+
+    def trim(self, batches: int) -> bool:
+        """Retention takes what is oldest, never what is not decided yet."""
+        log = self._cluster.log(FROM)
+        ends = [end for end in self._ends if log.start < end <= self.last_stable][:batches]
+        if not ends:
+            return False
+        self.trims += 1
+        self._cluster.delete_before(FROM, ends[-1])
+        return True
+
+    def truncate(self, batches: int) -> bool:
+        """An unclean election: the last batches are gone. Not where it would open a transaction again."""
+        log = self._cluster.log(FROM)
+        ends = [end for end in [log.start, *self._ends] if log.start <= end < self.end and self._is_between(end)]
+        if not ends:
+            return False
+        end = ends[-min(batches, len(ends))]
+        self.truncations += 1
+        self.agreed = min(self.agreed, end)
+        self._cluster.truncate(FROM, end)
+        self._ends = [each for each in self._ends if each <= end]
+        del self.held[end:]
+        self.transactions = [each for each in self.transactions if each.first < end]
+        self._stable()
+        return True
+
+    def recreate(self) -> None:
+        self.incarnations += 1
+        self.agreed = 0
+        self._cluster.recreate(SOURCE)
+        self._ends, self.held, self.transactions = [], [], []
+        self._stable()
+
+    def elect(self) -> None:
+        """Another leader, and nothing lost."""
+        self._cluster.log(FROM).leader_epoch += 1
+        self._cluster.wake()
+
+    def aborted(self, first: int, end: int) -> tuple[AbortedTransaction, ...]:
+        """As the index of a broker tells: those of which the marker lies at or after `first`, in no order."""
+        found = [each for each in self.transactions if each.kind == ABORT and each.marker >= first and each.first < end]
+        return tuple(AbortedTransaction(each.producer_id, each.first) for each in reversed(found))
+
+    # Helpers
+
+    _ends: list[int] = []
+
+    def _is_between(self, end: int) -> bool:
+        return not any(each.first < end and (each.is_open or each.marker >= end) for each in self.transactions)
+
+    def _batch(self, deltas: Sequence[int], extent: int, transaction: Transaction | None) -> None:
+        base = self.end
+        records = []
+        self.held += [Held(-1) for _ in range(extent)]
+        for delta in deltas:
+            number = len(self.contents)
+            content = _content(number)
+            self.contents.append(content)
+            self.held[base + delta] = Held(number, transaction=transaction)
+            records.append(Record(delta, content.timestamp_ms, content.key, content.value, content.headers))
+            if transaction is None:
+                self.ever_visible.add(number)
+            else:
+                transaction.numbers.append(number)
+        data = batch_with_holes(
+            records,
+            base_offset=base,
+            last_offset_delta=extent - 1,
+            attributes=TRANSACTIONAL_BIT if transaction else 0,
+            producer_id=transaction.producer_id if transaction else -1,
+        )
+        self._put(data, base)
+
+    def _put(self, data: bytes, base: int) -> None:
+        if not self._ends:
+            self._ends = []
+        self._ends.append(self.end)
+        log = self._cluster.log(FROM)
+        log.put_raw(data, base)
+        self._stable()
+
+    def _stable(self) -> None:
+        stable = self.last_stable
+        self._cluster.set_last_stable(FROM, stable if stable < self.end else None)
+
+
+def _content(number: int) -> Content:
+    """Null, empty and repeated parts come by."""
+    key = [b"k%d" % number, None, b""][number % 3]
+    headers = (("h", None), ("h", b"%d" % number)) if number % 4 == 1 else ()
+    return Content(key, b"record-%d" % number, headers, TIMESTAMP_MS + number)
