@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.importer.losses import was_before
 from mesh.cluster_errors import AppendUnknown, ClusterUnreachable, PermissionMissing
 from mesh.lanes.checkpoint import prefix
 from mesh.lanes.losses import LossKind, LostRange
@@ -182,6 +183,8 @@ def test_a_topic_that_was_created_again_has_a_map_of_its_own_and_the_former_one_
         assert (entry.kind, entry.topic_id, entry.incarnation) == (LossKind.RECREATED, former, 0)
         assert (entry.source_offset, entry.next_source_offset) == (0, 5)
         assert (entry.destination_offset, entry.next_destination_offset) == (0, 5)
+        assert await was_before(world.destination.ports, LANE, former), "a broker that is behind is not believed"
+        assert not await was_before(world.destination.ports, LANE, world.source.topic(SOURCE).topic_id)
 
     run(scenario())
 
