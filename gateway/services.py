@@ -54,19 +54,32 @@ class LinkStatus:
     """The peer's clock minus ours when it opened; None where the peer did not say."""
 
 
+class DialFailure(NamedTuple):
+    """Why no link leads to the gateway at an address of a peer, by the last attempt to dial it."""
+
+    address: str
+    code: str
+    sentence: str
+
+
 @dataclass(frozen=True, slots=True)
 class PeerSight:
     """What is known of a peer beside its links."""
 
     bundle_refused: str = ""
     """Why nobody can connect as this peer, although it is active."""
-    failure_code: str = ""
-    failure: str = ""
-    """Of the last attempt to dial it; empty after a success."""
+    down: tuple[DialFailure, ...] = ()
+    """Its addresses that were dialled in vain and whose gateway has no link, whoever makes links."""
+    is_linked: bool = False
     last_alive_ms: Mapping[str, int] = field(default_factory=dict)
     """When a link of each role was last open, for links that have ended."""
     leaves: Sequence[Presented] = ()
     """The last accepted and the last refused leaf that claimed its domain, the newer first."""
+
+    @property
+    def failure(self) -> DialFailure | None:
+        """Why there is no link at all."""
+        return self.down[0] if self.down and not self.is_linked else None
 
 
 class Links(Protocol):

@@ -6,6 +6,9 @@ POST /v1/peers                           {file, expect_fingerprint?, addresses?}
 GET  /v1/peers/{org}                     peer
 POST /v1/peers/{org}/suspend             peer; also /resume and /revoke. What takes trust away is answered when nothing
                                          is read for the peer and nothing of it is written any more
+
+`down` are the addresses that were dialled in vain and whose gateway has no link: [{address, code, sentence}]; `failure`
+is the first of them while there is no link at all.
 """
 
 from __future__ import annotations
@@ -129,7 +132,8 @@ def shown(peer: Peer, links: tuple[()] | list[LinkStatus], sight: PeerSight = UN
         "revoked_before_ms": peer.revoked_before_ms,
         "denied": list(peer.denied),
         "bundle_refused": sight.bundle_refused or None,
-        "failure": {"code": sight.failure_code, "sentence": sight.failure} if sight.failure else None,
+        "failure": sight.failure._asdict() if sight.failure else None,
+        "down": [each._asdict() for each in sight.down],
         "last_alive_ms": dict(sight.last_alive_ms),
         "links": [_link(link) for link in links if link.peer == peer.org],
     }

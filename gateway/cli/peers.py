@@ -154,8 +154,8 @@ def _link(link: dict[str, Any]) -> dict[str, object]:
 def _troubles(peer: dict[str, Any]) -> Iterator[str]:
     if peer["bundle_refused"]:
         yield f"nobody can connect as this peer: {peer['bundle_refused']}"
-    if peer["failure"]:
-        yield f"dialling it failed: {peer['failure']['sentence']} ({peer['failure']['code']})"
+    for each in peer["down"]:
+        yield f"{each['address']} is down: {each['sentence']} ({each['code']})"
     if peer["revoked_before_ms"] is not None:
         yield f"its certificates from before {output.when(peer['revoked_before_ms'])} are dead"
     if peer["denied"]:

@@ -56,8 +56,8 @@ class Dialling:
         """The gateway found at each address the last time that it was dialled."""
         self._group: asyncio.TaskGroup | None = None
         self._stopping = False
-        self.failures: dict[OrgId, MeshError] = {}
-        """Why the last dialling of each peer failed; who sees it open takes it out."""
+        self._failures: dict[Place, MeshError] = {}
+        """Why the last dialling of each address failed; taken out when its gateway is linked."""
 
     def reconcile(self, group: asyncio.TaskGroup) -> None:
         """Dial whom the registry wants dialled, at the addresses it names, and nobody else."""
@@ -72,6 +72,7 @@ class Dialling:
             if wanted.get(place) != addresses:
                 task.cancel()
                 del self._tasks[place]
+                self._failures.pop(place, None)
         for place, addresses in wanted.items():
             if place not in self._tasks and not self._stopping:
                 self._tasks[place] = (addresses, group.create_task(self._keep_dialling(place, len(addresses))))
@@ -120,7 +121,17 @@ class Dialling:
     def met(self, org: OrgId, address: str, gateway: str) -> None:
         """A link that was dialled has opened."""
         self._met[org, address] = gateway
-        self.failures.pop(org, None)
+        down = self.down(org)
+        for place in [each for each in self._failures if each[0] == org and each[1] not in down]:
+            del self._failures[place]
+
+    def down(self, org: OrgId) -> dict[str, MeshError]:
+        """The addresses of the peer that were dialled in vain and whose gateway has no link, and why, in order."""
+        return {
+            address: self._failures[org, address]
+            for (each, address), (addresses, _) in self._tasks.items()
+            if each == org and (org, address) in self._failures and not self._is_served((org, address), len(addresses))
+        }
 
     async def _dial(self, org: OrgId, address: str, backoff: Backoff) -> None:
         try:
@@ -130,8 +141,8 @@ class Dialling:
                 await self._run_link(org, stream, address, backoff)
         except MeshError as error:
             self._metrics.handshake_failures.labels(error.code).inc()
-            known = self.failures.get(org)
-            self.failures[org] = error
+            known = self._failures.get((org, address))
+            self._failures[org, address] = error
             if str(known) != str(error):  # a peer that is down for hours is one line, not thousands
                 log.warning("link failed", peer=str(org), address=address, code=error.code, reason=str(error))
         except Exception:  # a mistake of ours on one link must not end the others

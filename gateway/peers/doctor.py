@@ -185,16 +185,15 @@ def _clock(services: Services, links: list[LinkStatus]) -> Hop:
 
 def _we_dial(peer: Peer, links: list[LinkStatus], sight: PeerSight) -> Hop:
     found = _live("dialler", links)
+    down = "; ".join(f"{each.address} is down: {each.sentence}" for each in sight.down)
     if found:
-        return Hop("we dial it", True, found)
+        return Hop("we dial it", True, f"{found}; {down}" if down else found)
     if not peer.addresses:
         return Hop("we dial it", None, "no: it has no address here")
     last = _last("dialler", sight)
     if _live("acceptor", links):
-        return Hop("we dial it", None, f"not needed while its own link is open; {last}")
-    return Hop(
-        "we dial it", False, f"{last}; {sight.failure or 'not tried yet'}", "see the hop above that failed first"
-    )
+        return Hop("we dial it", None, f"not needed while its own link is open; {down or last}")
+    return Hop("we dial it", False, f"{last}; {down or 'not tried yet'}", "see the hop above that failed first")
 
 
 def _they_dial(services: Services, links: list[LinkStatus], sight: PeerSight) -> Hop:

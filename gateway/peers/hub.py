@@ -41,7 +41,7 @@ from gateway.rpc.credentials import ServerTrust, TransportLimits
 from gateway.rpc.identity import Identity, authenticate, presented_leaf
 from gateway.rpc.listener import Context
 from gateway.rpc.streams import AcceptedStream, DialledStream
-from gateway.services import DigestPage, LinkStatus, PeerSight
+from gateway.services import DialFailure, DigestPage, LinkStatus, PeerSight
 from mesh.backoff import Backoff
 from mesh.errors import MeshError
 from mesh.groups import PeerGroup, TopicPositions
@@ -118,7 +118,7 @@ class Hub:
         self._dialling = Dialling(
             lambda: self._identity, registry, self._table, self._run_dialled, settings.transport, backoff, self._metrics
         )
-        self._questions = Questions(self._table, lambda org: str(self._dialling.failures.get(org, "")))
+        self._questions = Questions(self._table, self._why_down)
         self._refused_bundles: dict[OrgId, str] = {}
         self._greeters: list[Callable[[Session], Awaitable[None]]] = []
         self._stopping = False
@@ -349,14 +349,17 @@ class Hub:
 
     def sight(self, org: str) -> PeerSight:
         """What is known of a peer, or of a domain that claimed to be one, beside its links."""
-        failure = self._dialling.failures.get(org)  # type: ignore[call-overload]  # a text is its key
+        down = self._dialling.down(OrgId(org)).items()
         return PeerSight(
             bundle_refused=self._refused_bundles.get(org, ""),  # type: ignore[call-overload]  # as above
-            failure_code=failure.code if failure is not None else "",
-            failure=str(failure or ""),
+            down=tuple(DialFailure(address, error.code, str(error)) for address, error in down),
+            is_linked=self._table.current(OrgId(org)) is not None,
             last_alive_ms=self._sight.last_alive(OrgId(org)),
             leaves=tuple(self._sight.leaves(org)),
         )
+
+    def _why_down(self, org: OrgId) -> str:
+        return "; ".join(f"{address}: {error}" for address, error in self._dialling.down(org).items())
 
     def exports(self) -> list[dict[str, object]]:
         return exports_shown(self._table)

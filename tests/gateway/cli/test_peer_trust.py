@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.peers.sight import Presented
-from gateway.services import LinkStatus, PeerSight
+from gateway.services import DialFailure, LinkStatus, PeerSight
 from mesh.ids import GatewayName, OrgId
 from mesh.shares import PeerState
 from mesh.trust.leaf import key_hash
@@ -96,10 +96,14 @@ async def test_a_key_hash_has_one_form(gateway: ControlGateway) -> None:
 async def test_show_lists_live_links_with_age_end_and_lanes(gateway: ControlGateway) -> None:
     link = replace(LINK, since_ms=now_ms() - 90_000, leaf_end_ms=4_000_000_000_000, exports=2, imports=1)
     gateway.admin.links.found = [link]
-    gateway.admin.links.sights[GLOBEX] = PeerSight(bundle_refused="two certificates have one key", failure="down")
+    down = (DialFailure("other.globex.example:9", "peer-unreachable", "connection refused"),)
+    gateway.admin.links.sights[GLOBEX] = PeerSight("two certificates have one key", down, is_linked=True)
     said = await gateway.done("peer", "show", GLOBEX)
-    for part in ("0:01:3", "2096-10-02", "2 out, 1 in", "two certificates have one key", "dialling it failed: down"):
+    told = "other.globex.example:9 is down: connection refused (peer-unreachable)"
+    for part in ("0:01:3", "2096-10-02", "2 out, 1 in", "two certificates have one key", told):
         assert part in said.out
+    shown = (await gateway.done("peer", "show", GLOBEX, "--json")).json
+    assert (shown["failure"], [each["address"] for each in shown["down"]]) == (None, ["other.globex.example:9"])
     assert "bundle refused" in (await gateway.done("peer", "list")).out
 
 

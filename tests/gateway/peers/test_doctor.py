@@ -15,7 +15,7 @@ import pytest
 from certs.store import write_certificates, write_key
 from gateway.peer import Peer
 from gateway.peers.doctor import examine
-from gateway.services import LinkStatus, PeerSight, Services
+from gateway.services import DialFailure, LinkStatus, PeerSight, Services
 from mesh.ids import OrgId
 from mesh.shares import PeerState
 from tests.support.admin import AdminGateway, admin_gateway
@@ -209,3 +209,13 @@ async def test_a_peer_without_an_address_and_without_a_link_says_what_is_known(a
     assert "last open at 2030-03-17" in found["it"]["detail"]
     assert (verdict["ok"], verdict["failed"]) == (False, [])
     assert "is not linked" in verdict["sentence"]
+
+
+async def test_an_address_that_is_down_is_told_beside_the_link_to_another(admin: AdminGateway) -> None:
+    await pair(admin)
+    admin.links.found = [LinkStatus(GLOBEX, "spiffe://globex.example/gateway/one", "dialler", now_ms(), "x:1")]
+    down = (DialFailure("y:1", "peer-unreachable", "connection refused"),)
+    admin.links.sights[GLOBEX] = PeerSight(down=down, is_linked=True)
+    found, _ = await hops(admin.services)
+    assert found["we"]["detail"].endswith("; y:1 is down: connection refused")
+    assert found["we"]["passed"]

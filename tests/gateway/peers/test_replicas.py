@@ -8,7 +8,10 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from random import Random
 
+import pytest
+
 from gateway.peer import Peer
+from gateway.peers.errors import PeerUnreachable
 from gateway.peers.hub import Hub
 from mesh.ids import GatewayId, GatewayName
 from tests.support.hubs import DEADLINE_S, SETTINGS, Gateway, lane_of, made, now_ms, until
@@ -100,3 +103,25 @@ async def test_one_gateway_that_is_away_does_not_keep_us_from_the_other() -> Non
     async with running(acme, globex):
         await globex.hub.wait(acme.organization.org)
         assert [link.address for link in globex.hub.status()] == [address]
+        sight = globex.hub.sight
+        org = acme.organization.org
+        await until(lambda: [each.address for each in sight(org).down] == ["127.0.0.1:9"])
+        assert sight(org).failure is None, "the peer itself is linked"
+        await globex.registry.set_peer_addresses(org, (address,))
+        await until(lambda: not sight(org).down)
+
+
+async def test_an_address_is_not_down_while_its_gateway_is_linked_by_itself() -> None:
+    acme, globex = await made("acme.example"), await made("globex.example")
+    await acme.know(globex, await globex.listen())
+    await globex.registry.add_peer(Peer(acme.organization.bundle, ("127.0.0.1:9",)))
+    org = acme.organization.org
+    async with running(globex):
+        await until(lambda: globex.hub.sight(org).failure is not None)
+        failure = globex.hub.sight(org).failure
+        assert failure is not None
+        with pytest.raises(PeerUnreachable, match=r"127\.0\.0\.1:9: "):
+            await globex.hub.catalog(org)
+        async with running(acme):
+            await globex.hub.wait(org)
+            await until(lambda: not globex.hub.sight(org).down)
