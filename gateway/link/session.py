@@ -145,7 +145,7 @@ class Session:
     def open_lane(self, opening: Callable[[int], LaneOpen]) -> ImportLane:
         """Ask the peer for a lane; `opening` gets its number. Raises LinkLost where the link is not open."""
         if not self.is_open:
-            raise self.failure or LinkLost("it is closing")
+            raise self._lost()
         lane = self._link.open_lane(opening(self._link.next_lane()))
         self._imports[lane.number] = ImportLane(self, lane)
         self._wake.set()
@@ -154,7 +154,7 @@ class Session:
     async def ask(self, body: object) -> object:
         """Send a request and wait for its reply. Raises LinkLost."""
         if not self.is_open:
-            raise self.failure or LinkLost("it is closing")
+            raise self._lost()
         if not self._link.may_ask:
             # A link that answers no questions any more is of no use: the next one may.
             silent = LinkLost("too many requests to the peer are unanswered")
@@ -170,6 +170,12 @@ class Session:
             raise LinkLost(f"a request had no answer in {self._limits.request_s:g} s") from error
         finally:
             del self._replies[request_id]
+
+    def _lost(self) -> NetworkError:
+        """Why there is nothing more to be had of this link. What the peer did wrong on it is no fault of a lane."""
+        if self.failure is None:
+            return LinkLost("it is closing")
+        return self.failure if isinstance(self.failure, NetworkError) else LinkLost(str(self.failure))
 
     @property
     def _leaving(self) -> bool:
@@ -398,7 +404,7 @@ class Session:
         self.failure = error
         self._link.close()
         for lane in self._imports.values():
-            lane.fail(error if isinstance(error, NetworkError) else LinkLost(str(error)))
+            lane.fail(self._lost())
         for future in self._replies.values():
             if not future.done():
                 future.set_exception(LinkLost(str(error)))
