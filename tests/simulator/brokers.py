@@ -128,6 +128,10 @@ class SimulatedStore:
         self._lanes = broker.cluster.ports.lanes
         self._token = 0
 
+    @property
+    def is_claimed(self) -> bool:
+        return self._token == self._broker.claims
+
     async def claim(self) -> None:
         await self._edges.before("load")
         self._broker.claims += 1
@@ -144,7 +148,7 @@ class SimulatedStore:
         self._edges.after(how)
 
     async def put_now(self, entries: Mapping[str, bytes | None]) -> None:
-        if self._token != self._broker.claims:
+        if not self.is_claimed:
             self._edges.seen["put refused to a former owner"] += 1
             raise StateMoved("the simulation")
         await self._lanes.put(entries)

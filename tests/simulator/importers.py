@@ -37,6 +37,7 @@ LANE = LaneId(SubscriptionName("flights"), SOURCE, 0)
 PEER = OrgId("acme.example")
 
 BEAT_S = 2.0
+CLAIM_LOOK_S = 2.0
 LEASE_S = 5.0
 """How long after its last word a gateway believes that it owns the lane; less than a session."""
 SESSION_S = 6.0
@@ -250,12 +251,23 @@ class Gateway:
             await self._run_term(term)
 
     async def _run_term(self, term: int) -> None:
-        changed = asyncio.create_task(self._world.group.wait(term))
+        changed = asyncio.create_task(self._wait_lost(term))
         try:
             while not changed.done():
                 await self._run_lane(changed)
         finally:
             changed.cancel()
+
+    async def _wait_lost(self, term: int) -> None:
+        """Until the group gives the lane to another, or one that had not heard of its loss has claimed it."""
+        heard = asyncio.create_task(self._world.group.wait(term))
+        try:
+            while self.store.is_claimed and not heard.done():
+                await asyncio.wait([heard], timeout=CLAIM_LOOK_S)
+            if not heard.done():
+                self._world.seen["claims stolen by a former owner"] += 1
+        finally:
+            heard.cancel()
 
     async def _run_lane(self, changed: asyncio.Task[None]) -> None:
         """Until the lane is another's, or the operator lets it go on."""
