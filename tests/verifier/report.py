@@ -1,0 +1,56 @@
+"""The report of a judgement, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from tests.verifier.findings import Finding, Judgement, Verdict
+
+
+def as_json(about: dict[str, object], judgements: Sequence[Judgement]) -> str:
+    checks = [
+        {
+            "check": each.check,
+            "verdict": str(each.verdict),
+            "judged": each.judged,
+            "unit": each.unit,
+            "counts": each.counts,
+            "findings": [_finding(finding) for finding in each.findings],
+        }
+        for each in judgements
+    ]
+    return json.dumps(about | {"verdict": str(overall(judgements)), "checks": checks}, indent=2)
+
+
+def as_text(about: dict[str, object], judgements: Sequence[Judgement]) -> str:
+    lines = [f"seed {about.get('seed')}"] if about.get("seed") is not None else []
+    for number, each in enumerate(judgements, 1):
+        lines.append(f"{number:2} {each.check:<17} {each.verdict!s:<11} {each.judged:>12,} {each.unit}")
+        for finding in each.findings:
+            lines.append(f"      {finding.verdict}: {finding.sentence}")
+            lines += [f"          {name}: {value}" for name, value in _flat(finding.evidence)]
+        lines += [
+            f"      and {count - shown} more: {verdict}"
+            for verdict, count in each.counts.items()
+            if count > (shown := sum(finding.verdict == verdict for finding in each.findings))
+        ]
+    return "\n".join([*lines, f"verdict: {overall(judgements)}"])
+
+
+def overall(judgements: Sequence[Judgement]) -> Verdict:
+    order = (Verdict.FAIL, Verdict.NOT_JUDGED, Verdict.INFO, Verdict.OK)
+    return next(
+        (each for each in order if any(judgement.verdict is each for judgement in judgements)), Verdict.NOT_JUDGED
+    )
+
+
+def _finding(finding: Finding) -> dict[str, object]:
+    return {"verdict": str(finding.verdict), "sentence": finding.sentence, "evidence": finding.evidence}
+
+
+def _flat(evidence: dict[str, object], prefix: str = "") -> list[tuple[str, object]]:
+    found: list[tuple[str, object]] = []
+    for name, value in evidence.items():
+        found += _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else [(prefix + name, value)]
+    return found
