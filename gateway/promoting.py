@@ -75,8 +75,12 @@ class Promoter:
             return await self._finish(subscription.name)
 
     def _is_ours(self, subscription: Subscription) -> bool:
-        """Of several gateways only the owner of the first lane cuts: two at once would hold each other up."""
-        return self._cluster.ownership.owns(LaneId(subscription.name, subscription.topics[0].source_topic, 0))
+        """Of several gateways only the owner of the first lane cuts: two at once would hold each other up.
+
+        Where patterns have found no topic yet there is nothing to cut, and anybody's.
+        """
+        first = next(iter(subscription.topics), None)
+        return first is None or self._cluster.ownership.owns(LaneId(subscription.name, first.source_topic, 0))
 
     async def _finished_elsewhere(self, subscription: Subscription) -> None:
         try:

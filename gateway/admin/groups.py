@@ -29,6 +29,7 @@ from gateway.groups.moving import Direction, Move, MovedPosition, commit, find
 from gateway.groups.rehearsal import Rehearsed, rehearse
 from gateway.groups.syncing import SyncStatus
 from gateway.groups.writer import ranges_of
+from gateway.peers.errors import PeerRefusedRequest
 from gateway.services import Services
 from mesh.groups import Group, GroupState, PeerGroup
 from mesh.ids import GroupName
@@ -139,14 +140,24 @@ async def _rehearse(services: Services, writer: LineWriter, name: str, group: st
 
 
 async def groups_of_peer(services: Services, peer: str) -> list[dict[str, object]]:
-    """The groups that the peer lets us see, by subscription. Raises PeerAbsent and what asking it raises."""
+    """The groups that the peer lets us see, by subscription; of a share without that right, none.
+
+    Raises PeerAbsent, what asking it raises, and PeerRefusedRequest where it lets us see those of no share.
+    """
     org = services.registry.peer(peer).org
     found: list[dict[str, object]] = []
-    subscriptions = [each for each in services.registry.subscriptions.values() if each.peer == org]
+    refusals: list[PeerRefusedRequest] = []
+    subscriptions = [each for each in services.registry.subscriptions.values() if each.peer == org and each.topics]
     for subscription in sorted(subscriptions, key=lambda each: each.name):
         topics = [mapping.source_topic for mapping in subscription.topics]
-        groups = await services.links.group_positions(org, subscription.share, None, topics, with_ends=False)
-        found += [_shown_peer_group(subscription, each) for each in groups]
+        try:
+            groups = await services.links.group_positions(org, subscription.share, None, topics, with_ends=False)
+        except PeerRefusedRequest as error:
+            refusals.append(error)
+        else:
+            found += [_shown_peer_group(subscription, each) for each in groups]
+    if refusals and len(refusals) == len(subscriptions):
+        raise refusals[0]
     return found
 
 

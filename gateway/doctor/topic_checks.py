@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from gateway.doctor.facts import TopicFacts, Use
 from gateway.doctor.findings import Finding, fail, info, ok, warn
+from gateway.kafka.state import CONTROL_TOPIC
 
 KEPT = {"_mesh.audit": "delete"}
 """The cleanup policy of state topics that are not compacted."""
@@ -71,6 +72,13 @@ def _state(check: str, topic: TopicFacts, wanted: int) -> Iterator[Finding]:
             f"{topic.replicas} replicas; the cluster keeps its internal topics {wanted} times",
             "all lanes stop when its broker is away, and start anew when its disk is lost",
             f"reassign its partitions to {wanted} replicas, with min.insync.replicas={max(1, wanted - 1)}",
+        )
+    if topic.asked.name == CONTROL_TOPIC and topic.partitions != 1:
+        yield fail(
+            check,
+            f"{topic.partitions} partitions",
+            "what all gateways agree on needs one order: the gateway refuses to start",
+            "if no gateway has written to it yet, delete it and make it with 1 partition",
         )
     config = topic.config or {}
     policy = KEPT.get(topic.asked.name, "compact")

@@ -69,6 +69,7 @@ class GroupAnswers:
             if group.positions:
                 ends = await self._ends(group) if body.with_ends else {}
                 reply.groups.append(_told(group, topics, ends))
+        self._require(Request(peer, ShareName(body.share), groups=GroupAccess.READ))  # that took a while
         return reply
 
     async def commit(self, peer: OrgId, body: link_pb2.GroupCommitRequest) -> link_pb2.GroupCommitReply:
@@ -85,9 +86,7 @@ class GroupAnswers:
                 raise PositionsRefused(f"topic {each.topic} was created anew since it was copied")
             if any(number >= topics[each.topic].partitions for number in each.positions):
                 raise PositionsRefused(f"topic {each.topic} has {topics[each.topic].partitions} partitions")
-        held = self._registry.share(share)
-        shared = {each.name for each in await self._cluster.topics.list() if held.holds(each.name)}
-        if not (await self._cluster.groups.describe(name, shared)).positions:
+        if not (await self._cluster.groups.describe(name, await self._readable(peer, share))).positions:
             raise GroupAbsent(name, f"share '{share}'")
         places = {Partition(each.topic, at): to for each in wanted for at, to in each.positions.items()}
         changed = await self._writer.commit(name, places, backward=body.backward)
@@ -111,6 +110,13 @@ class GroupAnswers:
             self._require(Request(peer, share, name, topic_id=topic.topic_id, groups=access))
             found[name] = topic
         return found
+
+    async def _readable(self, peer: OrgId, share: ShareName) -> set[str]:
+        """All topics of the share that the peer may read: a copy that may not be shared on is none of them."""
+        held = self._registry.share(share)
+        found = await self._cluster.topics.list(lambda name: bool(held.holds(name)))
+        asked = [Request(peer, share, TopicName(each.name), topic_id=each.topic_id) for each in found]
+        return {each.topic for each in asked if each.topic and self._registry.decide(each, self._now_ms()).allowed}
 
     def _require(self, request: Request) -> None:
         decision = self._registry.decide(request, self._now_ms())

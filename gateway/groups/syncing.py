@@ -133,8 +133,10 @@ class GroupSync:
             return [SyncStatus(subscription.name, word, SyncState.FAILED, why) for word in subscription.groups]
 
     async def _asked(self, subscription: Subscription) -> list[PeerGroup]:
-        """The groups that the subscription means, by name."""
+        """The groups that the subscription means, by name; none where its patterns have found no topic yet."""
         topics = [mapping.source_topic for mapping in subscription.topics]
+        if not topics:
+            return []
         words = subscription.groups
         is_open = any(map(is_pattern, words))
         names = [None] if is_open else [GroupName(word) for word in words]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,10 +11,10 @@ from gateway.kafka.client import Client
 from gateway.kafka.config import KafkaConfig
 from gateway.kafka.control_state import open_control
 from gateway.kafka.destination import KafkaDestination
-from gateway.kafka.dial import tls_context
 from gateway.kafka.groups import KafkaGroups
 from gateway.kafka.lane_state import KafkaLanes, open_lanes
 from gateway.kafka.membership import join_group
+from gateway.kafka.opening import open_client
 from gateway.kafka.ownership import KafkaOwnership
 from gateway.kafka.source import KafkaSource
 from gateway.kafka.topics import KafkaTopics
@@ -32,22 +31,11 @@ async def open_kafka(config: KafkaConfig, gateway: str = "", member_file: Path |
     the end, or at `Cluster.close`, the connections are closed; whoever still waits gets a NetworkError. An error of the
     body comes out as it is, not in a group.
     """
-    failure: BaseException | None = None
-    context = tls_context(config)
-    async with asyncio.TaskGroup() as tasks:
-        client = Client(config, context, tasks)
-        try:
-            yield await _open(client, gateway, member_file)
-        except BaseException as error:  # raised again below, outside of the group
-            failure = error
-        finally:
-            client.close()
-    if failure is not None:
-        raise failure
+    async with open_client(config) as client:
+        yield await _open(client, gateway, member_file)
 
 
 async def _open(client: Client, gateway: str, member_file: Path | None) -> Cluster:
-    await client.start()
     source = KafkaSource(client)
     control = await open_control(client, source)
     lanes = await open_lanes(client, gateway=gateway)

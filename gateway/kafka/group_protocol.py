@@ -20,11 +20,12 @@ from kio.schema.leave_group.v4.request import MemberIdentity
 from kio.schema.sync_group.v5 import SyncGroupRequest, SyncGroupResponse
 from kio.schema.sync_group.v5.request import SyncGroupRequestAssignment
 from kio.schema.types import GroupId
-from kio.static.primitive import i8, i32, i32Timedelta
+from kio.static.primitive import i32, i32Timedelta
 from kio.static.protocol import RequestPayload, ResponsePayload
 
 from gateway.kafka.client import Client, Purpose
 from gateway.kafka.codes import Code, request_error
+from gateway.kafka.coordinator import GROUP_KEY
 from gateway.kafka.messages import call
 from mesh.cluster_errors import ClusterUnreachable, PermissionMissing
 from mesh.errors import NetworkError
@@ -32,7 +33,6 @@ from mesh.errors import NetworkError
 Response = TypeVar("Response", bound=ResponsePayload)
 PROTOCOL_TYPE = "stream-mesh"
 PROTOCOL = "lanes-1"
-GROUP_KEY = i8(0)
 MARGIN_S = 5.0
 """What a join may take beyond the time that the coordinator gives to members that are late."""
 

@@ -94,7 +94,7 @@ class KafkaLanes:
                 writer.looked(asked_s)
         for writer in writers:
             if writer.abandoned is not None and not writer.abandoned.done():
-                await self._timely(writer, asyncio.ensure_future(_ended(writer.abandoned)))
+                await self._settled(writer.abandoned)
         entries = (writer.part.entries for writer in writers)
         return {key: value for found in entries for key, value in found.items() if key.startswith(prefix)}
 
@@ -108,14 +108,22 @@ class KafkaLanes:
         await self._timely(writer, writer.queue(dict(entries)))
 
     async def _timely(self, writer: PartitionWriter, done: asyncio.Future[None]) -> None:
-        timeout_s = self._client.config.request_timeout_s
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(self._client.config.request_timeout_s):
                 await asyncio.shield(done)
         except TimeoutError:
             writer.abandoned = done
-            why = f"state was not stored within {timeout_s:g} s"
-            raise ClusterUnreachable(self._client.cluster_id, why) from None
+            raise self._late() from None
+
+    async def _settled(self, put: asyncio.Future[None]) -> None:
+        """Returns when it is known what became of the put, whatever that is."""
+        ended, _ = await asyncio.wait([put], timeout=self._client.config.request_timeout_s)
+        if not ended:
+            raise self._late()
+
+    def _late(self) -> ClusterUnreachable:
+        why = f"state was not stored within {self._client.config.request_timeout_s:g} s"
+        return ClusterUnreachable(self._client.cluster_id, why)
 
     def check_places(self) -> None:
         """Raises StateMisplaced where a lane's state lies in another partition than this version looks in."""
@@ -141,10 +149,6 @@ async def open_lanes(
     for writer in writers:
         client.spawn(writer.run())
     return lanes
-
-
-async def _ended(done: asyncio.Future[None]) -> None:
-    await asyncio.wait([done])
 
 
 def _group(key: str) -> str:

@@ -47,6 +47,7 @@ class Measuring:
             topic = await self._readable(peer, share, name)
             if topic is not None:
                 reply.topics.append(await self._measure(topic, start))
+        self._registry.decide(Request(peer, share), self._now_ms()).require()  # that took a while
         return reply
 
     async def _readable(self, peer: OrgId, share: ShareName, name: str) -> Topic | None:

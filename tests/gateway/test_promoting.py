@@ -20,6 +20,7 @@ from mesh.cluster_errors import ClusterUnreachable, ProducerFenced
 from mesh.ids import LaneId, OrgId, Partition, ShareName, SubscriptionName, TopicId, TopicName
 from mesh.lanes.checkpoint import producer_name
 from mesh.lanes.progress import LaneProgress
+from mesh.patterns import PatternMapping
 from mesh.ports import Cluster
 from mesh.shares import Subscription, SubscriptionState, TopicMapping
 from mesh.testing.cluster import FakeCluster
@@ -105,6 +106,18 @@ async def test_it_is_final_and_may_be_asked_again(mirror: Mirror) -> None:
     subscription = mirror.registry.subscription(NAME)
     assert len(await stored_lanes(mirror.cluster.lanes, subscription)) == 2, "offsets still translate"
     await mirror.registry.delete_subscription(NAME)
+
+
+async def test_a_subscription_whose_patterns_found_no_topic_is_promoted_too(mirror: Mirror) -> None:
+    name, pattern = SubscriptionName("later"), PatternMapping.parsed("orders.*", "acme.*")
+    await mirror.registry.subscribe(Subscription(name, GLOBEX, ShareName("flights"), (), patterns=(pattern,)))
+    await mirror.registry.begin_promotion(name)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        finishing = group.create_task(mirror.promoter.run())  # as after a kill
+        while mirror.registry.subscription(name).state is not SubscriptionState.PROMOTED:
+            await mirror.registry.wait_changed(mirror.registry.version)
+        finishing.cancel()
+    assert await mirror.promoter.promote(name) == []
 
 
 async def test_lanes_that_do_not_stop_are_not_cut_under_their_feet(mirror: Mirror) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from gateway.peers.errors import PeerRefusedRequest
 from gateway.services import DigestPage
 from gateway.verify.digests import digest_page
 from mesh.batch.stamp import Producer
@@ -15,6 +16,7 @@ from mesh.groups import PeerGroup, TopicPositions
 from mesh.ids import GroupName, LaneId, OrgId, Partition, ShareName, SubscriptionName, TopicId, TopicName
 from mesh.lanes.checkpoint import checkpoint_of, entries
 from mesh.offsets.map import OffsetMap
+from mesh.shares import Subscription, TopicMapping
 from mesh.spans import GapReason
 from tests.support.cli import mesh
 from tests.support.control_cli import TOPIC_ID, ControlGateway, catalog_of, control_gateway
@@ -184,6 +186,29 @@ async def test_groups_are_listed_on_both_sides(gateway: ControlGateway) -> None:
     shown = (await gateway.done("groups", "show", BILLING, "--json")).json
     assert shown["positions"] == [{"topic": "copy", "partition": 0, "position": 3, "end": 8, "lag_records": 5}]
     await gateway.refused("group-absent", "groups", "show", "nobody")
+
+
+async def test_a_share_without_the_right_does_not_hide_the_groups_of_others(
+    gateway: ControlGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    links = gateway.admin.links
+    asked = links.group_positions
+
+    async def refuses_one(
+        peer: OrgId, share: ShareName, group: GroupName | None, topics: Sequence[TopicName], *, with_ends: bool
+    ) -> list[PeerGroup]:
+        if share != "sales":
+            raise PeerRefusedRequest(peer, "not-available", f"share '{share}' is not available")
+        return await asked(peer, share, group, topics, with_ends=with_ends)
+
+    monkeypatch.setattr(links, "group_positions", refuses_one)
+    registry = gateway.admin.services.registry
+    other = TopicMapping(TopicName("fares"), TopicName("acme.fares"))
+    await registry.subscribe(Subscription(SubscriptionName("fares"), OrgId(GLOBEX), ShareName("fares"), (other,)))
+    (found,) = (await gateway.done("groups", "list", "--peer", GLOBEX, "--json")).json
+    assert found["subscription"] == "sales"
+    await registry.delete_subscription("sales")
+    await gateway.refused("peer-refused-request", "groups", "list", "--peer", GLOBEX)
 
 
 async def test_what_is_kept_in_step_is_shown(gateway: ControlGateway) -> None:

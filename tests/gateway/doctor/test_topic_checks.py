@@ -68,7 +68,7 @@ def test_the_sizes_and_the_policy_of_a_copy_are_compared_with_its_source() -> No
 def test_too_few_replicas_are_named_where_there_are_brokers_for_more() -> None:
     assert judged(topic(Use.DESTINATION, replicas=1, min_insync_replicas="1"), brokers=1) == []
     assert judged(topic(Use.DESTINATION, replicas=1, min_insync_replicas="1"), brokers=3)[0][0] is Level.WARN
-    state = topic(Use.STATE, "_mesh.control", 1, cleanup_policy="compact")
+    state = topic(Use.STATE, "_mesh.lanes", 1, cleanup_policy="compact")
     assert judged(state, brokers=1) == []
     assert "3 times" in judged(state, brokers=3)[0][1]
 
@@ -77,6 +77,10 @@ def test_state_that_would_be_lost_in_time_fails() -> None:
     assert judged(topic(Use.STATE, "_mesh.lanes"))[0][0] is Level.FAIL
     assert judged(topic(Use.STATE, "_mesh.audit")) == []
     assert judged(topic(Use.STATE, "_mesh.audit", retention_ms="1000"))[0][0] is Level.FAIL
+
+
+def test_what_gateways_agree_on_lies_in_one_partition() -> None:
+    assert judged(topic(Use.STATE, "_mesh.control", cleanup_policy="compact")) == [(Level.FAIL, "4 partitions")]
 
 
 def test_a_topic_that_is_absent_is_trouble_only_where_it_is_shared() -> None:

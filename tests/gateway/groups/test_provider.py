@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
@@ -14,8 +15,11 @@ from gateway.groups.writer import GroupWriter
 from gateway.metrics import Metrics
 from gateway.registry import Registry
 from mesh.cluster_errors import GroupNotEmpty
+from mesh.groups import Group
 from mesh.ids import GroupName, IllegalName, OrgId, Partition, ShareName, TopicName
+from mesh.origins import Hop, TopicOrigin
 from mesh.policy import ShareNotAvailable
+from mesh.ports import Groups
 from mesh.shares import Grant, GroupAccess
 from mesh.testing.cluster import FakeCluster
 from mesh.wire.v1 import link_pb2
@@ -138,6 +142,29 @@ async def test_ends_and_members_are_told(stage: Stage) -> None:
     (group,) = (await stage.answers.positions(GLOBEX, body)).groups
     assert group.has_members
     assert list(group.topics[0].ends) == [10]
+
+
+async def test_a_group_that_reads_a_copy_which_may_not_be_shared_on_looks_like_none(stage: Stage) -> None:
+    await stage.grant(GroupAccess.WRITE)
+    await stage.registry.add_to_share(SHARE, [SECRET])
+    secret = (await stage.fake.ports.topics.describe(SECRET)).topic_id
+    await stage.registry.record_origin(TopicOrigin(secret, SECRET, (Hop(INITECH, secret),), onward=False))
+    with pytest.raises(GroupAbsent):
+        await stage.set({0: 5}, HIDDEN)
+
+
+async def test_a_grant_that_ends_while_groups_are_looked_at_gets_no_answer(stage: Stage) -> None:
+    await stage.grant(GroupAccess.READ)
+    groups = stage.fake.ports.groups
+
+    class Slow:
+        async def describe(self, name: GroupName, topics: Collection[str]) -> Group:
+            await stage.registry.revoke_grant(SHARE, GLOBEX)
+            return await groups.describe(name, topics)
+
+    stage.answers._cluster = replace(stage.fake.ports, groups=cast(Groups, Slow()))
+    with pytest.raises(ShareNotAvailable):
+        await stage.ask(BILLING)
 
 
 async def test_an_empty_group_is_set_for_a_peer_and_audited(stage: Stage) -> None:

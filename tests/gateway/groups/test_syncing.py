@@ -16,6 +16,7 @@ from mesh.ids import GroupName, LaneId, OrgId, Partition, ShareName, Subscriptio
 from mesh.lanes.checkpoint import checkpoint_of, entries
 from mesh.lanes.status import LaneState, LaneStatus
 from mesh.offsets.map import OffsetMap
+from mesh.patterns import PatternMapping
 from mesh.shares import Subscription, TopicMapping
 from mesh.spans import GapReason
 from mesh.testing.cluster import FakeCluster
@@ -152,6 +153,17 @@ async def test_groups_that_are_not_meant_are_left_alone(stage: Stage) -> None:
 async def test_a_named_group_that_the_provider_has_not_is_absent() -> None:
     stage = await Stage().open(replace(SUBSCRIPTION, groups=("billing",)))
     stage.stands(1, name=GroupName("other"))
+    assert (await stage.turned()).state is SyncState.ABSENT
+
+
+async def test_nobody_is_asked_while_patterns_have_found_no_topic(monkeypatch: pytest.MonkeyPatch) -> None:
+    pattern = PatternMapping.parsed("orders.*", "acme.*")
+    stage = await Stage().open(replace(SUBSCRIPTION, topics=(), patterns=(pattern,), groups=("billing",)))
+
+    async def unexpected(*_: object, **__: object) -> list[PeerGroup]:
+        raise AssertionError("a question without a topic is refused, and stands in the provider's audit log")
+
+    monkeypatch.setattr(stage.links, "group_positions", unexpected)
     assert (await stage.turned()).state is SyncState.ABSENT
 
 
