@@ -43,8 +43,9 @@ class RecordTimestampRefused(OperatorError):
         "{timestamp_ms}: {why}"
     )
     hint: ClassVar[str] = (
-        "set message.timestamp.before.max.ms and message.timestamp.after.max.ms of {topic} to 9223372036854775807, "
-        "then resume; a new subscription may choose --on-timestamp override or quarantine instead"
+        "set message.timestamp.before.max.ms and message.timestamp.after.max.ms of {topic} to 9223372036854775807, and "
+        "its compression.type to producer, then resume; or choose override or quarantine with: mesh subscription set "
+        "SUBSCRIPTION --on-timestamp"
     )
 
 

@@ -38,7 +38,7 @@ from mesh.ids import Partition
 from mesh.lanes.checkpoint import Checkpoint
 from mesh.lanes.placement import Placement
 from mesh.lanes.progress import LaneProgress
-from mesh.lanes.timestamps import TimestampRule, first_refused, source_offset_of
+from mesh.lanes.timestamps import TimestampRule, first_refused, never_taken, source_offset_of
 from mesh.lanes.timestamps import pieces as cut_pieces
 from mesh.ports import Cluster, StateOf
 from mesh.segment import Segment
@@ -323,16 +323,26 @@ class Pipeline:
             return append.result()
         except MeshError as error:
             self._meter.append_failed(error.code)
-            if isinstance(error, TimestampRefused) and step.sent is not None:
-                raise self._named(error, *step.sent) from error
+            if step.sent is not None and (why := self._why_refused(error, step.sent[1])):
+                raise self._named(why, *step.sent) from error
             raise
 
-    def _named(self, error: TimestampRefused, placement: Placement, batch: memoryview) -> RecordTimestampRefused:
+    def _why_refused(self, error: MeshError, batch: memoryview) -> str:
+        """Why the log refused the batch for its timestamps, empty where it did not."""
+        if isinstance(error, TimestampRefused):
+            return error.why
+        limits = self._rule.limits
+        if isinstance(error, AppendUnknown) and never_taken(parse_header(batch), batch, limits, self._settings.limits):
+            return f"it is below -1, which the topic takes of no batch that it compresses anew ({limits.codec})"
+        return ""
+
+    def _named(self, why: str, placement: Placement, batch: memoryview) -> RecordTimestampRefused:
         """The refusal of a batch as that of a record: the first that our clock would refuse, too."""
-        window = self._rule.limits.window(self._now_ms())
-        index, timestamp_ms = first_refused(parse_header(batch), batch, window, self._settings.limits)
+        header, limits = parse_header(batch), self._rule.limits
+        window = limits.of_batch(limits.window(self._now_ms()), header.codec)
+        index, timestamp_ms = first_refused(header, batch, window, self._settings.limits)
         source_offset = source_offset_of(placement.spans, placement.skip + index)
-        return RecordTimestampRefused(*self._partition, source_offset, timestamp_ms, error.why)
+        return RecordTimestampRefused(*self._partition, source_offset, timestamp_ms, why)
 
     async def _quiesce(self) -> None:
         """Let what is under way be answered (P2; each has its cluster's deadline), then keep what it reached.

@@ -7,6 +7,8 @@ A. Nothing is judged twice: what the log holds already (`present`) is left as it
 B. A record that is left out is a gap of its own, in a piece without records: the gap is durable before anything that
    follows it is appended, so that whoever goes on finds it decided. Ordinals count what is copied.
 C. A record without its timestamp keeps its place and all else, and every log takes it: a copy is one of two forms.
+D. A broker that compresses a batch anew takes no timestamp below -1; it answers as it does where it does not know what
+   became of the batch, so that such a record is to be found here.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from mesh.batch.encode import encode
-from mesh.batch.header import HEADER_BYTES, LENGTH_END, MAGIC_AT, BatchHeader
+from mesh.batch.header import HEADER_BYTES, LENGTH_END, MAGIC_AT, BatchHeader, Codec
 from mesh.batch.limits import Limits
 from mesh.batch.records import Record, records_of
 from mesh.batch.stamp import Buffer
@@ -29,6 +31,8 @@ from mesh.spans import GapReason, Span, merge, record_count
 NO_TIMESTAMP = -1
 """What brokers take at any time."""
 NO_LIMIT = (1 << 63) - 1
+_KEPT_IN = {"producer": "", "uncompressed": str(Codec.NONE)}
+"""Kafka's values of `compression.type` that are no names of codecs."""
 
 
 class Window(NamedTuple):
@@ -47,13 +51,26 @@ class TimestampLimits:
 
     before_ms: int = NO_LIMIT
     after_ms: int = NO_LIMIT
+    codec: str = ""
+    """The one codec that the topic keeps batches in, by its name; empty where they stay as they come."""
 
     @classmethod
     def of(cls, in_force: Mapping[str, str]) -> TimestampLimits:
         """From a topic's settings; brokers before 3.6 have one limit for both sides."""
         both = int(in_force.get("message.timestamp.difference.max.ms", NO_LIMIT))
         before = int(in_force.get("message.timestamp.before.max.ms", NO_LIMIT))
-        return cls(min(before, both), min(int(in_force.get("message.timestamp.after.max.ms", NO_LIMIT)), both))
+        after = int(in_force.get("message.timestamp.after.max.ms", NO_LIMIT))
+        return cls(
+            min(before, both), min(after, both), _KEPT_IN.get(kind := in_force.get("compression.type", ""), kind)
+        )
+
+    def rebuilds(self, codec: int) -> bool:
+        """Whether a broker compresses a batch of that codec anew (D)."""
+        return bool(self.codec) and self.codec != str(Codec(codec))
+
+    def of_batch(self, window: Window, codec: int) -> Window:
+        """What of `window` is taken in a batch of that codec."""
+        return window._replace(earliest_ms=max(window.earliest_ms, NO_TIMESTAMP)) if self.rebuilds(codec) else window
 
     def window(self, now_ms: int, margin_ms: int = 0) -> Window:
         return Window(now_ms - self.before_ms + margin_ms, now_ms + self.after_ms - margin_ms)
@@ -86,7 +103,7 @@ class TimestampRule:
     @property
     def trusts_headers(self) -> bool:
         """Whether the largest timestamp that a header states says enough: unless the log has found otherwise."""
-        return self.limits.before_ms == NO_LIMIT and not self.margin_ms
+        return self.limits.before_ms == NO_LIMIT and not self.limits.codec and not self.margin_ms
 
 
 def pieces(
@@ -114,6 +131,14 @@ def first_refused(header: BatchHeader, batch: Buffer, window: Window, limits: Li
         out = [max(window.earliest_ms - stamp, stamp - window.latest_ms) for stamp in stamps]
         found = max(range(len(stamps)), key=lambda index: (stamps[index] != NO_TIMESTAMP, out[index]))
     return found, stamps[found]
+
+
+def never_taken(header: BatchHeader, batch: Buffer, limits: TimestampLimits, parsing: Limits) -> bool:
+    """Whether the batch can be in no log of these limits, whatever was answered to its append (D)."""
+    if not limits.rebuilds(header.codec):
+        return False
+    records = records_of(header, memoryview(batch)[HEADER_BYTES:], parsing)
+    return any(record.timestamp_ms < NO_TIMESTAMP for record in records)
 
 
 def source_offset_of(spans: Iterable[Span], index: int) -> int:
@@ -144,7 +169,8 @@ def _groups(
             present -= header.records_count
             continue
         records = list(records_of(header, memoryview(batch)[HEADER_BYTES:], limits))
-        refused = [index >= present and window.refuses(record.timestamp_ms) for index, record in enumerate(records)]
+        of_batch = rule.limits.of_batch(window, header.codec)
+        refused = [index >= present and of_batch.refuses(record.timestamp_ms) for index, record in enumerate(records)]
         present -= len(records)
         if not any(refused):
             yield _Group(len(records), batch, is_untouched=True)

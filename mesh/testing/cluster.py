@@ -200,6 +200,7 @@ class FakeCluster:
             log = self._logs[partition] = MemoryLog(partition, self._incarnations, max_batch_bytes)
             log.takes = partial(self._why_refused, name)
             log.needs_keys = "compact" in config.get("cleanup.policy", "")
+            log.codec = config.get("compression.type", "producer").replace("producer", "")
         return topic
 
     def _grow(self, name: str, partitions: int) -> Topic:
@@ -208,7 +209,7 @@ class FakeCluster:
         for number in range(topic.partitions, partitions):
             partition = Partition(name, number)
             log = self._logs[partition] = MemoryLog(partition, first.leader_epoch, first.max_batch_bytes)
-            log.takes, log.needs_keys = first.takes, first.needs_keys
+            log.takes, log.needs_keys, log.codec = first.takes, first.needs_keys, first.codec
         grown = self._topics[name] = replace(topic, partitions=max(topic.partitions, partitions))
         return grown
 

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from mesh.batch.header import HEADER_BYTES, BatchHeader, parse_header
+from mesh.batch.header import HEADER_BYTES, BatchHeader, Codec, parse_header
 from mesh.batch.records import records_of
 from mesh.batch.stamp import Producer, StampedBatch
 from mesh.cluster_errors import (
+    AppendUnknown,
     BatchRefused,
     LogTruncated,
     OffsetOutOfRange,
@@ -41,6 +42,8 @@ class MemoryLog:
     takes: Callable[[int], str] = lambda timestamp_ms: ""
     """Why the log refuses a record of this timestamp now, empty where it takes it; one without is never asked about."""
     needs_keys: bool = False
+    codec: str = ""
+    """The codec in which batches are kept, if it is one: brokers fail at what they cannot build anew."""
     stable_limit: int | None = None
     """Where read_committed ends while a transaction is open; None: at the end."""
     aborted: tuple[AbortedTransaction, ...] = ()
@@ -81,6 +84,8 @@ class MemoryLog:
         for index, record in enumerate(records_of(header, memoryview(data)[HEADER_BYTES:])):
             if self.needs_keys and record.key is None:
                 raise BatchRefused(*self.partition, f"record {index} has no key, and the topic is compacted")
+            if record.timestamp_ms < -1 and self.codec not in {"", str(Codec(header.codec))}:
+                raise AppendUnknown(*self.partition, "the broker answered error -1 (UNKNOWN_SERVER_ERROR)")
             if record.timestamp_ms != -1 and (why := self.takes(record.timestamp_ms)):
                 raise TimestampRefused(*self.partition, f"timestamp {record.timestamp_ms} of record {index}: {why}")
 

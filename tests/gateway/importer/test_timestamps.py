@@ -213,6 +213,35 @@ def test_by_default_the_lane_stops_and_names_the_record_and_the_limit() -> None:
     run(scenario())
 
 
+COMPRESSING = (("compression.type", "zstd"),)
+"""Its broker answers a batch of another codec with a timestamp below -1 as if it did not know what became of it."""
+
+
+def test_a_timestamp_that_a_broker_cannot_compress_anew_stops_the_lane_instead_of_being_tried_for_ever() -> None:
+    async def scenario() -> None:
+        world = World([[FINE], [FINE, -7], [FINE]], Codec.LZ4, OnTimestamp.STOP, config=COMPRESSING)
+        log = world.log
+        mirror = await world.mirror(log)
+        async with mirroring(mirror):
+            status = await mirror.until_stopped()
+        assert (status.code, status.source_position) == ("timestamp-refused", 1)
+        assert "source offset 2 for its timestamp -7: it is below -1" in status.reason
+        assert "compression.type to producer" in status.remedy
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(("policy", "fate"), [(OnTimestamp.OVERRIDE, "bare"), (OnTimestamp.QUARANTINE, "gap")])
+def test_a_timestamp_that_a_broker_cannot_compress_anew_is_met_by_the_policy(policy: OnTimestamp, fate: str) -> None:
+    found = outcome(World([[FINE], [FINE, -7], [-1]], Codec.LZ4, policy, config=COMPRESSING))
+    assert found == {0: "kept", 1: "kept", 2: fate, 3: "kept"}
+
+
+def test_a_batch_that_stays_as_it_is_keeps_any_timestamp() -> None:
+    found = outcome(World([[FINE, -7]], Codec.ZSTD, OnTimestamp.QUARANTINE, config=COMPRESSING))
+    assert set(found.values()) == {"kept"}
+
+
 def test_a_topic_that_stamps_records_itself_stops_the_lane_before_it_begins() -> None:
     async def scenario() -> None:
         world = World([[FINE]], 0, OnTimestamp.STOP, config=(("message.timestamp.type", "LogAppendTime"),))

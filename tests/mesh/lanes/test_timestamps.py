@@ -15,6 +15,7 @@ from mesh.lanes.timestamps import (
     TimestampLimits,
     TimestampRule,
     first_refused,
+    never_taken,
     pieces,
     source_offset_of,
 )
@@ -141,6 +142,18 @@ def test_limits_are_read_from_settings_old_and_new() -> None:
     assert TimestampLimits.of({}) == TimestampLimits(NO_LIMIT, NO_LIMIT)
     assert TimestampLimits.of({before: "5", after: "7"}) == TimestampLimits(5, 7)
     assert TimestampLimits.of({"message.timestamp.difference.max.ms": "9"}) == TimestampLimits(9, 9)
+
+
+def test_a_topic_that_compresses_batches_anew_takes_no_timestamp_below_minus_one_of_those() -> None:
+    for kind, rebuilt in (("producer", []), ("uncompressed", [1, 2, 3, 4]), ("zstd", [0, 1, 2, 3])):
+        limits = TimestampLimits.of({"compression.type": kind})
+        assert [codec for codec in Codec if limits.rebuilds(codec)] == rebuilt
+        for codec in Codec:
+            window = limits.of_batch(limits.window(NOW), codec)
+            assert [stamp for stamp in (-5, -1, 0) if window.refuses(stamp)] == ([-5] if codec in rebuilt else [])
+            batch = encode([Record(0, NOW, None, b"a"), Record(1, -5, None, b"b")], codec=codec)
+            assert never_taken(parse_header(batch), batch, limits, DEFAULT_LIMITS) == (codec in rebuilt)
+    assert not TimestampRule(OnTimestamp.OVERRIDE, limits).trusts_headers
 
 
 def test_a_refusal_is_named_by_the_first_record_that_our_clock_refuses_too() -> None:
