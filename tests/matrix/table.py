@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -33,3 +34,15 @@ def table(matrix: Matrix) -> Iterator[str]:
 
 def _cell(matrix: Matrix, row: str, column: str) -> str:
     return matrix.cells.get((row, column)) or ("n/a" if (row, column) in matrix.left_out else "-")
+
+
+def to_json(matrix: Matrix) -> str:
+    cells = [[*place, said] for place, said in matrix.cells.items()]
+    left_out = [list(place) for place in matrix.left_out]
+    return json.dumps([matrix.rows, matrix.columns, cells, left_out, matrix.records, matrix.translations])
+
+
+def from_json(text: str) -> Matrix:
+    rows, columns, cells, left_out, records, translations = json.loads(text)
+    judged = {(row, column): said for row, column, said in cells}
+    return Matrix(rows, columns, judged, {(row, column) for row, column in left_out}, records, translations)

@@ -12,7 +12,7 @@ import pytest
 from tests.support.organization import Organization, stop_all, wait_for
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "how-to" / "rotate-a-ca.md"
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.alone]
 
 
 def commands() -> list[str]:

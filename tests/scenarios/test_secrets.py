@@ -116,7 +116,7 @@ def test_no_refusal_log_audit_metric_or_process_shows_a_secret(tmp_path: Path) -
         kafka = [
             "cluster.kind=kafka", "cluster.kafka.bootstrap=127.0.0.1:9",
             "cluster.kafka.security_protocol=SASL_PLAINTEXT", "cluster.kafka.sasl_mechanism=PLAIN",
-            "cluster.kafka.sasl_username=mesh",
+            "cluster.kafka.sasl_username=mesh", "timing.cluster_wait_s=0",
             f"cluster.kafka.sasl_password_file={password_file}",
         ]  # fmt: skip
         third = Organization.init(tmp_path / "third", "third.example")

@@ -127,7 +127,7 @@ async def test_settings_are_followed_only_where_that_is_chosen() -> None:
         changes = {"retention.ms": "99000", "min.insync.replicas": "7"}
         await flow.both.acme.cluster.ports.topics.configure(TOPIC, changes)
         await flow.both.acme.cluster.ports.topics.grow(TOPIC, 2)
-        await flow.status(lambda status: status.lane.partition == 1)  # the offer has been gone through
+        await until(lambda: len(flow.imports._running[NAME].lanes) == 2)  # the offer has been gone through
         topic = flow.both.globex.cluster.topic
         assert topic(COPY).config["retention.ms"] == "-1"
         runners = list(flow.imports._running[NAME].lanes.values())

@@ -22,6 +22,8 @@ from mesh.trust.pem import to_der
 from tests.support.hubs import FLIGHTS, SETTINGS, TOPIC, Both, lane_of, made, now_ms, two, until
 from tests.support.trust import organization
 
+pytestmark = pytest.mark.slow
+
 DIRECTIONS = pytest.mark.parametrize("acme_dials", [True, False], ids=["dialled", "accepted"])
 
 

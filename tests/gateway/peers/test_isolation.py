@@ -22,6 +22,8 @@ from mesh.trust.names import gateway_dns_name
 from mesh.wire.v1 import catalog_pb2
 from tests.support.hubs import SETTINGS, Both, Gateway, two, until
 
+pytestmark = pytest.mark.slow
+
 HALF_OPEN, IDLE = 500, 100
 Call = grpc.aio.StreamStreamCall[bytes, bytes]
 

@@ -15,6 +15,8 @@ from mesh.ids import GatewayName, OrgId
 from mesh.trust.pem import to_der, to_pem
 from tests.support.rotating import Site, rotating
 
+pytestmark = pytest.mark.slow
+
 HERE = GatewayName("one")
 
 

@@ -20,6 +20,8 @@ from certs.profiles import DEFAULT_LIFETIMES
 from mesh.trust.pem import to_der
 from tests.support.rotating import Site, rotating
 
+pytestmark = pytest.mark.slow
+
 
 def planned(site: Site) -> None:
     """Killed right after the order was kept."""

@@ -12,6 +12,8 @@ from certs.errors import AuthorityAbsent, NoRotation, RotationTooEarly, Rotation
 from certs.rotation import Phase
 from tests.support.rotating import Both, Site, rotating
 
+pytestmark = pytest.mark.slow
+
 
 def rotation_of(site: Site) -> dict[str, Any]:
     found = site.keeper.status()["rotation"]

@@ -13,6 +13,8 @@ from gateway.rpc.identity import Identity
 from mesh.trust.pem import to_der
 from tests.support.rotating import Both, Site, rotating
 
+pytestmark = pytest.mark.slow
+
 LATE_S = 1.0
 
 
