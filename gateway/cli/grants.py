@@ -10,11 +10,13 @@ import typer
 
 from gateway.cli import output
 from gateway.cli.context import client
+from mesh.shares import GroupAccess
 
 app = typer.Typer(no_args_is_help=True, help="Shares given to peers, with terms.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Share = Annotated[str, typer.Argument(metavar="SHARE", help="The share's name.")]
+GROUPS = "Positions of our consumer groups on its topics: none, read, or write (of empty groups)."
 COLUMNS = {"share": "share", "peer": "peer", "state": "state", "start": "from", "end": "until", "now": "now"}
 
 
@@ -28,10 +30,7 @@ def create(
     peer: Annotated[str, typer.Option("--to", metavar="ORGANIZATION", help="The peer that gets it.")],
     start: Annotated[str | None, typer.Option("--from", metavar="TIME", help="Begins then; ISO time or ms.")] = None,
     end: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Ends then; ISO time or ms.")] = None,
-    groups: Annotated[
-        str,
-        typer.Option(help="Positions of our consumer groups on its topics: none, read, or write (of empty groups)."),
-    ] = "none",
+    groups: Annotated[GroupAccess, typer.Option(metavar="ACCESS", help=GROUPS)] = GroupAccess.NONE,
     onward: Annotated[bool, typer.Option("--onward", help="The peer may share its copies with others.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -52,10 +51,7 @@ def set_(
     end: Annotated[
         str | None, typer.Option("--until", metavar="TIME", help="Ends then; ISO time, ms, or never.")
     ] = None,
-    groups: Annotated[
-        str | None,
-        typer.Option(help="Positions of our consumer groups on its topics: none, read, or write (of empty groups)."),
-    ] = None,
+    groups: Annotated[GroupAccess | None, typer.Option(metavar="ACCESS", help=GROUPS)] = None,
     onward: Annotated[
         bool | None, typer.Option("--onward/--no-onward", help="Whether the peer may share its copies with others.")
     ] = None,

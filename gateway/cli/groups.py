@@ -66,7 +66,7 @@ def show(group: Group, as_json: Json = False) -> None:
     if as_json:
         output.emit(found)
         return
-    output.say(f"{found['group']} is {found['state']}, {found['members']} members")
+    output.say(f"{found['group']} is {found['state']}, {output.counted(found['members'], 'member')}")
     columns = {"topic": "topic", "partition": "partition", "position": "position", "end": "end", "lag_records": "lag"}
     output.table(found["positions"], columns, right=list(columns)[1:], empty="no positions")
 

@@ -43,7 +43,7 @@ def plain(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.1f}"
     if isinstance(value, list | tuple):
-        return ", ".join(plain(item) for item in value)
+        return ", ".join(plain(item) for item in value) or "-"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value))
 
 
@@ -102,6 +102,11 @@ def emit(value: object, as_json: bool = True) -> None:
         table(value, list(value[0]))
     else:
         console().print(escape(plain(value)))
+
+
+def counted(number: int, what: str) -> str:
+    """Such as `1 topic` and `1,200 topics`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def say(text: str) -> None:

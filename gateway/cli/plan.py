@@ -73,8 +73,14 @@ def _summary(plan: dict[str, Any]) -> dict[str, object]:
             "" if len(mapped) == total["topics"] else "; the others identical"
         )
     return {
-        "total": f"{total['topics']} topics, {total['partitions']} partitions, {_count(total['offsets'])} offsets, "
-        + (size(total["size_bytes"]) if total["size_bytes"] is not None else "size unknown"),
+        "total": ", ".join(
+            [
+                output.counted(total["topics"], "topic"),
+                output.counted(total["partitions"], "partition"),
+                f"{_count(total['offsets'])} offsets",
+                size(total["size_bytes"]) if total["size_bytes"] is not None else "size unknown",
+            ]
+        ),
         "time": _time(total),
         "copied fields": "; ".join([copied, *odd]),
         "offsets": offsets if total["topics"] else None,

@@ -120,7 +120,7 @@ def _options(command: Any) -> list[str]:
 def _shown(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
         return str(parameter.metavar or parameter.name.upper())
-    names = ", ".join(parameter.opts)
+    names = ", ".join([*parameter.opts, *parameter.secondary_opts])
     return names if parameter.is_flag else f"{names} {parameter.metavar or parameter.name.upper()}"
 
 

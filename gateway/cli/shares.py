@@ -45,10 +45,7 @@ def list_(as_json: Json = False) -> None:
         output.emit(shares)
         return
     columns = {"name": "share", "version": "version", "topics": "topics", "granted_to": "granted to"}
-    rows = [
-        {**share, "topics": share["topics"] + share["patterns"], "granted_to": share["granted_to"] or None}
-        for share in shares
-    ]
+    rows = [{**share, "topics": share["topics"] + share["patterns"]} for share in shares]
     output.table(rows, columns, empty="no shares; make one with: mesh share create SHARE --topic TOPIC")
 
 
@@ -59,8 +56,7 @@ def show(name: Name, as_json: Json = False) -> None:
     if as_json:
         output.emit(share)
         return
-    row = {**share, "granted_to": share["granted_to"] or None, "patterns": share["patterns"] or None}
-    output.emit({key: row[key] for key in ("name", "version", "topics", "patterns", "granted_to")}, as_json=False)
+    output.emit({key: share[key] for key in ("name", "version", "topics", "patterns", "granted_to")}, as_json=False)
     rows = [{**each, "by": "name" if each["by"] == each["topic"] else each["by"]} for each in share["contents"]]
     columns = {"topic": "topic", "partitions": "partitions", "by": "by", "left_out": "left out"}
     output.table(rows, columns, right=("partitions",), empty="no topic belongs to it now")

@@ -9,11 +9,15 @@ import typer
 
 from gateway.cli import output, plan
 from gateway.cli.context import client
+from mesh.shares import OnForeignWrite, OnLoss, OnTimestamp
 
 app = typer.Typer(no_args_is_help=True, help="Our use of what peers grant us.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(metavar="SUBSCRIPTION", help="The subscription's name.")]
+ON_FOREIGN_WRITE = "Where somebody else writes to the destination: stop or report."
+ON_LOSS = "Where the source lost records or was created anew: stop or continue."
+ON_TIMESTAMP = "Where the destination refuses a record's timestamp: stop, override or quarantine."
 COLUMNS = {
     "name": "subscription", "source": "source", "topics": "topics", "state": "state", "lanes": "lanes",
     "lag_records": "lag records",
@@ -46,14 +50,10 @@ def subscribe(
     ] = "earliest",
     name: Annotated[str | None, typer.Option("--name", help="The subscription's name; default: the share's.")] = None,
     on_foreign_write: Annotated[
-        str, typer.Option(help="Where somebody else writes to the destination: stop or report.")
-    ] = "stop",
-    on_loss: Annotated[
-        str, typer.Option(help="Where the source lost records or was created anew: stop or continue.")
-    ] = "stop",
-    on_timestamp: Annotated[
-        str, typer.Option(help="Where the destination refuses a record's timestamp: stop, override or quarantine.")
-    ] = "stop",
+        OnForeignWrite, typer.Option(metavar="POLICY", help=ON_FOREIGN_WRITE)
+    ] = OnForeignWrite.STOP,
+    on_loss: Annotated[OnLoss, typer.Option(metavar="POLICY", help=ON_LOSS)] = OnLoss.STOP,
+    on_timestamp: Annotated[OnTimestamp, typer.Option(metavar="POLICY", help=ON_TIMESTAMP)] = OnTimestamp.STOP,
     follow_config: Annotated[
         bool, typer.Option("--follow-config", help="The destination topics follow changes of their sources' settings.")
     ] = False,
@@ -136,7 +136,8 @@ def show(name: Name, as_json: Json = False) -> None:
     right = ("partition", "records", "lag_records", "gaps")
     ended = "the mirror has ended; offsets of what was mirrored translate as before"
     empty = ended if found["state"] in ("promoting", "promoted") else "no lanes yet"
-    output.table(found["lanes"], LANE_COLUMNS, right=right, empty=empty)
+    rows = [lane | {key: f"{lane[key]:,}" for key in right[1:] if lane[key] is not None} for lane in found["lanes"]]
+    output.table(rows, LANE_COLUMNS, right=right, empty=empty)
     for lane in found["lanes"]:
         if lane["remedy"]:
             output.say(f"{lane['topic']}[{lane['partition']}]: {lane['remedy']}")
@@ -149,16 +150,9 @@ def show(name: Name, as_json: Json = False) -> None:
 @app.command("set")
 def set_(
     name: Name,
-    on_foreign_write: Annotated[
-        str | None, typer.Option(help="Where somebody else writes to the destination: stop or report.")
-    ] = None,
-    on_loss: Annotated[
-        str | None, typer.Option(help="Where the source lost records or was created anew: stop or continue.")
-    ] = None,
-    on_timestamp: Annotated[
-        str | None,
-        typer.Option(help="Where the destination refuses a record's timestamp: stop, override or quarantine."),
-    ] = None,
+    on_foreign_write: Annotated[OnForeignWrite | None, typer.Option(metavar="POLICY", help=ON_FOREIGN_WRITE)] = None,
+    on_loss: Annotated[OnLoss | None, typer.Option(metavar="POLICY", help=ON_LOSS)] = None,
+    on_timestamp: Annotated[OnTimestamp | None, typer.Option(metavar="POLICY", help=ON_TIMESTAMP)] = None,
     follow_config: Annotated[
         bool | None,
         typer.Option(
