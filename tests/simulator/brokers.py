@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from mesh.batch.header import split
 from mesh.batch.stamp import Producer, StampedBatch
-from mesh.cluster_errors import AppendUnknown, ClusterUnreachable, DiskFull, SequenceRefused, StateMoved
+from mesh.cluster_errors import AppendUnknown, ClusterUnreachable, DiskFull, ProducerFenced, SequenceRefused, StateMoved
 from mesh.errors import MeshError
 from mesh.ids import Partition, TopicId
 from mesh.log import Fetched, LogRange, Topic, Witnesses
@@ -163,9 +163,12 @@ class _Append:
     how: str
     after: asyncio.Future[int] | None
     """The answer of the append before it that has state to store: state is stored in the order of the log."""
+    failed: Callable[[MeshError], None]
+    """Told at once, so that nothing is sent behind it."""
 
     def fail(self, error: MeshError) -> None:
         if not self.landed.done():
+            self.failed(error)
             self.landed.set_exception(error)
 
     def unknown(self, why: str) -> None:
@@ -227,7 +230,9 @@ class Connection:
             if append.how == "slow":
                 await asyncio.sleep(SLOW_S)
             elif append.how == "late":
-                await self._break(append)
+                self._break(append)
+                await asyncio.sleep(LATE_S[edges.choose(len(LATE_S))])
+                edges.seen["appends that came in late"] += 1
             else:
                 await edges.pause()
             if append in self._broker.under_way:
@@ -235,24 +240,19 @@ class Connection:
                 self._land(append)
         self._serving = False
 
-    async def _break(self, append: _Append) -> None:
-        """The connection is gone for the gateway, while the broker has yet to read what lies in its buffer."""
+    def _break(self, append: _Append) -> None:
+        """The connection is gone for the gateway, while the broker may yet read what lies in its buffer."""
         self.is_open = False
-        append.unknown("the connection broke")
-        for each in self._queue:
+        for each in (append, *self._queue):
             each.unknown("the connection broke")
-        edges = self._broker.edges
-        self.lose(edges.choose(len(self._queue) + 1))
-        await asyncio.sleep(LATE_S[edges.choose(len(LATE_S))])
-        edges.seen["appends that came in late"] += 1
+        self.lose(self._broker.edges.choose(len(self._queue) + 1))
 
     def _land(self, append: _Append) -> None:
-        if append.how == "lost":
-            self.is_open = False
-            append.unknown("no answer")
-            return
-        if append.how == "full":
-            append.fail(DiskFull("the log"))
+        if append.how in ("lost", "full"):
+            self.is_open = append.how == "full"
+            for each in (append, *self._queue):
+                each.fail(DiskFull("the log") if self.is_open else AppendUnknown(*append.partition, "no answer"))
+            self.lose(len(self._queue))
             return
         cluster, log = self._broker.cluster, self._broker.cluster.log(append.partition)
         end = log.end
@@ -270,8 +270,7 @@ class Connection:
             cluster.ports.lanes.store(append.state(base_offset))  # type: ignore[attr-defined]
         self._broker.landed(self._gateway)
         if append.how == "unanswered":
-            self.is_open = False
-            append.unknown("no answer")
+            self._break(append)
         elif not append.landed.done():
             append.landed.set_result(base_offset)
 
@@ -308,7 +307,10 @@ class SimulatedDestination:
 
     def append(self, partition: Partition, batch: StampedBatch, state: StateOf | None = None) -> asyncio.Future[int]:
         landed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        append = _Append(partition, batch, state, landed, self._broker.edges.take("append"), self._stateful)
+        how = self._broker.edges.take("append")
+        if self.joins_state and how == "late":
+            how = "full"  # no network lies between a gateway and its embedded log
+        append = _Append(partition, batch, state, landed, how, self._stateful, self._failed)
         self._waiting.append(append)
         self._wake.set()
         answer: asyncio.Future[int] = asyncio.ensure_future(self._answer(append))
@@ -336,12 +338,12 @@ class SimulatedDestination:
                     self.connection = Connection(self._broker, self.joins_state, self._gateway)
                 self.connection.send(append)
 
+    def _failed(self, error: MeshError) -> None:
+        # A broker that refuses the one refuses itself what is out of line behind it.
+        self._is_broken = self._is_broken or not isinstance(error, SequenceRefused | ProducerFenced)
+
     async def _answer(self, append: _Append) -> int:
-        try:
-            base_offset = await append.landed
-        except MeshError:
-            self._is_broken = True
-            raise
+        base_offset = await append.landed
         await self._broker.edges.pause()
         if append.state is not None and not self.joins_state:
             if append.after is not None:

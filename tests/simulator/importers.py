@@ -193,9 +193,11 @@ class Gateway:
         self._resumed.set()
 
     def is_at(self, source_offset: int) -> bool:
-        if self.runner is None or not self.runs or self._world.group.owner != self.name:
+        if self.runner is None or not self.runs or not self.store.is_claimed:
             return False
         status = self.runner.status()
+        if self._world.group.owner != self.name:
+            return False
         moves = status.state in (LaneState.RUNNING, LaneState.CATCHING_UP)
         return moves and status.source_position == source_offset
 

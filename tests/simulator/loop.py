@@ -174,7 +174,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         handle = ready.pop(index)
         if handle._cancelled:
             return
-        process = handle._context.get(PROCESS)
+        process = handle._context.get(PROCESS)  # type: ignore[attr-defined]
         if process is not None and process.life is not Life.RUNS:
             process.held.append(handle)
             return
@@ -192,12 +192,11 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def _pass_time(self) -> None:
         timers = self._scheduled
         while timers and timers[0]._cancelled:
-            heapq.heappop(timers)._scheduled = False
+            heapq.heappop(timers)._scheduled = False  # type: ignore[attr-defined]
         if not timers:
             raise NeverEnds("every task waits for something that will never come")
-        self._now_s = max(self._now_s, timers[0]._when)
-        while timers and timers[0]._when <= self._now_s:
+        self._now_s = max(self._now_s, timers[0].when())
+        while timers and timers[0].when() <= self._now_s:
             handle = heapq.heappop(timers)
-            handle._scheduled = False
+            handle._scheduled = False  # type: ignore[attr-defined]
             self._ready.append(handle)
-

@@ -13,6 +13,8 @@ FAULTS: dict[str, int] = {
     "cut": 6, "half-cut": 3, "double-frame": 1, "swap-frames": 1, "drop-frame": 1, "slow-link": 2,
     # processes
     "kill-importer": 8, "kill-exporter": 3, "pause-importer": 4, "sleep-importer": 4, "pause-exporter": 2, "move": 2,
+    # the same, in the moment after the next append has landed
+    "kill-at-landing": 4, "sleep-at-landing": 2, "move-at-landing": 2,
     # the source
     "trim": 2, "truncate": 2, "recreate": 1, "elect": 2,
     # the destination
@@ -23,12 +25,13 @@ FAULTS: dict[str, int] = {
     "producer:before": 1, "describe:before": 1, "range:before": 1, "fetch:before": 2, "fetch:slow": 1,
 }  # fmt: skip
 """Each kind of fault, and how often it comes among others."""
-ONE_GATEWAY = {"sleep-importer", "move"}
+TAKES_TWO = {"sleep-importer", "move", "sleep-at-landing", "move-at-landing"}
 """What takes a second gateway."""
 LOSSES = {"trim", "truncate", "recreate"}
 
 ACTS: dict[str, int] = {
-    "write": 8, "write-compacted": 2, "skip": 1, "empty": 1, "begin": 2, "go-on": 2, "commit": 2, "abort": 2, "elect": 1,
+    "write": 8, "write-compacted": 2, "skip": 1, "empty": 1, "elect": 1,
+    "begin": 2, "go-on": 2, "commit": 2, "abort": 2,
 }  # fmt: skip
 
 
@@ -91,7 +94,7 @@ def _draw_acts(random: Random) -> tuple[Act, ...]:
 
 
 def _draw_faults(random: Random, gateways: int) -> tuple[Fault, ...]:
-    possible = {kind: weight for kind, weight in FAULTS.items() if gateways > 1 or kind not in ONE_GATEWAY}
+    possible = {kind: weight for kind, weight in FAULTS.items() if gateways > 1 or kind not in TAKES_TWO}
     if random.random() < 0.6:  # without losses every record must come over
         possible = {kind: weight for kind, weight in possible.items() if kind not in LOSSES}
     count = random.choice([1, 2, 3, 3, 4, 5, 7])

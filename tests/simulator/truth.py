@@ -77,6 +77,8 @@ class Truth:
         self.agreed = 1 << 62
         """The least offset at which history was replaced, since `restart_agreed`."""
         self._producers = 0
+        self._ends: list[int] = []
+        """Where each batch of the present history ends."""
 
     @property
     def end(self) -> int:
@@ -183,13 +185,12 @@ class Truth:
         self._cluster.wake()
 
     def aborted(self, first: int, end: int) -> tuple[AbortedTransaction, ...]:
-        """As the index of a broker tells: those of which the marker lies at or after `first`, in no order."""
+        """As a broker's index tells: those whose marker lies at or after `first`, in the order of the markers."""
         found = [each for each in self.transactions if each.kind == ABORT and each.marker >= first and each.first < end]
-        return tuple(AbortedTransaction(each.producer_id, each.first) for each in reversed(found))
+        found.sort(key=lambda each: each.marker)
+        return tuple(AbortedTransaction(each.producer_id, each.first) for each in found)
 
     # Helpers
-
-    _ends: list[int] = []
 
     def _is_between(self, end: int) -> bool:
         return not any(each.first < end and (each.is_open or each.marker >= end) for each in self.transactions)
@@ -218,8 +219,6 @@ class Truth:
         self._put(data, base)
 
     def _put(self, data: bytes, base: int) -> None:
-        if not self._ends:
-            self._ends = []
         self._ends.append(self.end)
         log = self._cluster.log(FROM)
         log.put_raw(data, base)

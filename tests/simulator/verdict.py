@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from aiokafka.record.default_records import DefaultRecordBatch
 
 from mesh.ids import LaneId, Partition
-from mesh.lanes.checkpoint import Checkpoint, load_lane, load_ledger, prefix
+from mesh.lanes.checkpoint import Checkpoint, load_lane, load_ledger
 from mesh.offsets.answers import Exact, Foreign, InGap
 from mesh.offsets.map import OffsetMap
 from mesh.spans import GapReason

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from random import Random
 
@@ -17,7 +18,6 @@ from gateway.link.lanes import ExportLane
 from gateway.link.session import Session
 from gateway.peers.public import public
 from mesh.errors import MeshError
-from mesh.ids import Partition
 from mesh.lanes.checkpoint import load_lane, prefix
 from mesh.lanes.recovery import FreezeReason, LaneFrozen
 from mesh.lanes.status import LaneState
@@ -32,6 +32,9 @@ from tests.simulator.wires import Wire, WireEnd
 from tests.support.batches import plain_batch
 
 HEALED_S = 400.0
+AT_LANDING = {
+    "kill-at-landing": "kill-importer", "sleep-at-landing": "sleep-importer", "move-at-landing": "move",
+}  # fmt: skip
 MAY_STAND = {"source-trimmed": "trim", "source-truncated": "truncate", "source-recreated": "recreate"}
 
 
@@ -85,6 +88,7 @@ class World:
         self.gateways = [Gateway(self, f"gw-{number}") for number in range(1, plan.gateways + 1)]
         self.goes_on = plan.goes_on
         self.foreign = 0
+        self.at_landing: list[Fault] = []
         self.is_frozen = False
 
     def tell(self, text: str) -> None:
@@ -149,6 +153,7 @@ class World:
 
     def _heal(self) -> None:
         self.loop.forget_actions()
+        self.at_landing.clear()
         self.edges.heal()
         self._revive(self.provider)
         for gateway in self.gateways:
@@ -226,6 +231,9 @@ class World:
         self.tell(f"fault: {fault.kind} {fault.count}")
         if how:
             self.edges.arm(kind, how)
+            return
+        if kind.endswith("-at-landing"):
+            self.at_landing.append(replace(fault, kind=AT_LANDING[kind]))
             return
         gateway = self.gateways[fault.count % len(self.gateways)]
         if kind in ("kill-importer", "pause-importer", "sleep-importer", "move", "cut", "half-cut"):
@@ -328,6 +336,8 @@ class World:
         self.destination.foreign_write(TO, plain_batch([b"foreign"] * count))
 
     def _landed(self, name: str) -> None:
+        while self.at_landing:
+            self.befall(self.at_landing.pop())
         if name != self.group.owner:
             self.seen["appends of a former owner that landed"] += 1
 
@@ -356,6 +366,3 @@ def simulate(plan: Plan) -> Outcome:
 
 async def _made(plan: Plan, loop: SimulatedLoop) -> World:
     return World(plan, loop)
-
-
-__all__ = ["Partition", "World", "simulate"]
