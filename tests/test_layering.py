@@ -100,3 +100,11 @@ def test_parts_of_the_gateway_do_not_know_each_other(package: str, foreign: tupl
 def test_the_exporter_knows_neither_importer_nor_transport() -> None:
     for line, name in imports(ROOT / "gateway" / "exporter.py"):
         assert not name.startswith(("gateway.importer", "gateway.rpc", "gateway.kafka", "grpc")), f"{line}: {name}"
+
+
+@pytest.mark.parametrize("path", modules("tests/verifier"), ids=str)
+def test_the_verifier_of_runs_shares_no_code_with_what_it_judges(path: Path) -> None:
+    for line, name in imports(path):
+        package = ".".join(name.split(".")[:2])
+        own = package == "tests.verifier" or name.split(".")[0] not in {"mesh", "gateway", "certs", "bench", "tests"}
+        assert own, f"{path}:{line} imports {name}"

@@ -1,7 +1,7 @@
 """`python -m tests.verifier RUN_DIRECTORY [--json] [--without CHECK]...`
 
-Exit codes: 0 every check was judged and none failed; 1 a check failed; 2 something was not judged: an input is absent, the
-run directory cannot be read, or the call is wrong. `--without` leaves a check out whose input a run does not have.
+Exit codes: 0 every check was judged and none failed; 1 a check failed; 2 something was not judged: an input is absent,
+the run directory cannot be read, or the call is wrong. `--without` leaves a check out whose input a run does not have.
 """
 
 from __future__ import annotations

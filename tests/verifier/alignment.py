@@ -8,9 +8,9 @@ another comes, it is looked up, and
     an earlier one that has no copy yet   is a copy out of order
     one that has a copy                   is a duplicate
     one that no reader may see            is a phantom (aborted, open, before the lane's start)
-    one that was never at the source      stands for a missing record between the same neighbours, if there is one: then
-                                          it is altered; otherwise it is foreign where a producer wrote it that is not
-                                          the lane's, an orphan where the source had it in a history it lost, or a phantom
+    one that was never at the source      an orphan where the source had it in a history that it lost, foreign where it
+                                          was written by a producer that is not the lane's; otherwise altered, if it
+                                          stands for a missing record between the same neighbours, or a phantom
 """
 
 from __future__ import annotations
@@ -89,12 +89,14 @@ def align(
 
 
 def expectations(lane: Lane, source: Merged) -> bytearray:
-    """What a reader of the source sees from the lane's start; what was taken away meanwhile may have a copy or none."""
+    """What a reader of the source sees from the lane's start. What compaction took away may have a copy or none; what
+    retention took away must have been copied, or be told as lost."""
     log = source.log
     expected = bytearray(len(log))
     for at, (offset, kind) in enumerate(zip(log.offsets, log.kinds, strict=True)):
         if kind == VISIBLE and lane.source_start <= offset < log.last_stable:
-            expected[at] = OPTIONAL if at in source.gone else EXPECTED
+            is_gone = at in source.gone and (lane.compacted or offset >= log.start)
+            expected[at] = OPTIONAL if is_gone else EXPECTED
     return expected
 
 
@@ -130,12 +132,12 @@ class _Walk:
                 continue
             while at < end and expected[at] != EXPECTED:
                 at += 1
-            if at < end and (write := copy_writes[record]) == source_writes[at] and copies[at] == NONE:
-                if write != NONE or source.digest(at) == copy.digest(record):
-                    self._tick(record, at, COPY)
-                    at += 1
-                    continue
-            at = self._look_up(record, at)
+            is_next = at < end and copy_writes[record] == source_writes[at] and copies[at] == NONE
+            if is_next and (source_writes[at] != NONE or source.digest(at) == copy.digest(record)):
+                self._tick(record, at, COPY)
+                at += 1
+            else:
+                at = self._look_up(record, at)
         self._settle_unknown()
 
     def _tick(self, record: int, at: int, kind: int) -> None:

@@ -3,11 +3,11 @@
     part(x)    b"\\x00" if x is null, else b"\\x01" + BLAKE2b-16(x)
     content    BLAKE2b-16( part(key) + part(value) + for each header: i32 length of its key, its key, part(its value) )
 
-So a write journal that holds digests of key and value, and the headers, gives the same digest as the record itself; null
-is not empty, and the order of headers and their repeats count.
+So a write journal that holds digests of key and value, and the headers, gives the same digest as the record itself;
+null is not empty, and the order of headers and their repeats count.
 
-A record carries its id (16 random bytes) in a header `lab-id`, else at the beginning of its value, else at the end of its
-key. A record with neither is known by its digest only.
+A record carries its id (16 random bytes) in a header `lab-id`, else at the beginning of its value, else at the end of
+its key. A record with none of them is known by its digest only.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Logs as they were read, `logs.jsonl` and the files it names: decoded into columns, transactions resolved.
 
-Whether a transaction's records are visible is decided from the log alone: the next control record of their producer says
-it. Aborted lists of a broker are not needed, so a wrong one cannot mislead.
+Whether a transaction's records are visible is decided from the log alone: the next control record of their producer
+says it. Aborted lists of a broker are not needed, so a wrong one cannot mislead.
 """
 
 from __future__ import annotations

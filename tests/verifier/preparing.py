@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tests.verifier.alignment import Alignment, align, batch_of
+from tests.verifier.batches import APPEND_TIME
 from tests.verifier.contents import DIGEST_BYTES
 from tests.verifier.merging import merge
-from tests.verifier.model import KINDS, NONE, Described, Lane, Log, Place, Run
+from tests.verifier.model import KINDS, NONE, OK, VISIBLE, Described, Journal, Lane, Log, Place, Run
 
 _NO_END = 1 << 62
 
@@ -39,7 +40,7 @@ class Case:
 
     def write_of(self, log: Log, record: int) -> int:
         """The write that a record is of, in any partition; NONE where the journal has none."""
-        if self.run.journal is None or (write := log.writes[record]) != NONE:
+        if self.run.journal is None or log.writes[record] != NONE:
             return log.writes[record]
         return self.run.journal.find(log.digest(record))
 
@@ -70,6 +71,8 @@ def _aligned(run: Run, lane: Lane) -> Alignment | None:
     sources, destinations = readings_of(run, lane), run.logs.get(lane.destination, [])
     if not sources or not destinations:
         return None
+    if run.journal is not None and (lane.compacted or sources[-1].first > 0):
+        sources = [_written(run.journal, lane, sources), *sources]
     producers = None if run.given is None else {each.producer_id for each in run.given if each.lane == lane.name}
     starts = [
         each.destination_start
@@ -81,6 +84,27 @@ def _aligned(run: Run, lane: Lane) -> Alignment | None:
     destination = merge(destinations, rewritten_from(run.described, lane.destination))
     ends_before, orphans = min(starts, default=_NO_END), _orphans(sources, rewritten)
     return align(lane, source, destination, ends_before, producers, orphans, run.journal)
+
+
+def _written(journal: Journal, lane: Lane, sources: list[Log]) -> Log:
+    """What nobody read before compaction or retention took it, as its writers tell of it."""
+    number = journal.place_names.index(lane.source) if lane.source in journal.place_names else NONE
+    first, end = min(each.first for each in sources), sources[-1].end
+    log = Log(lane.source, "journal", 0, first, end, topic_id=sources[-1].topic_id)
+    has_append_time = any(each & APPEND_TIME for log in sources for each in log.attributes)
+    writes = [
+        write
+        for write, where in enumerate(journal.places)
+        if where == number and journal.outcomes[write] == OK and not journal.is_aborted(write)
+        and ((lane.compacted and 0 <= journal.offsets[write] < end) or 0 <= journal.offsets[write] < first)
+    ]  # fmt: skip
+    for write in sorted(writes, key=lambda each: journal.offsets[each]):
+        log.offsets.append(journal.offsets[write])
+        log.digests += journal.digest(write)
+        log.timestamps.append(NONE if has_append_time else journal.timestamps[write])
+        log.writes.append(write)
+        log.kinds.append(VISIBLE)
+    return log
 
 
 def rewritten_from(described: Described, place: Place) -> int | None:

@@ -108,7 +108,8 @@ def _read_durable(directory: Path, described: Described, journal: Journal | None
         return None
     lanes: dict[str, Lane] = {each.name: each for each in described.lanes}
     found = []
-    for number, line in lines_of(path):
+    # By lanes: one partition's index of the journal is kept at a time.
+    for number, line in sorted(lines_of(path), key=lambda each: str(each[1].get("lane"))):
         try:
             place = lanes[line["lane"]].destination._asdict()
             told = (

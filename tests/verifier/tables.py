@@ -1,4 +1,4 @@
-"""The translation that a gateway claims, `tables/<lane>.jsonl`: a head, then its runs, gaps, foreign ranges and answers."""
+"""The translation that a gateway claims, `tables/<lane>.jsonl`: a head, then runs, gaps, foreign ranges, answers."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""11. The destination's log is accounted for to its last offset: copies, markers, and foreign writes that were reported.
+"""11. The destination's log is accounted for to its last offset: copies, markers, foreign writes that were reported.
 
-Every offset from the lane's start to the log's end lies in a batch, the batches are dense, and whatever the lane did not
-write is told in its table; so is nothing that it did write.
+Every offset from the lane's start to the log's end lies in a batch, the batches are dense, and whatever the lane did
+not write is told in its table; so is nothing that it did write.
 """
 
 from __future__ import annotations

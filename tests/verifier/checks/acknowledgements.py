@@ -59,7 +59,8 @@ def _judge_log(case: Case, found: Alignment, table: Table, durable: Durable, ack
             and not gap_at(table, offset)
         ):
             tally.fail(
-                f"{durable.lane}: {acked} was acknowledged before {durable.at_s} s; source offset {offset} was not durable then",
+                f"{durable.lane}: {acked} was acknowledged before {durable.at_s} s, when source offset {offset} "
+                "was not durable",
                 durable_end=durable.log.end,
                 **case.told(found.source, record),
             )
@@ -74,7 +75,8 @@ def _judge_table(table: Table, durable: Durable, acked: int, tally: Tally) -> No
         if each not in stored:
             what = f"the gap ({each[2]})" if each[2] != RUN else "the run"
             tally.fail(
-                f"{durable.lane}: {acked} was acknowledged before {durable.at_s} s; {what} from {each[0]} was not stored then",
+                f"{durable.lane}: {acked} was acknowledged before {durable.at_s} s, when {what} from {each[0]} was not "
+                "stored",
                 stored_position=durable.table.position,
             )
             return
@@ -84,7 +86,7 @@ def breaks(table: Table) -> list[tuple[int, int, str]]:
     """Source offset, destination offset and reason, where something else begins."""
     found: list[tuple[int, int, str]] = []
     last: tuple[str, int] | None = None
-    for first, end, destination, reason in table.entries:
+    for first, _, destination, reason in table.entries:
         distance = destination - first if reason == RUN else 0
         if last != (reason, distance):
             found.append((first, destination, reason))

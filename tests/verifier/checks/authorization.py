@@ -96,7 +96,7 @@ def _judge_records(case: Case, tally: Tally) -> None:
         for record in found.of_kind(PHANTOM):
             if is_canary(case, found, record):
                 offset = found.destination.offsets[record]
-                tally.fail(f"{found.lane.name}: destination offset {offset} holds a record of a topic granted to nobody",
+                tally.fail(f"{found.lane.name}: destination offset {offset} is of a topic granted to nobody",
                            **case.told(found.destination, record))  # fmt: skip
 
 

@@ -58,8 +58,8 @@ def _judge_producers(found: Alignment, log: Log, given: list[Given], tally: Tall
         writer = log.producer_ids[batch], log.producer_epochs[batch]
         if writer not in mine:
             tally.fail(
-                f"{found.lane.name}: the batch at {log.base_offsets[batch]} was written as producer {writer[0]} of epoch "
-                f"{writer[1]}, which the lane was never given",
+                f"{found.lane.name}: the batch at {log.base_offsets[batch]} was written as producer {writer[0]} of "
+                f"epoch {writer[1]}, which the lane was never given",
                 **batch_told(log, batch),
             )
 

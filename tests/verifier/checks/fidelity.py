@@ -1,7 +1,8 @@
 """6. A copy is its source record: key, value (null is not empty), headers in their order, timestamp and its type.
 
-By the lane's terms `timestamps` are kept (a source's append time stays visible, as the time of creation), the destination's
-own (append), or replaced where the destination refuses them (override). A batch that cannot be read is no copy of anything.
+By the lane's terms `timestamps` are kept (a source's append time stays visible, as the time of creation), the
+destination's own (append), or replaced where the destination refuses them (override). A batch that cannot be read is no
+copy of anything.
 """
 
 from __future__ import annotations
@@ -45,12 +46,12 @@ def _judge_records(case: Case, found: Alignment, tally: Tally) -> None:
         what = ""
         if kinds[record] == ALTERED or copy.digest(record) != source.digest(at):
             what = "another key, value or headers"
-        elif same_times and copy.timestamps[record] != source.timestamps[at]:
+        elif same_times and copy.timestamps[record] != source.timestamps[at] != NONE:
             what = f"the timestamp {copy.timestamps[record]}, not {source.timestamps[at]}"
         if what:
-            sentence = f"{found.lane.name}: the copy at {copy.offsets[record]} of source offset {source.offsets[at]} has {what}"
+            where = f"the copy at {copy.offsets[record]} of source offset {source.offsets[at]}"
             evidence = {} if tally.is_full else {"source": case.told(source, at)} | case.told(copy, record)
-            tally.fail(sentence, **evidence)
+            tally.fail(f"{found.lane.name}: {where} has {what}", **evidence)
 
 
 def _judge_types(found: Alignment, tally: Tally) -> None:

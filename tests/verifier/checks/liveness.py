@@ -1,4 +1,4 @@
-"""12. What the source had when a fault ended is copied within a bound; in between, lag is bounded; in the end nothing is left.
+"""12. What the source had when a fault ended is copied within a bound; else lag is bounded; in the end nothing is left.
 
 Judged by where the lanes stood over time. A heal that is followed by another fault within the bound promises nothing.
 """
@@ -48,9 +48,9 @@ def _judge_heal(
         tally.absent(f"{lane.name}: after the heal at {heal.at_s} s it was not watched for {bound_s} s")
         return
     reached = next((each for each in probes if each.position >= wanted), None)
-    when = f"only at {reached.at_s} s" if reached is not None else "never"
+    when = f"it came at {reached.at_s} s" if reached is not None else "it never came"
     tally.fail(
-        f"{lane.name}: healed at {heal.at_s} s, {bound_s} s later it did not have what the source had then; it came {when}",
+        f"{lane.name}: healed at {heal.at_s} s, {bound_s} s later it did not have what the source had then: {when}",
         wanted=wanted,
         last_probe=probes[-1]._asdict(),
     )
@@ -66,7 +66,7 @@ def _judge_lag(
         tally.judged += 1
         lag = probe.source_end - probe.position
         if lag > bound_records:
-            tally.fail(f"{lane.name}: at {probe.at_s} s, without a fault, it lagged {lag} offsets, {bound_records} are allowed",
+            tally.fail(f"{lane.name}: at {probe.at_s} s, without a fault, its lag was {lag}, over {bound_records}",
                        probe=probe._asdict())  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""1. What a reader of the copy sees is a prefix of what a reader of the source sees; when all is quiet, the two are equal.
+"""1. What a reader of the copy sees is a prefix of what one of the source sees; when all is quiet, the two are equal.
 
 A record between copied ones that has no copy is lost. Doubles, strangers and disorder are other checks' matter. Records
 that the lane's terms allow to be left out must stand in its table as such a gap.
