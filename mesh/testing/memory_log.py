@@ -49,6 +49,8 @@ class MemoryLog:
     aborted: tuple[AbortedTransaction, ...] = ()
     producers: dict[int, ProducerState] = field(default_factory=dict)
     _entries: list[_Entry] = field(default_factory=list)
+    _epoch_starts: dict[int, int] = field(default_factory=dict)
+    """Where a leader's epoch began that was elected while we knew of it: its first batch may be compacted away."""
 
     @property
     def size_bytes(self) -> int:
@@ -119,10 +121,11 @@ class MemoryLog:
         """As a leader answers a reader who says what it read last (KIP-320)."""
         if last_epoch > self.leader_epoch:
             return  # it knows nothing of that epoch
-        epochs = [*(entry.header.leader_epoch for entry in self._entries), self.leader_epoch]
-        epoch = max((each for each in epochs if each <= last_epoch), default=last_epoch)
-        later = (entry.header.base_offset for entry in self._entries if entry.header.leader_epoch > epoch)
-        end = next(later, self.end)
+        starts = {self.leader_epoch: self.end}
+        starts |= {entry.header.leader_epoch: entry.header.base_offset for entry in reversed(self._entries)}
+        starts |= self._epoch_starts
+        epoch = max((each for each in starts if each <= last_epoch), default=last_epoch)
+        end = min((start for each, start in starts.items() if each > epoch), default=self.end)
         if epoch < last_epoch or end < offset:
             raise LogTruncated(*self.partition, offset, end, self.start, self.end, epoch)
 
@@ -162,7 +165,13 @@ class MemoryLog:
         """As an unclean leader election does; producer state stays as a surprise."""
         self._entries = [entry for entry in self._entries if entry.header.next_offset <= end]
         self.end = end
+        self._epoch_starts = {epoch: start for epoch, start in self._epoch_starts.items() if start < end}
+        self.elect()
+
+    def elect(self) -> None:
+        """Another leader, who begins where the log ends."""
         self.leader_epoch += 1
+        self._epoch_starts[self.leader_epoch] = self.end
 
     def _index_of(self, offset: int) -> int:
         """Of the first batch that ends above `offset`."""

@@ -196,7 +196,7 @@ class Broker:
             append.unknown("the broker went away")
         self.under_way.clear()
         self.cluster.forget_producers()
-        self.cluster.log(next(iter(self.cluster._logs))).leader_epoch += 1
+        self.cluster.log(next(iter(self.cluster._logs))).elect()
 
 
 class Connection:

@@ -181,7 +181,7 @@ class Truth:
 
     def elect(self) -> None:
         """Another leader, and nothing lost."""
-        self._cluster.log(FROM).leader_epoch += 1
+        self._cluster.log(FROM).elect()
         self._cluster.wake()
 
     def aborted(self, first: int, end: int) -> tuple[AbortedTransaction, ...]:
