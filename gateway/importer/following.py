@@ -202,7 +202,7 @@ async def _with_new_topics(
             destination = mapped(subscription, topic.name)
             if destination is None:
                 continue
-            if len(subscription.topics) >= MAX_FOLLOWED:
+            if max(len(subscription.topics), len(followed.held)) >= MAX_FOLLOWED:
                 raise TooManyOffered(share.name, MAX_FOLLOWED)
             refuse_loop(topic.name, origin_of(topic, subscription.peer), own)
             registry.check_destination(destination)
@@ -212,6 +212,8 @@ async def _with_new_topics(
             log.info("topic followed", subscription=str(subscription.name), topic=topic.name, destination=destination)
         except MeshError as error:
             followed.held[TopicName(topic.name)] = error
+            if isinstance(error, TooManyOffered):
+                break  # said once: a status for each of those that another company offers would have no bound
     return subscription
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+import gateway.importer.following
 from gateway.importer import manager
 from mesh.cluster_errors import PermissionMissing
 from mesh.ids import OrgId, Partition, TopicName
@@ -105,6 +106,18 @@ async def test_a_topic_that_another_gateway_was_quicker_to_follow_is_followed_he
         await flow.both.globex.registry.follow_topic(NAME, mapping("orders.eu", "acme.eu", 0))
         running = await flow.status(lambda status: status.state is LaneState.RUNNING)
         assert running.lane.topic == "orders.eu"
+
+
+async def test_more_topics_than_one_subscription_takes_are_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway.importer.following, "MAX_FOLLOWED", 2)
+    async with following() as flow:
+        await offer(flow, patterns=("orders.*",))
+        for number in range(6):
+            await flow.create("acme", f"orders.{number}")
+        await flow.subscribe(patterns=[("orders.*", "acme.*")])
+        await flow.status(lambda status: status.code == "too-many-offered")
+        await flow.status(lambda status: status.lane.topic == "orders.1" and status.state is LaneState.RUNNING)
+        assert flow.lanes() == {("orders.0", 0), ("orders.1", 0), ("orders.2", 0)}
 
 
 async def test_what_is_removed_from_a_share_ends_at_once_and_comes_back_with_it() -> None:
