@@ -134,6 +134,7 @@ class _StoredSubscription(_Stored):
     follow_config: bool = False
     groups: tuple[str, ...] = ()
     patterns: tuple[tuple[str, str], ...] = ()
+    subscribed_ms: NonNegativeInt = 0
 
     def value(self) -> Subscription:
         return Subscription(
@@ -149,6 +150,7 @@ class _StoredSubscription(_Stored):
             self.follow_config,
             self.groups,
             tuple(PatternMapping.parsed(*each) for each in self.patterns),
+            self.subscribed_ms,
         )
 
 
@@ -255,6 +257,7 @@ def _stored(entry: Entry) -> _Stored:
                 follow_config=entry.follow_config,
                 groups=entry.groups,
                 patterns=tuple((each.source_pattern, each.destination_pattern) for each in entry.patterns),
+                subscribed_ms=entry.subscribed_ms,
             )
         case TopicOrigin():
             return _StoredOrigin(

@@ -96,7 +96,8 @@ async def subscribe(services: Services, subscription: Subscription) -> tuple[Sub
     for each in wanted:
         if each.refusal is not None:
             raise each.refusal
-    complete = replace(subscription, topics=tuple(each.mapping for each in wanted))
+    topics = tuple(each.mapping for each in wanted)
+    complete = replace(subscription, topics=topics, subscribed_ms=max(services.now_ms(), 0))
     services.registry.check_subscription(complete)
     missing = [each for each in wanted if each.existing is None]
     for each in missing:

@@ -221,6 +221,8 @@ class Subscription:
     """Consumer groups of the provider whose positions are copied, translated, as long as they are empty here."""
     patterns: tuple[PatternMapping, ...] = ()
     """By which topics that the provider offers later are followed; they then stand in `topics`."""
+    subscribed_ms: int = 0
+    """When it was made, 0 unknown: by it, what is stored of lanes of a deleted one of the same name is known as such."""
 
     def destination_of(self, source_topic: str) -> TopicName | None:
         return next((m.destination_topic for m in self.topics if m.source_topic == source_topic), None)

@@ -169,7 +169,7 @@ class LaneRunner:
 
     async def _lose(self, loss: Loss) -> None:
         """Raises SourceLost where the policy is to stop there, LossImplausible, and what recovery raises."""
-        resumed = await resume_lane(self._cluster, self._lane, self._partition)
+        resumed = await self._resumed()
         known_start = self._link_lane.status.log_start if self._link_lane and self._link_lane.status else 0
         if resumed is None:
             await self._lose_before_it_began(loss, known_start)
@@ -190,7 +190,7 @@ class LaneRunner:
         if self._subscription.on_loss is OnLoss.STOP or loss.kind is not LossKind.TRIMMED:
             self.lost = lost
             raise source_lost(self._lane, lost, loss)
-        await begin_lane(self._cluster, self._lane, self._partition, topic_id, start)
+        await self._begun(topic_id, start)
         await self._lose(loss)
 
     async def _settle_loss(self, progress: LaneProgress, resume: Resume, loss: Loss, lost: LostRange) -> None:
@@ -236,6 +236,16 @@ class LaneRunner:
             lane.end("cancelled", "the importer looked only at the first record")
         await require_apart(progress, left, self._cluster.source, self._partition, limits, log_start)
 
+    async def _resumed(self) -> tuple[LaneProgress, Resume] | None:
+        subscribed_ms = self._subscription.subscribed_ms
+        return await resume_lane(self._cluster, self._lane, self._partition, subscribed_ms)
+
+    async def _begun(self, topic_id: TopicId, start: int) -> LaneProgress:
+        """Raises what the permit raises: nothing is stored of a subscription that is known to be gone."""
+        self._permit()
+        subscribed_ms = self._subscription.subscribed_ms
+        return await begin_lane(self._cluster, self._lane, self._partition, topic_id, start, subscribed_ms)
+
     def _forget_run(self) -> None:
         """Nothing of the run before holds any more; what is asked meanwhile is answered from what is stored."""
         self._size_bytes += self._pipeline.settled.size_bytes if self._pipeline else 0
@@ -245,7 +255,7 @@ class LaneRunner:
         opener = await self._links.wait(self._subscription.peer, str(self._lane))
         self._state = LaneState.RECOVERING
         limits = await self._terms.timestamps(self._partition.topic)
-        resumed = await resume_lane(self._cluster, self._lane, self._partition)
+        resumed = await self._resumed()
         lane = opener.open_lane(lambda number: self._opening(number, resumed[0] if resumed else None))
         self._link_lane = lane
         position = resumed[0].position if resumed else None
@@ -254,9 +264,7 @@ class LaneRunner:
             opened = await self._opened(lane)
             topic_id = TopicId(opened.topic_id)
             if resumed is None:
-                progress = await begin_lane(
-                    self._cluster, self._lane, self._partition, topic_id, opened.first_source_offset
-                )
+                progress = await self._begun(topic_id, opened.first_source_offset)
                 self._accept_foreign = False
             else:
                 progress = resumed[0]

@@ -67,6 +67,7 @@ async def _begin_anew(
         former.lane, TopicId(loss.topic_id), loss.log_start, log_end, producer, destination_id
     )
     progress.incarnation, progress.losses = former.incarnation + 1, former.losses + 1
+    progress.subscribed_ms = former.subscribed_ms
     checkpoint, _ = progress.to_store()
     entries = succession(former.lane, former.durable, checkpoint, progress.map)
     return entries | recorded(former.lane, former.losses, entry)

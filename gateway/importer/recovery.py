@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+import structlog
+
 from gateway.importer.errors import DestinationRecreated, DestinationTopicUnfit
 from mesh.cluster_errors import PartitionAbsent
 from mesh.ids import LaneId, Partition, TopicId
-from mesh.lanes.checkpoint import load_lane, prefix, producer_name
+from mesh.lanes.checkpoint import load_lane, prefix, producer_name, running_key
 from mesh.lanes.progress import LaneProgress
 from mesh.lanes.recovery import Resume, decide_resume
 from mesh.ports import Cluster
+
+log = structlog.get_logger()
 
 # A writer that was still alive can make the witnesses disagree for a moment; after this many looks it is real.
 LOOKS = 3
 
 
-async def resume_lane(cluster: Cluster, lane: LaneId, partition: Partition) -> tuple[LaneProgress, Resume] | None:
-    """The lane as its log and its checkpoint agree, None where it has not begun.
+async def resume_lane(
+    cluster: Cluster, lane: LaneId, partition: Partition, subscribed_ms: int = 0
+) -> tuple[LaneProgress, Resume] | None:
+    """The lane of the subscription made then as its log and its checkpoint agree, None where it has not begun.
+
+    What a gateway that had not heard of a deletion stored of an earlier subscription of the name is forgotten; only the
+    owner of a lane can store anything of it, so nothing newer is.
 
     Raises LaneFrozen with the evidence where they do not, DestinationRecreated, LaneStateDamaged, TopicAbsent,
     PartitionAbsent.
     """
-    stored = load_lane(lane, await cluster.lanes.load(prefix(lane)))
+    kept = await cluster.lanes.load(prefix(lane))
+    stored = load_lane(lane, kept)
     if stored is None:
         return None
     checkpoint, offset_map = stored
+    if not checkpoint.is_of(subscribed_ms):
+        log.warning("state of a deleted subscription cleared", lane=str(lane))
+        await cluster.lanes.put(dict.fromkeys(kept.keys() - {running_key(lane)}))
+        return None
     for look in range(1, LOOKS + 1):
         witnesses = await cluster.destination.witness(partition, checkpoint.producer, checkpoint.destination_offset)
         if witnesses.topic_id and checkpoint.destination_topic_id not in {"", witnesses.topic_id}:
@@ -40,12 +54,18 @@ async def resume_lane(cluster: Cluster, lane: LaneId, partition: Partition) -> t
 
 
 async def begin_lane(
-    cluster: Cluster, lane: LaneId, partition: Partition, topic_id: TopicId, first_source_offset: int
+    cluster: Cluster,
+    lane: LaneId,
+    partition: Partition,
+    topic_id: TopicId,
+    first_source_offset: int,
+    subscribed_ms: int = 0,
 ) -> LaneProgress:
     """A new lane, with a producer of its own; its checkpoint is durable before anything is appended."""
     log_end, destination_id = await destination_of(cluster, partition)
     producer = await cluster.destination.producer(producer_name(lane))
     progress = LaneProgress.begin(lane, topic_id, first_source_offset, log_end, producer, destination_id)
+    progress.subscribed_ms = subscribed_ms
     checkpoint, entries = progress.to_store()
     await cluster.lanes.put(entries)
     progress.stored(checkpoint)

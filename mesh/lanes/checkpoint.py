@@ -78,6 +78,12 @@ class Checkpoint:
     """How often the source topic was created again since the lane began."""
     losses: int = 0
     """Entries of the ledger."""
+    subscribed_ms: int = 0
+    """When the subscription was made whose lane it is, 0 unknown: one of the same name may have been made since."""
+
+    def is_of(self, subscribed_ms: int) -> bool:
+        """Whether it is of a subscription made then, as far as is known."""
+        return subscribed_ms == self.subscribed_ms or 0 in (subscribed_ms, self.subscribed_ms)
 
 
 def checkpoint_of(
@@ -91,6 +97,7 @@ def checkpoint_of(
     destination_topic_id: str = "",
     incarnation: int = 0,
     losses: int = 0,
+    subscribed_ms: int = 0,
 ) -> Checkpoint:
     """The checkpoint that goes with the map as it is now."""
     return Checkpoint(
@@ -109,6 +116,7 @@ def checkpoint_of(
         destination_topic_id=destination_topic_id,
         incarnation=incarnation,
         losses=losses,
+        subscribed_ms=subscribed_ms,
     )
 
 

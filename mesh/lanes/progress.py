@@ -55,6 +55,7 @@ class LaneProgress:
         self.destination_topic_id = checkpoint.destination_topic_id
         self.incarnation = checkpoint.incarnation
         self.losses = checkpoint.losses
+        self.subscribed_ms = checkpoint.subscribed_ms
         self._epoch_known_to = offset_map.position if checkpoint.source_leader_epoch >= 0 else offset_map.start
         self._unchanged_breaks: int | None = None
         self.durable: Checkpoint | None = checkpoint
@@ -341,6 +342,7 @@ class LaneProgress:
             self.destination_topic_id,
             self.incarnation,
             self.losses,
+            self.subscribed_ms,
         )
 
     def to_store(self) -> tuple[Checkpoint, dict[str, bytes | None]]:

@@ -348,7 +348,7 @@ async def test_it_keeps_its_state_in_each_cluster_in_memory_and_embedded(tmp_pat
         await embedded.close()
 
 
-ADDED_LATER = {"patterns", "groups", "onward", "on_loss", "on_timestamp", "follow_config"}
+ADDED_LATER = {"patterns", "groups", "onward", "on_loss", "on_timestamp", "follow_config", "subscribed_ms"}
 """Left out by those who stored a value before there was such a field: its default counts."""
 ENTRIES = [peer_of(GLOBEX), Share(FLIGHTS, (DEPARTURES,)), GRANT, subscription()]
 
@@ -375,6 +375,12 @@ def test_a_value_from_before_a_field_was_added_has_its_default(entry: object) ->
     key, document = key_of(entry), json.loads(encode(entry))  # type: ignore[arg-type]
     older = {name: value for name, value in document.items() if name not in ADDED_LATER}
     assert decode(key, json.dumps(older).encode()) == entry
+
+
+def test_when_a_subscription_was_made_is_kept_and_makes_it_another_to_its_lanes() -> None:
+    made = replace(subscription(), subscribed_ms=7)
+    assert decode(key_of(made), encode(made)) == made
+    assert not made.runs_like(replace(made, subscribed_ms=8))
 
 
 def test_a_value_under_the_key_of_another_is_refused() -> None:

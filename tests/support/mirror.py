@@ -72,6 +72,8 @@ class Mirror:
     fake: FakeCluster | None = None
     """The fake behind `destination`, where it is one that fails."""
     accept_foreign: bool = False
+    subscribed_ms: int = 0
+    """Of the subscription."""
     log: SourceLog | None = None
     """What the source holds, where it has aborted transactions."""
     mapping: TopicMapping = field(default_factory=lambda: TopicMapping(SOURCE, DESTINATION))
@@ -110,6 +112,7 @@ class Mirror:
             on_foreign_write=self.on_foreign_write,
             on_loss=self.on_loss,
             on_timestamp=self.on_timestamp,
+            subscribed_ms=self.subscribed_ms,
         )
         self.runner = LaneRunner(
             self.destination,

@@ -16,7 +16,7 @@ from mesh.lanes.checkpoint import load_lane, prefix
 from mesh.lanes.status import LaneState
 from mesh.log import LogRange
 from mesh.segment import Segment
-from mesh.shares import OnForeignWrite
+from mesh.shares import OnForeignWrite, StartAt
 from mesh.spans import Span
 from mesh.testing.clock import run
 from mesh.testing.cluster import Operation
@@ -189,6 +189,25 @@ def test_a_cancellation_waits_for_appends_that_are_under_way() -> None:
         stored = load_lane(LANE, await fake.ports.lanes.load(prefix(LANE)))
         assert stored is not None
         assert stored[0].ordinal == fake.log(TO).end
+
+    run(scenario())
+
+
+@JOINS
+def test_a_subscription_made_again_under_its_name_does_not_go_on_where_the_former_one_stood(joins_state: bool) -> None:
+    """Its first checkpoint may come from a gateway that has not heard of the deletion yet."""
+
+    async def scenario() -> None:
+        log = dense(5)
+        former = await mirror_of(log, joins_state=joins_state, start=StartAt("latest"), subscribed_ms=1)
+        async with mirroring(former):
+            await former.until(lambda status: status.source_position == log.end)
+        assert await records_of_partition(former.destination, TO) == []
+        for _ in range(2):  # begun, and gone on
+            await copied(Mirror(former.source, former.destination, log=log, subscribed_ms=2), log)
+        stored = load_lane(LANE, await former.destination.lanes.load(prefix(LANE)))
+        assert stored is not None
+        assert (stored[0].subscribed_ms, stored[0].map_start, stored[0].ordinal) == (2, 0, len(log.visible))
 
     run(scenario())
 
