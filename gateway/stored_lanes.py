@@ -43,7 +43,8 @@ async def stored_checkpoints(lanes: StateStore, subscription: Subscription) -> d
     """The lanes of the subscription that have begun, in order; none where they cannot be read: their lanes say why."""
     try:
         stored = await lanes.load(f"lane/{subscription.name}/")
-        return {lane: load_checkpoint(lane, stored) for lane in _begun(subscription, stored)}
+        found = {lane: load_checkpoint(lane, stored) for lane in _begun(subscription, stored)}
+        return {lane: each for lane, each in found.items() if each.is_of(subscription.subscribed_ms)}
     except MeshError as error:
         log.warning("stored positions not read", subscription=subscription.name, code=error.code, reason=str(error))
         return {}

@@ -222,7 +222,7 @@ class Subscription:
     patterns: tuple[PatternMapping, ...] = ()
     """By which topics that the provider offers later are followed; they then stand in `topics`."""
     subscribed_ms: int = 0
-    """When it was made, 0 unknown: by it, what is stored of lanes of a deleted one of the same name is known as such."""
+    """When it was made, 0 unknown: by it, what is stored of lanes of a deleted one of its name is known as such."""
 
     def destination_of(self, source_topic: str) -> TopicName | None:
         return next((m.destination_topic for m in self.topics if m.source_topic == source_topic), None)

@@ -103,6 +103,7 @@ async def test_without_a_topic_everything_is_subscribed_under_its_own_name(gatew
     assert made["patterns"] == [{"source": "*", "destination": "*"}]
     stored = gateway.admin.services.registry.subscription("flights")
     assert {each.source_topic: each.source_partitions for each in stored.topics} == {"departures": 2, "arrivals": 1}
+    assert stored.subscribed_ms > 0
 
 
 async def test_patterns_map_names_and_names_go_first(gateway: ControlGateway) -> None:
