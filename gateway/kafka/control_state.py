@@ -128,8 +128,7 @@ class KafkaControl:
         for _ in range(EPOCHS):
             version = part.version
             await place_batch(self._client, self._destination, part.partition, batch, place)
-            await read_to_end(self._client, [part])
-            self._announce()
+            await self._read_on()
             if token in part.seen:
                 return part.seen[token]
             if part.version != version:
@@ -144,9 +143,14 @@ class KafkaControl:
                     await self._read()
 
     async def _read(self) -> None:
-        await read_to_end(self._client, [self._part])
+        await self._read_on()
         self._doubtful = False
-        self._announce()
+
+    async def _read_on(self) -> None:
+        try:
+            await read_to_end(self._client, [self._part])
+        finally:
+            self._announce()  # what was read before it failed is known, and nobody else will say so
 
     def _announce(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
