@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from tests.verifier.checks import CHECKS
 from tests.verifier.findings import Finding, Judgement, Verdict
 
 
@@ -20,13 +21,19 @@ def as_json(about: dict[str, object], judgements: Sequence[Judgement]) -> str:
         }
         for each in judgements
     ]
-    return json.dumps(about | {"verdict": str(overall(judgements)), "checks": checks}, indent=2)
+    left_out = [name for name in CHECKS if name not in {each.check for each in judgements}]
+    return json.dumps(about | {"verdict": str(overall(judgements)), "checks": checks, "left_out": left_out}, indent=2)
 
 
 def as_text(about: dict[str, object], judgements: Sequence[Judgement]) -> str:
     lines = [f"seed {about.get('seed')}"] if about.get("seed") is not None else []
-    for number, each in enumerate(judgements, 1):
-        lines.append(f"{number:2} {each.check:<17} {each.verdict!s:<11} {each.judged:>12,} {each.unit}")
+    by_name = {each.check: each for each in judgements}
+    for number, name in enumerate(CHECKS, 1):
+        each = by_name.get(name)
+        if each is None:
+            lines.append(f"{number:2} {name:<17} left out")
+            continue
+        lines.append(f"{number:2} {name:<17} {each.verdict!s:<11} {each.judged:>12,} {each.unit}")
         for finding in each.findings:
             lines.append(f"      {finding.verdict}: {finding.sentence}")
             lines += [f"          {name}: {value}" for name, value in _flat(finding.evidence)]

@@ -40,10 +40,12 @@ def _judge_trust(case: Case, tally: Tally) -> None:
     for lane in case.lanes:
         events = sorted((each for each in run.trust if each.grant == lane.grant), key=lambda each: each.at_s)
         found = case.alignments.get(lane.name)
-        if not lane.grant or found is None:
+        if not lane.grant:
             continue
-        if not events or run.probes is None:
-            tally.absent(f"{lane.name}: nothing is told of its grant, or of where its destination ended over time")
+        if not events or run.probes is None or found is None:
+            tally.absent(
+                f"{lane.name}: nothing is told of its grant, of where its destination ended over time, or of its logs"
+            )
             continue
         probes = sorted((each for each in run.probes if each.lane == lane.name), key=lambda each: each.at_s)
         for first, end, why in _closed(lane, events, probes, run.described.revocation_bound_s, tally):

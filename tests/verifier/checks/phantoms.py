@@ -33,6 +33,9 @@ def _judge(case: Case, found: Alignment, tally: Tally) -> None:
     for record in found.of_kind(PHANTOM):
         if is_canary(case, found, record):
             continue
+        if found.producers is None and case.write_of(found.destination, record) == NONE == found.sources[record]:
+            tally.absent(f"{found.lane.name}: without the producers' epochs a foreign write looks like a phantom")
+            continue
         told = case.told(found.destination, record)
         sentence = f"{found.lane.name}: destination offset {found.destination.offsets[record]} "
         if (source := found.sources[record]) != NONE:

@@ -163,7 +163,7 @@ class World:
     """By lane: a place of the destination whose batch has one bit flipped."""
 
     @classmethod
-    def build(cls, seed: int, steps: int = 40) -> World:
+    def build(cls, seed: int, steps: int = 24) -> World:
         world = cls(seed)
         chance = random.Random(seed)
         for topic, partition, start, compacted in (
