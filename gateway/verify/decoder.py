@@ -1,4 +1,5 @@
-"""Reads raw record batches, format v2, into records; and says which of them a reader of committed data sees.
+"""Reads raw record batches, format v2, into records; and says which of them a reader of committed data sees. A message
+of an older format, as old segments hold, counts as a batch (`gateway.verify.old` reads it).
 
 Written from the format's description alone, on purpose: the mirror has its own decoder, and a mistake in one must
 not hide the same mistake in the other. A. Any input gives records or BatchUnreadable. B. Memory is bounded by
@@ -26,10 +27,12 @@ import crc32c
 
 from gateway.verify.codecs import decompress
 from gateway.verify.errors import BatchUnreadable
+from gateway.verify.old import LEAST_BYTES, read_old
 
 _HEADER = struct.Struct(">qiibIhiqqqhii")
 _CRC_FROM = 21
 _LENGTH_FROM = 12
+_MAGIC_AT, _MAGIC = 16, 2
 _APPEND_TIME, _TRANSACTIONAL, _CONTROL = 0x08, 0x10, 0x20
 _ABORT = 0
 
@@ -50,6 +53,8 @@ class Batch(NamedTuple):
     producer_id: int
     record_count: int
     payload: memoryview
+    magic: int = 2
+    """The payload of an older format is the whole message; its first offset is not known before it is read."""
 
     @property
     def control(self) -> bool:
@@ -63,23 +68,28 @@ class Batch(NamedTuple):
 def read_batches(data: memoryview) -> Iterator[Batch]:
     """The whole batches in `data`; a cut one at its end is left out. Raises BatchUnreadable."""
     position = 0
-    while len(data) - position >= _HEADER.size:
+    while len(data) - position > _MAGIC_AT:
         batch = data[position:]
         base_offset, length = struct.unpack_from(">qi", batch)
-        size = _LENGTH_FROM + length
-        if size < _HEADER.size:
+        size, is_old = _LENGTH_FROM + length, batch[_MAGIC_AT] < _MAGIC
+        if size < (LEAST_BYTES if is_old else _HEADER.size):
             raise BatchUnreadable(base_offset, f"its length of {length} is too small")
         if size > len(batch):
             return
-        yield _read_batch(batch[:size])
+        yield _as_batch(batch[:size]) if is_old else _read_batch(batch[:size])
         position += size
+
+
+def _as_batch(message: memoryview) -> Batch:
+    offset, magic = int.from_bytes(message[:8], "big", signed=True), message[_MAGIC_AT]
+    return Batch(offset, offset, 0, -1, -1, -1, 0, message, magic)
 
 
 def _read_batch(data: memoryview) -> Batch:
     (base, _, _, magic, crc, attributes, last_delta, base_timestamp, max_timestamp, producer_id, _, _, count) = (
         _HEADER.unpack_from(data)
     )
-    if magic != 2:
+    if magic != _MAGIC:
         raise BatchUnreadable(base, f"its format is {magic}, not 2")
     if crc32c.crc32c(data[_CRC_FROM:]) != crc:
         raise BatchUnreadable(base, "its checksum is wrong")
@@ -94,6 +104,9 @@ def _read_batch(data: memoryview) -> Batch:
 def read_records(batch: Batch, limit: int = OPENED_LIMIT_BYTES) -> Iterator[Record]:
     """The records of a batch in order. Raises BatchUnreadable, also where it unpacks to more than `limit` bytes."""
     try:
+        if batch.magic != _MAGIC:
+            yield from read_old(batch.payload, limit)
+            return
         data = bytes(decompress(batch.attributes & 0x07, batch.payload, limit))
         yield from _parse(batch, data)
     except (ValueError, IndexError) as error:
