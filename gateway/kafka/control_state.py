@@ -53,6 +53,8 @@ class KafkaControl:
         self._client = client
         self._source = source
         self._part = part
+        self._touched: dict[str, int] = {}
+        part.touched = self._touched
         self._destination = KafkaDestination(client)
         self._appends = new_appends()
         self._lock = asyncio.Lock()
@@ -73,12 +75,14 @@ class KafkaControl:
 
     async def load(self, prefix: str) -> dict[str, bytes]:
         await self._settled()
-        return {key: value for key, value in self._part.entries.items() if key.startswith(prefix)}
+        return self._part.entries.below(prefix)
 
     async def changes_since(self, version: int) -> tuple[int, dict[str, bytes | None]]:
         await self._settled()
         part = self._part
-        return part.version, {key: part.entries.get(key) for key, at in part.touched.items() if at > version}
+        if version <= 0:
+            return part.version, dict(part.entries)
+        return part.version, {key: part.entries.get(key) for key, at in self._touched.items() if at > version}
 
     async def put(self, entries: Mapping[str, bytes | None]) -> None:
         """As the port says, whatever was put before; StateMoved only where other gateways are always quicker."""

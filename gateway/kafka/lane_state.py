@@ -95,8 +95,7 @@ class KafkaLanes:
         for writer in writers:
             if writer.abandoned is not None and not writer.abandoned.done():
                 await self._settled(writer.abandoned)
-        entries = (writer.part.entries for writer in writers)
-        return {key: value for found in entries for key, value in found.items() if key.startswith(prefix)}
+        return {key: value for writer in writers for key, value in writer.part.entries.below(prefix).items()}
 
     async def put(self, entries: Mapping[str, bytes | None]) -> None:
         """As the port says. A put that takes too long raises ClusterUnreachable, yet may become durable later."""

@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gateway.kafka.entries import Entries
 from gateway.kafka.line import TOKEN, Line
 from mesh.batch.header import HEADER_BYTES, BatchHeader, split
 from mesh.batch.records import Record, records_of
 from mesh.batch.stamp import StampedBatch, next_sequence
 from mesh.ids import Partition, TopicId
-
-Entries = Mapping[str, bytes | None]
 
 
 @dataclass(slots=True)
@@ -27,18 +26,19 @@ class Content:
     line: Line
     position: int = 0
     leader_epoch: int = -1
-    entries: dict[str, bytes] = field(default_factory=dict)
+    entries: Entries = field(default_factory=Entries)
 
 
 class StatePartition:
-    """`version` rises with each batch, `touched` says with which one a key was put or removed last."""
+    """`version` rises with each batch."""
 
     def __init__(self, partition: Partition, topic_id: TopicId) -> None:
         self.partition = partition
         self.topic_id = topic_id
         self.content = self.fresh()
         self.version = 0
-        self.touched: dict[str, int] = {}
+        self.touched: dict[str, int] | None = None
+        """With which version each key was put or removed last, since somebody who needs it made this a mapping."""
         self.watched: set[bytes] = set()
         """Tokens of appends that are looked for."""
         self.seen: dict[bytes, int] = {}
@@ -57,7 +57,7 @@ class StatePartition:
         return self.content.line
 
     @property
-    def entries(self) -> dict[str, bytes]:
+    def entries(self) -> Entries:
         return self.content.entries
 
     def fresh(self) -> Content:
@@ -74,26 +74,30 @@ class StatePartition:
         gone = self.entries.keys() - content.entries.keys()
         self.content = content
         self.version += 1
-        self.touched |= dict.fromkeys((*gone, *content.entries), self.version)
+        self._touch([*gone, *content.entries])
         self._note(self.version - 1)  # other changes came with it, so whoever made this one has to look
 
     def read_aside(self, content: Content, header: BatchHeader, batch: memoryview) -> None:
         self._read(content, header, batch)
 
-    def landed(self, stamped: StampedBatch, entries: Entries) -> None:
+    def landed(self, stamped: StampedBatch, entries: Mapping[str, bytes | None]) -> None:
         """An append of ours took the place directly behind what was read."""
         self.content.position += stamped.count
         line = self.content.line
         line.producer, line.is_begun = stamped.producer, True
         line.next_sequence = next_sequence(stamped.base_sequence, stamped.count)
         for key, value in entries.items():
-            _put(self.entries, key, value)
+            self.entries.put(key, value)
         self._apply(list(entries))
 
     def _apply(self, keys: list[str]) -> None:
         self.version += 1
-        self.touched |= dict.fromkeys(keys, self.version)
+        self._touch(keys)
         self._note(self.version)
+
+    def _touch(self, keys: list[str]) -> None:
+        if self.touched is not None:
+            self.touched |= dict.fromkeys(keys, self.version)
 
     def _note(self, version: int) -> None:
         self.seen |= dict.fromkeys(self._found, version)
@@ -108,17 +112,10 @@ class StatePartition:
         keys = []
         for record in records_of(header, batch[HEADER_BYTES:]):
             key = (record.key or b"").decode()
-            _put(content.entries, key, record.value)
+            content.entries.put(key, record.value)
             keys.append(key)
             self._look(record)
         return keys
 
     def _look(self, record: Record) -> None:
         self._found += [value for name, value in record.headers if name == TOKEN and value in self.watched and value]
-
-
-def _put(entries: dict[str, bytes], key: str, value: bytes | None) -> None:
-    if value is None:
-        entries.pop(key, None)
-    else:
-        entries[key] = value
