@@ -58,3 +58,10 @@ def test_there_are_twenty_bugs_and_every_check_has_damage_of_its_own() -> None:
     assert len({bug for bug, _, _ in BUGS}) == 20
     assert set(PLANTED) == set(CHECKS)
     assert all(len(each) > 2 for each in PLANTED.values())
+
+
+def test_the_bugs_are_listed_in_the_reference_by_the_check_that_catches_them() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "run-directory.md").read_text()
+    missing = [bug for bug, check, _ in BUGS if f"| {bug} | {check} |" not in page]
+    missing += [name for number, name in enumerate(CHECKS, 1) if f"| {number} | `{name}` |" not in page]
+    assert not missing
