@@ -6,6 +6,7 @@ python -m tests.simulator --bugs                            the mistakes planted
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 
 import structlog
@@ -28,6 +29,7 @@ def main() -> int:
     parser.add_argument("--no-shrink", action="store_true", help="do not make failing schedules smaller")
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    gc.freeze()  # what is there now stays: a collection need not look at it
     if options.only:
         return _only(options.seed)
     if options.bugs:

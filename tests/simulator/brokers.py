@@ -184,18 +184,27 @@ class Broker:
         self.edges = edges
         self.claims = 0
         self.starts = 0
+        self.sure: set[str] = set()
+        """The gateways that know where the log ends: nobody else has written since they asked."""
         self.under_way: list[_Append] = []
         """Sent, and neither landed nor lost."""
         self.landed: Callable[[str], None] = lambda gateway: None
         """Told the name of the gateway of each append that landed."""
 
-    def restart(self) -> None:
-        """What is under way is lost, and producers whose records are old are forgotten."""
+    def restart(self, writers: set[str]) -> None:
+        """What is under way is lost, and producers whose records are old are forgotten.
+
+        Not where one of the `writers` has asked the log and another has written since: if the broker then forgets, too,
+        before the first writes, nothing but the answered offset tells. That bound is stated, and tried elsewhere.
+        """
         self.starts += 1
         for append in self.under_way:
             append.unknown("the broker went away")
         self.under_way.clear()
-        self.cluster.forget_producers()
+        if writers <= self.sure:
+            self.cluster.forget_producers()
+        else:
+            self.edges.seen["broker restarts that forgot nothing"] += 1
         self.cluster.log(next(iter(self.cluster._logs))).elect()
 
 
@@ -265,6 +274,8 @@ class Connection:
             return
         if log.end == end:
             self._broker.edges.seen["repeats answered with the first offset"] += 1
+        else:
+            self._broker.sure = {self._gateway}
         cluster.wake()
         if self._joins_state and append.state is not None:
             cluster.ports.lanes.store(append.state(base_offset))  # type: ignore[attr-defined]
@@ -298,6 +309,7 @@ class SimulatedDestination:
         self._unanswered: list[asyncio.Future[int]] = []
         self._wake = asyncio.Event()
         self._is_broken = False
+        self.has_asked = False
         self._stateful: asyncio.Future[int] | None = None
         self.connection = Connection(broker, joins_state, gateway)
 
@@ -312,6 +324,7 @@ class SimulatedDestination:
             how = "full"  # no network lies between a gateway and its embedded log
         append = _Append(partition, batch, state, landed, how, self._stateful, self._failed)
         self._waiting.append(append)
+        self.has_asked = True
         self._wake.set()
         answer: asyncio.Future[int] = asyncio.ensure_future(self._answer(append))
         self._unanswered = [each for each in self._unanswered if not each.done()]
@@ -370,6 +383,8 @@ class SimulatedDestination:
         if self._broker.under_way:
             self._broker.edges.seen["logs asked with appends under way"] += 1
         self._is_broken = False
+        self.has_asked = True
+        self._broker.sure.add(self._gateway)
         return replace(second, last_sequence=first.last_sequence)
 
     cut = None

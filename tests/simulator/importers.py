@@ -163,6 +163,7 @@ class Gateway:
         self._lease_s = 0.0
         self._session: Session | None = None
         self._linked = asyncio.Event()
+        self._wanted = asyncio.Event()
         self._resumed = asyncio.Event()
         self._accepts_foreign = False
         self._running: asyncio.Task[None] | None = None
@@ -186,6 +187,11 @@ class Gateway:
     @property
     def runs(self) -> bool:
         return self.process.life is Life.RUNS
+
+    @property
+    def may_still_write(self) -> bool:
+        """Whether it may believe that it knows the log; a paused one, too."""
+        return self.process.life is not Life.DEAD and self._destination.has_asked
 
     def resume(self, *, accept_foreign: bool = False) -> None:
         self._accepts_foreign = accept_foreign
@@ -218,6 +224,7 @@ class Gateway:
 
     async def _keep_linking(self) -> None:
         while True:
+            await self._wanted.wait()
             wire = Wire()
             self.wires = [wire]
             self._world.provider.accept(wire)
@@ -226,6 +233,7 @@ class Gateway:
             await session.ready.wait()
             if session.is_open:
                 self._session = session
+                self._wanted.clear()
                 self._linked.set()
             await asyncio.wait([running])
             running.exception()
@@ -234,6 +242,7 @@ class Gateway:
 
     async def wait(self, peer: OrgId, key: str = "") -> _Opener:
         while self._session is None or not self._session.is_open:
+            self._wanted.set()
             self._linked.clear()
             await self._linked.wait()
         return _Opener(self._world, self._session)

@@ -329,7 +329,7 @@ class World:
         self.truth.elect()
 
     def _restart_broker(self, count: int, gateway: Gateway) -> None:
-        self.broker.restart()
+        self.broker.restart({each.name for each in self.gateways if each.may_still_write})
 
     def _foreign(self, count: int, gateway: Gateway) -> None:
         self.foreign += count
