@@ -181,7 +181,8 @@ def set_(
     if as_json:
         output.emit(found)
     else:
-        output.say(f"{found['name']}: " + ", ".join(f"{key} {output.plain(found[key])}" for key in stated))
+        said = (f"{key.replace('_', ' ')} {output.plain(found[key])}" for key in stated)
+        output.say(f"{found['name']}: {', '.join(said)}")
 
 
 @app.command()

@@ -207,11 +207,10 @@ def _is_synced(subscription: Subscription) -> bool:
 
 
 def _absent(subscription: Subscription, groups: list[PeerGroup], now_ms: int) -> list[SyncStatus]:
-    """The names for which the provider has nothing."""
-    known = {each.name for each in groups}
-    names = [word for word in subscription.groups if not is_pattern(word) and word not in known]
-    why = "the provider has no position of it on these topics"
-    return [SyncStatus(subscription.name, name, SyncState.ABSENT, why, as_of_ms=now_ms) for name in names]
+    """The names and patterns for which the provider has nothing."""
+    missing = [word for word in subscription.groups if not any(is_wanted(each.name, [word]) for each in groups)]
+    why = "the provider has no position of such a group on these topics"
+    return [SyncStatus(subscription.name, word, SyncState.ABSENT, why, as_of_ms=now_ms) for word in missing]
 
 
 def _failed(error: MeshError) -> SyncState:

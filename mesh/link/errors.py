@@ -131,4 +131,4 @@ class LaneEnded(PeerError):
 
     code: ClassVar[str] = "lane-ended"
     sentence: ClassVar[str] = "the provider ended the lane: {detail} ({ended_code})"
-    hint: ClassVar[str] = "see the provider's reason; mesh catalog shows what is granted now"
+    hint: ClassVar[str] = "see the provider's reason; what is granted now, says: mesh catalog --peer ORGANIZATION"

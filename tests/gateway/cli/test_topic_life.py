@@ -168,7 +168,7 @@ async def test_policies_change_while_the_rest_stays(gateway: ControlGateway) -> 
     await offered(gateway, departures=1)
     await gateway.done("subscribe", TARGET, "--topic", "departures=copy", "--group", "billing")
     told = await gateway.done("subscription", "set", "flights", "--follow-config", "--on-loss", "continue")
-    assert told.out == "flights: on_loss continue, follow_config yes\n"
+    assert told.out == "flights: on loss continue, follow config yes\n"
     shown = (await gateway.done("subscription", "show", "flights", "--json")).json
     assert (shown["follow_config"], shown["on_loss"], shown["on_timestamp"]) == (True, "continue", "stop")
     assert shown["groups"] == ["billing"]
