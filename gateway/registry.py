@@ -1,4 +1,4 @@
-"""The control state of an organization: peers, shares, grants, subscriptions, over a StateStore.
+"""The control state of an organization: peers, shares, grants, subscriptions, over a ControlStore.
 
 Strategy: the whole state is small, so it is held in memory as mappings of frozen values; here stands what may change,
 in `gateway.registry_state` how a change is made.

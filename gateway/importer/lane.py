@@ -290,7 +290,7 @@ class LaneRunner:
         """A log that refuses what our clock lets pass has another clock: judge by a margin that grows, up to a day."""
         if self._subscription.on_timestamp is OnTimestamp.STOP or self._margin_ms >= CLOCKS_APART_MS:
             return False
-        self._margin_ms = max(1000, 4 * self._margin_ms)
+        self._margin_ms = min(max(1000, 4 * self._margin_ms), CLOCKS_APART_MS)
         return True
 
     async def _run(self, progress: LaneProgress, lane: ImportLane, limits: TimestampLimits) -> None:
