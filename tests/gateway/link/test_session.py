@@ -361,3 +361,24 @@ def test_a_link_that_is_cancelled_at_any_step_leaves_no_task() -> None:
 
     for steps in range(60):
         run(scenario(steps))
+
+
+def test_a_lane_asked_for_on_a_link_that_the_peer_broke_ends_as_those_before_it() -> None:
+    """What the peer did wrong on one link is no reason to stop a lane for good."""
+
+    async def scenario() -> None:
+        async with joined(Side(True), Side(False, export=serve_everything)) as pair:
+            await pair.open()
+            before = open_lane(pair.dialler)
+            await pair.acceptor.stream.write(encode_frame(1 << 20, Heartbeat()))
+            await pair.over()
+            assert isinstance(pair.dialler.error, MeshError)
+            assert not pair.dialler.error.retriable
+            with pytest.raises(LinkLost):
+                await read_on(before)
+            with pytest.raises(LinkLost, match="a frame was lost, repeated or swapped"):
+                open_lane(pair.dialler)
+            with pytest.raises(LinkLost):
+                await pair.dialler.session.ask("anything")
+
+    run(scenario())
