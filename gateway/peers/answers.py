@@ -80,6 +80,7 @@ class Answers:
         if body.bare:
             wanted = min(wanted, MAX_DIGESTS // 2)
         page = await digest_page(self._cluster.source, partition, first, end, wanted, bare=body.bare)
+        self._registry.decide(request, self._now_ms()).require()  # that took a while
         before = [body.source_offset, *page.offsets]
         return link_pb2.DigestReply(
             offset_deltas=[offset - earlier for offset, earlier in zip(page.offsets, before, strict=False)],
