@@ -48,6 +48,9 @@ def _judge_heal(
         tally.absent(f"{lane.name}: after the heal at {heal.at_s} s it was not watched for {bound_s} s")
         return
     reached = next((each for each in probes if each.position >= wanted), None)
+    if reached is not None and not any(heal.at_s <= each.at_s <= deadline for each in probes):
+        tally.absent(f"{lane.name}: nobody looked between the heal at {heal.at_s} s and {deadline} s")
+        return
     when = f"it came at {reached.at_s} s" if reached is not None else "it never came"
     tally.fail(
         f"{lane.name}: healed at {heal.at_s} s, {bound_s} s later it did not have what the source had then: {when}",
