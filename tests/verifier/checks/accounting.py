@@ -46,11 +46,11 @@ def _judge_offsets(found: Alignment, log: Log, to_the_end: bool, tally: Tally) -
     for batch, base in enumerate(log.base_offsets):
         if base < found.lane.destination_start or not (to_the_end or base <= last):
             continue
-        if base != position:
+        if base != position and not base < log.first == position:
             tally.fail(f"{log.place}: offsets {position} to {base} lie in no batch", **batch_told(log, batch))
         end = log.first_records[batch + 1] if batch + 1 < len(log.first_records) else len(log)
         records, offsets = end - log.first_records[batch], log.last_offsets[batch] + 1 - base
-        if records != offsets:
+        if records != offsets and base >= log.first:
             tally.fail(f"{log.place}: the batch at {base} has {records} records in {offsets} offsets",
                        **batch_told(log, batch))  # fmt: skip
         tally.judged += offsets

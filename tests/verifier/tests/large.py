@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from random import Random
@@ -89,23 +90,35 @@ def _lines(path: Path, lines: list[Any]) -> None:
     path.write_text("".join(json.dumps(each) + "\n" for each in lines))
 
 
-def judge_apart(directory: Path) -> tuple[int, str, float, float]:
-    """Exit code, report, seconds and megabytes of judging in a process of its own."""
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of judging, in a process of its own."""
+
+    exit_code: int
+    report: str
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+
+
+def judge_apart(directory: Path) -> Cost:
     without = [word for check in ("acknowledgements", "authorization", "liveness") for word in ("--without", check)]
     began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "tests.verifier", str(directory), *without], capture_output=True, text=True, check=False
     )
-    peak_kb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return done.returncode, done.stdout + done.stderr, time.monotonic() - began, peak_kb / 1024
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s, wall_s = used.ru_utime + used.ru_stime, time.monotonic() - began
+    return Cost(done.returncode, done.stdout + done.stderr, wall_s, cpu_s, used.ru_maxrss / 1024)
 
 
 def main() -> None:
     records = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     with tempfile.TemporaryDirectory() as directory:
         write_large(Path(directory), records)
-        code, report, seconds, megabytes = judge_apart(Path(directory))
-    print(report, f"exit code {code}, {records:,} records: {seconds:.1f} s, {megabytes:.0f} MB", sep="\n")
+        cost = judge_apart(Path(directory))
+    figures = f"{cost.cpu_s:.1f} s of CPU time in {cost.wall_s:.1f} s, {cost.peak_mb:.0f} MB"
+    print(cost.report, f"exit code {cost.exit_code}, {records:,} records: {figures}", sep="\n")
 
 
 if __name__ == "__main__":

@@ -142,6 +142,6 @@ def test_several_violations_are_told_each_by_its_check(tmp_path: Path) -> None:
 
 def test_memory_grows_by_little_with_each_record(tmp_path: Path) -> None:
     write_large(tmp_path, 10_000)
-    code, report, _, megabytes = judge_apart(tmp_path)
-    assert code == 0, report
-    assert megabytes < BASE_MB + 10_000 * BYTES_A_RECORD / 1e6
+    cost = judge_apart(tmp_path)
+    assert cost.exit_code == 0, cost.report
+    assert cost.peak_mb < BASE_MB + 10_000 * BYTES_A_RECORD / 1e6

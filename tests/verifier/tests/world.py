@@ -98,6 +98,8 @@ class LaneWorld:
     """By the place of a batch's first item: another sequence than the right one."""
     allowed_gaps: tuple[str, ...] = ()
     answers: list[dict[str, object]] = field(default_factory=list)
+    tail: list[Batch] = field(default_factory=list)
+    """Behind the last stable offset, which is `end`."""
     former: list[Batch] = field(default_factory=list)
     """Of another incarnation of the source topic."""
     is_disordered: bool = False

@@ -117,14 +117,17 @@ def _write_source(lane: LaneWorld, directory: Path) -> list[dict[str, Any]]:
     half = lane.batches[len(lane.batches) // 2].base
     early = b"".join(_batch(each, set()) for each in lane.batches if each.base < half)
     # A fetch may begin with a batch from before, and end in a cut one.
-    last = b"".join(_batch(each, lane.later_removed) for each in lane.batches) + _batch(lane.batches[0], set())[:50]
+    kept = [*lane.batches, *lane.tail]
+    last = b"".join(_batch(each, lane.later_removed) for each in kept) + _batch(lane.batches[0], set())[:50]
     first = {"start": 0, "first": 0, "topic_id": "topic-one"}
     former = b"".join(_batch(each, set()) for each in lane.former)
     told = _source(lane) | first | {"topic_id": "topic-two", "end": 50, "at_s": EARLY_S - 1}
     return [
         *([_log(directory, f"{lane.name}.source-former", former, told)] if former else []),
         _log(directory, f"{lane.name}.source-early", early, _source(lane) | first | {"end": half, "at_s": EARLY_S}),
-        _log(directory, f"{lane.name}.source", last, _source(lane) | first | {"end": lane.end, "at_s": LAST_S}),
+        _log(
+            directory, f"{lane.name}.source", last, _source(lane) | first | {"end": kept[-1].last + 1, "at_s": LAST_S}
+        ),
     ]
 
 
