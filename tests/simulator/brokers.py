@@ -21,6 +21,7 @@ from mesh.errors import MeshError
 from mesh.ids import Partition, TopicId
 from mesh.log import Fetched, LogRange, Topic, Witnesses
 from mesh.ports import Cluster, StateOf
+from mesh.sequences import Written, after
 from mesh.testing.cluster import FakeCluster
 from tests.simulator.loop import Process
 from tests.simulator.truth import Truth
@@ -206,6 +207,21 @@ class Broker:
         else:
             self.edges.seen["broker restarts that forgot nothing"] += 1
         self.cluster.log(next(iter(self.cluster._logs))).elect()
+
+    def truncate(self, partition: Partition, batches: int) -> bool:
+        """An unclean election: the last batches are gone, and so is what was remembered of their producers."""
+        log = self.cluster.log(partition)
+        ends = [0, *(entry.header.next_offset for entry in log._entries)]
+        if len(ends) == 1:
+            return False
+        self.cluster.truncate(partition, ends[-1 - min(batches, len(ends) - 1)])
+        log.producers.clear()
+        for header, _ in log._entries:
+            if (known := header.producer_id) >= 0:
+                written = Written(header.base_sequence, header.records_count, header.base_offset)
+                log.producers[known] = after(log.producers.get(known), header.producer_epoch, written)
+        self.sure.clear()
+        return True
 
 
 class Connection:

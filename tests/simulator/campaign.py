@@ -31,6 +31,7 @@ SOMETIMES = (
     "links cut with frames under way",
     "foreign writes accepted by the operator",
     "trim", "truncate", "recreate", "foreign", "restart-broker", "half-cut", "put after", "append full", "frozen",
+    "truncate-copy",
 )  # fmt: skip
 ENOUGH = 3000
 """From so many schedules on each of `SOMETIMES` must have come."""

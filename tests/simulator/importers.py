@@ -122,7 +122,7 @@ class _Opener:
         acknowledge = lane.acknowledge
 
         def checked(source_offset: int) -> None:
-            if not world.violations:
+            if not world.violations and not world.copy_lost:
                 stored = world.destination.ports.lanes._entries  # type: ignore[attr-defined]
                 same = 1 << 62 if truth.truncations == truncations else min(agreed, truth.agreed)
                 why = check_acknowledged(LANE, source_offset, world.copy, stored, same, incarnation)

@@ -18,7 +18,7 @@ FAULTS: dict[str, int] = {
     # the source
     "trim": 2, "truncate": 2, "recreate": 1, "elect": 2,
     # the destination
-    "restart-broker": 3, "foreign": 2,
+    "restart-broker": 3, "foreign": 2, "truncate-copy": 1,
     # calls that fail; what follows ":" is how
     "append:lost": 2, "append:unanswered": 5, "append:late": 5, "append:full": 2, "append:slow": 3,
     "put:before": 3, "put:after": 3, "put:slow": 2, "load:before": 1, "witness:before": 1, "witness:slow": 1,

@@ -48,6 +48,12 @@ class Copy:
                 self._take(record.offset, content)
         self._batches = len(entries)
 
+    def forget(self) -> None:
+        """The log has lost something: read it anew."""
+        self.numbers.clear()
+        self.places.clear()
+        self._batches, self._last = 0, -1
+
     def _take(self, offset: int, content: Content) -> None:
         if offset != len(self.numbers):
             self.violations.append(f"accounting: offset {len(self.numbers)} of the copy holds nothing")

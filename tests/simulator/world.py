@@ -35,6 +35,10 @@ HEALED_S = 400.0
 AT_LANDING = {
     "kill-at-landing": "kill-importer", "sleep-at-landing": "sleep-importer", "move-at-landing": "move",
 }  # fmt: skip
+SOURCE_LOST = (FreezeReason.UNMATCHED, FreezeReason.DIFFERENT)
+COPY_LOST = (
+    FreezeReason.TRUNCATED, FreezeReason.OUT_OF_SEQUENCE, FreezeReason.DISAGREEMENT, FreezeReason.TAIL_LOST,
+)  # fmt: skip
 MAY_STAND = {"source-trimmed": "trim", "source-truncated": "truncate", "source-recreated": "recreate"}
 
 
@@ -90,6 +94,8 @@ class World:
         self.foreign = 0
         self.at_landing: list[Fault] = []
         self.is_frozen = False
+        self.copy_lost = False
+        """Whether the destination log was truncated: what was acknowledged may be gone, and the lane has to notice."""
 
     def tell(self, text: str) -> None:
         self.story.append(f"step {self.loop.steps:4}, {self.loop.time() - 1000:7.3f} s: {text}")
@@ -211,9 +217,9 @@ class World:
             self.violated(f"stopped without need: {status.code}: {status.reason}")
 
     def _look_at_frozen(self, error: LaneFrozen) -> None:
-        """A lane may freeze only where its source lost what no checkpoint covered."""
+        """A lane may freeze only where its source lost what no checkpoint covered, or its copy was truncated."""
         lost = self.truth.trims or self.truth.truncations or self.truth.incarnations
-        if lost and error.reason in (FreezeReason.UNMATCHED, FreezeReason.DIFFERENT):
+        if (lost and error.reason in SOURCE_LOST) or (self.copy_lost and error.reason in COPY_LOST):
             self.is_frozen = True
             self.seen["frozen"] += 1
             self.tell(f"frozen, as it must be: {error}")
@@ -334,6 +340,13 @@ class World:
     def _foreign(self, count: int, gateway: Gateway) -> None:
         self.foreign += count
         self.destination.foreign_write(TO, plain_batch([b"foreign"] * count))
+
+    def _truncate_copy(self, count: int, gateway: Gateway) -> bool:
+        if not self.broker.truncate(TO, count):
+            return False
+        self.copy_lost = True
+        self.copy.forget()
+        return True
 
     def _landed(self, name: str) -> None:
         while self.at_landing:
