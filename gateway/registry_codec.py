@@ -2,6 +2,7 @@
 
 A. What is decoded is a legal value and fits its key; anything else is RegistryEntryDamaged, never a default.
 B. A field that this version does not know is refused: to drop it silently would widen a grant.
+C. What says nothing is left out, so that an older gateway reads every entry that uses nothing newer than itself.
 """
 
 from __future__ import annotations
@@ -194,7 +195,7 @@ def key_of(entry: Entry) -> str:
 
 
 def encode(entry: Entry) -> bytes:
-    return _stored(entry).model_dump_json().encode()
+    return _stored(entry).model_dump_json(exclude_defaults=True).encode()
 
 
 def _stored(entry: Entry) -> _Stored:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import ClassVar, TypeVar
 
 from mesh.batch.stamp import Producer
@@ -298,7 +298,9 @@ def _page_key(lane: LaneId, incarnation: int, page: int) -> str:
 
 
 def _to_json(checkpoint: Checkpoint) -> bytes:
-    document = {"format": _FORMAT, **asdict(checkpoint)}
+    said = {each.name for each in fields(checkpoint) if getattr(checkpoint, each.name) != each.default}
+    # What is as it is by default is left out: an older gateway reads every lane that uses nothing newer than itself.
+    document = {"format": _FORMAT} | {name: value for name, value in asdict(checkpoint).items() if name in said}
     return json.dumps(document, separators=(",", ":")).encode()
 
 

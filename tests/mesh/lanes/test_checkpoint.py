@@ -17,6 +17,7 @@ from mesh.lanes.checkpoint import (
     LaneStateDamaged,
     checkpoint_of,
     entries,
+    load_checkpoint,
     load_former,
     load_lane,
     load_ledger,
@@ -270,3 +271,14 @@ def test_a_ledger_with_an_entry_missing_or_damaged_is_damage() -> None:
             stored.entries[f"lane/flights/departures/1/loss/{0:08x}"] = value
         with pytest.raises(LaneStateDamaged):
             load_ledger(LANE, stored.entries)
+
+
+def test_a_lane_that_lost_nothing_is_stored_as_an_older_gateway_reads_it() -> None:
+    stored = Stored()
+    offset_map = OffsetMap(0)
+    offset_map.add_records(0, 0, 4)
+    checkpoint = stored.put(offset_map, 4)
+    said = json.loads(stored.entries[CHECKPOINT_KEY]).keys()
+    assert not said & {"incarnation", "losses", "source_epochs", "destination_topic_id"}
+    assert load_lane(LANE, stored.entries) is not None
+    assert load_checkpoint(LANE, stored.entries) == checkpoint
