@@ -91,10 +91,13 @@ async def _export(
     log_range = await cluster.source.range(partition)
     first = await first_offset(cluster.source, partition, opening.start, log_range)
     authorize()
-    lane.open(topic.topic_id, first, log_range)
     expected_id = TopicId(opening.topic_id) if opening.topic_id else topic.topic_id
-    position, ordinal = first, 0
     epoch = opening.leader_epoch if opening.start.kind == "offset" else -1
+    if opening.topic_id and log_range.last_stable <= first:
+        # The importer may read a loss from this range. It was asked for after the topic's id, and may be another's.
+        log_range = (await _fetch(cluster, partition, first, expected_id, 1, 0.0, epoch)).range
+    lane.open(topic.topic_id, first, log_range)
+    position, ordinal = first, 0
     while True:
         credit_bytes = await _credit(cluster, partition, lane, authorize, settings.wait_s)
         budget = min(credit_bytes, settings.fetch_bytes)

@@ -14,6 +14,7 @@ from mesh.cluster_errors import AppendUnknown, ClusterUnreachable, PermissionMis
 from mesh.lanes.checkpoint import prefix
 from mesh.lanes.losses import LossKind, LostRange
 from mesh.lanes.status import LaneState, LaneStatus
+from mesh.log import Topic
 from mesh.shares import OnLoss, StartAt
 from mesh.testing.clock import run
 from mesh.testing.cluster import FakeCluster, Operation
@@ -440,5 +441,30 @@ def test_a_source_that_lost_some_of_what_no_checkpoint_covers_and_grew_again_fre
         world.truncate(5)
         world.produce(4, copied=False)
         assert (await world.stop(world.mirror())).code == "lane-frozen"
+
+    run(scenario())
+
+
+def test_a_topic_created_again_while_a_lane_is_opened_is_not_taken_for_a_truncated_one() -> None:
+    """Its id was asked for before, the range of its log after: together they speak of no log that there ever was."""
+
+    async def scenario() -> None:
+        world = await behind()
+        topics = world.source.ports.topics
+        describe, began = topics.describe, []
+
+        async def outdated(name: str) -> Topic:
+            topic = await describe(name)
+            if not began:
+                began.append(topic)
+                world.recreate()
+            return topic
+
+        topics.describe = outdated  # type: ignore[method-assign]
+        status = await world.stop(world.mirror(OnLoss.STOP))
+        assert status.lost == LostRange(LossKind.RECREATED, 0, 4)
+        await world.copy(world.mirror())
+        _, (entry,) = await stored(world.destination.ports, LANE)
+        assert (entry.kind, entry.destination_offset, entry.next_destination_offset) == (LossKind.RECREATED, 0, 6)
 
     run(scenario())
