@@ -451,7 +451,8 @@ def test_a_topic_created_again_while_a_lane_is_opened_is_not_taken_for_a_truncat
     async def scenario() -> None:
         world = await behind()
         topics = world.source.ports.topics
-        describe, began = topics.describe, []
+        describe = topics.describe
+        began: list[Topic] = []
 
         async def outdated(name: str) -> Topic:
             topic = await describe(name)
