@@ -24,7 +24,7 @@ demo: $(STAMP) ## two companies share a stream, on the embedded log
 
 test: $(STAMP) ## all tests, the Kafka ones included
 	$(BIN)/python -m pytest -n 2 tests -m "not kafka and not slow"
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests -m "(kafka or slow) and not alone"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests -m "(kafka or slow) and not alone"
 	$(BIN)/python -m pytest tests -m alone
 
 test-kafka: $(STAMP) ## the matrix: every kind of source through every fault, on real brokers
