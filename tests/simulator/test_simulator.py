@@ -21,14 +21,14 @@ from tests.simulator.world import simulate
 SCHEDULES = 300
 # How many schedules from seed 1 on are enough to find each: the simulator's own eyesight.
 FOUND_WITHIN = {
-    "acknowledged before durable": 10,
-    "breaks not stored before the acknowledgement": 10,
-    "resent without asking the log": 10,
-    "foreign write unnoticed": 20,
-    "aborts ignored": 60,
-    "sequence not from the ordinal": 10,
-    "last record instead of batch end": 10,
-    "truncation unnoticed": 60,
+    "acknowledged before durable": 30,
+    "breaks not stored before the acknowledgement": 30,
+    "resent without asking the log": 30,
+    "foreign write unnoticed": 200,
+    "aborts ignored": 100,
+    "sequence not from the ordinal": 30,
+    "last record instead of batch end": 30,
+    "truncation unnoticed": 200,
 }
 
 

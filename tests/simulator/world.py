@@ -172,6 +172,10 @@ class World:
         self.tell("healed")
 
     async def _settled(self) -> None:
+        if self.truth.truncations or self.truth.incarnations:
+            await asyncio.sleep(
+                12.0
+            )  # where the source has grown as far again, a position says nothing: it must notice
         deadline = self.loop.time() + HEALED_S
         while not self.is_frozen and not self.violations:
             if any(gateway.is_at(self.truth.readable_end) for gateway in self.gateways):
