@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PROTOS := $(wildcard proto/mesh/wire/v1/*.proto)
 PACKAGES := mesh gateway certs
 
-.PHONY: setup demo test test-unit test-kafka test-thousand exactness check format lint types layering proto proto-check bench drill-trust lock clean help
+.PHONY: setup demo test test-unit test-kafka test-thousand test-million exactness check format lint types layering proto proto-check bench drill-trust lock clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -30,8 +30,14 @@ test: $(STAMP) ## all tests, the Kafka ones included
 test-kafka: $(STAMP) ## the matrix: every kind of source through every fault, on real brokers
 	$(BIN)/python -m pytest tests/matrix
 
+test-million: $(STAMP) ## a million records while gateways and brokers are killed
+	SCENARIO_RECORDS=1000000 $(BIN)/python -m pytest -s tests/scenarios/test_kafka_kills.py
+
 test-thousand: $(STAMP) ## the same for topics of a thousand partitions, which takes its time
 	MATRIX_PARTITIONS=1000 $(BIN)/python -m pytest tests/matrix -k "none-many-partitions or kill-importer-many"
+
+simulate: $(STAMP) ## ten thousand mirrors in virtual time, with faults at every edge, by seed
+	$(BIN)/python -m tests.simulator --schedules 10000
 
 exactness: $(STAMP) ## what a move, a kill and a loss cost, side by side with MirrorMaker 2
 	$(BIN)/python -m bench.exactness
