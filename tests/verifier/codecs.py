@@ -73,10 +73,14 @@ def _snappy_block(block: bytes, limit: int) -> bytes:
 
 def _lz4(packed: bytes, limit: int) -> bytes:
     frame = lz4.frame.LZ4FrameDecompressor()
-    out: bytes = frame.decompress(packed, limit + 1)
-    if not frame.eof and len(out) <= limit:
-        raise EOFError("an lz4 frame is cut")
-    return out
+    pieces, size = [], 0
+    while not frame.eof and size <= limit:
+        if pieces and frame.needs_input:
+            raise EOFError("an lz4 frame is cut")
+        # The bound is allocated at once: hence in pieces, and not the whole limit.
+        pieces.append(frame.decompress(b"" if pieces else packed, min(_PIECE_BYTES, limit + 1 - size)))
+        size += len(pieces[-1])
+    return b"".join(pieces)
 
 
 def _zstd(packed: bytes, limit: int) -> bytes:

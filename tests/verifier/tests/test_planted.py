@@ -14,7 +14,7 @@ from tests.verifier.tests.planting import BUGS, PLANTED, Damage
 from tests.verifier.tests.world import World
 from tests.verifier.tests.writing import write_world
 
-SEEDS = (1, 2)
+SEEDS = (1,)
 ONE_EACH = [(check, damage) for check, all_of_it in PLANTED.items() for damage in all_of_it]
 
 
@@ -26,7 +26,7 @@ def failing(judgements: dict[str, Judgement]) -> set[str]:
     return {name for name, each in judgements.items() if each.verdict is Verdict.FAIL}
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(5))
 def test_a_correct_run_is_judged_to_be_one(seed: int, tmp_path: Path) -> None:
     judgements = judged(World.build(seed), tmp_path)
     assert list(judgements) == list(CHECKS)

@@ -330,7 +330,9 @@ def mirror(lane: LaneWorld, chance: random.Random) -> None:
 def observe(lane: LaneWorld, chance: random.Random) -> None:
     """What is noted of the lane as it is: acknowledgements, copies of what was durable, probes, moved groups."""
     lane.acks, lane.durable, lane.moves = [], [], []
-    places = sorted(chance.sample(range(lane.start, lane.end + 1), 12))
+    offsets = range(lane.start, lane.end + 1)
+    pick = chance.sample if len(offsets) > 20 else chance.choices
+    places = sorted(pick(offsets, k=12))
     for step, position in enumerate([*places, lane.end]):
         at_s, position = 2.0 + step, min(position, lane.position)
         lane.acks.append((position, at_s))
@@ -347,7 +349,7 @@ def observe(lane: LaneWorld, chance: random.Random) -> None:
         probe(LAST_S, lane.end, lane.end, len(lane.items)),
         probe(WATCHED_S, lane.end, lane.end, len(lane.items)),
     ]
-    for n, offset in enumerate(chance.sample(range(lane.start, lane.end + 1), 5)):
+    for n, offset in enumerate(pick(offsets, k=5)):
         if lane.is_disordered:
             continue
         lane.moves.append({"group": f"g{n}", "before": offset, "after": lane.translate(offset)})
