@@ -73,7 +73,8 @@ def _snappy_block(block: bytes, limit: int) -> bytes:
 
 def _lz4(packed: bytes, limit: int) -> bytes:
     frame = lz4.frame.LZ4FrameDecompressor()
-    pieces, size = [], 0
+    pieces: list[bytes] = []
+    size = 0
     while not frame.eof and size <= limit:
         if pieces and frame.needs_input:
             raise EOFError("an lz4 frame is cut")
