@@ -25,8 +25,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not any(part in item.nodeid for part in LONGEST))
 
 
-# The matrix as it was judged, printed at the end of the run, whichever process judged it. The process that hands tests to
-# others knows no other conftest than this.
+# The matrix as it was judged, printed at the end of the run, whichever process judged it: the process that hands tests
+# to others knows no other conftest than this.
 
 MATRIX = pytest.StashKey[Matrix]()
 
