@@ -6,7 +6,7 @@ import pytest
 
 from tests.drills.trust import main
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(180)]
 
 
 def test_every_attack_is_refused_and_every_bound_kept(capsys: pytest.CaptureFixture[str]) -> None:
