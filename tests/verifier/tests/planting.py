@@ -1,8 +1,4 @@
-"""Bugs as they show in a run: each damages a generated world as a gateway (or cluster) with that bug would have.
-
-`PLANTED` is damage that one check alone must see. `BUGS` are the twenty bugs of the fault laboratory, by the check that
-is meant to catch each; where a bug has more than one consequence others may see it too.
-"""
+"""Bugs as they show in a run: each damages a generated world as a gateway (or cluster) with that bug would have."""
 
 from __future__ import annotations
 
@@ -432,61 +428,3 @@ def foreign_write_counted_as_a_copy(world: World) -> None:
     for entry in lane.entries:
         if entry[0] == "run" and entry[2] > stranger:  # type: ignore[operator]
             entry[2] -= 1  # type: ignore[operator]
-
-
-PLANTED: dict[str, tuple[Damage, ...]] = {
-    "prefix": (lost_in_the_middle, lost_at_the_end, begun_too_late, filtered_without_leave),
-    "no duplicate": (one_record_twice, resent_after_a_timeout, begun_again_from_the_earliest),
-    "no reorder": (two_swapped, one_comes_late, two_batches_swapped),
-    "no phantom": (aborted_record_copied, failed_write_copied, never_written, record_of_another_partition),
-    "one value": (
-        value_changed_since, timestamp_changed_since, two_readers_differ, told_another_offset, acknowledged_write_gone,
-    ),
-    "fidelity": (
-        null_turned_empty, header_order_lost, value_altered_with_its_id, timestamp_shifted, append_time_lost,
-    ),
-    "translation": (
-        run_off_by_one_at_a_marker, last_record_instead_of_batch_end, gap_with_a_wrong_reason, gap_over_a_copied_record,
-        group_moved_one_too_far, answer_off_by_one,
-    ),
-    "acknowledgements": (
-        acknowledged_before_the_records, acknowledged_before_the_runs, acknowledged_too_early,
-        acknowledged_beyond_the_table,
-    ),
-    "fencing": (
-        append_by_an_older_epoch, new_producer_on_retry, epoch_never_given, sequence_not_the_ordinal,
-        ordinal_off_by_one,
-    ),
-    "authorization": (
-        appended_after_the_revocation, appended_before_the_grant, admitted_by_another_root, canary_record_copied,
-        canary_in_a_log,
-    ),
-    "accounting": (
-        foreign_write_not_reported, foreign_write_at_the_end, offset_without_a_batch, more_claimed_than_written,
-        own_copy_reported_as_foreign,
-    ),
-    "liveness": (healed_and_not_caught_up, lag_without_a_fault, left_at_the_end),
-}  # fmt: skip
-
-BUGS: tuple[tuple[str, str, Damage], ...] = (
-    ("acknowledgement before the records are durable", "acknowledgements", acknowledged_before_the_records),
-    ("acknowledgement before the runs are durable", "acknowledgements", acknowledged_before_the_runs),
-    ("resend after a timeout without asking the log", "no duplicate", resent_after_a_timeout),
-    ("a new producer id on retry", "fencing", new_producer_on_retry),
-    ("sequence not derived from the ordinal", "fencing", sequence_not_the_ordinal),
-    ("ordinal off by one after an empty batch", "fencing", ordinal_off_by_one),
-    ("`<=` deduplication by offset", "prefix", lost_in_the_middle),
-    ("resumed lane not compared with the log", "no duplicate", one_record_twice),
-    ("abort list unsorted", "no phantom", transaction_judged_by_another),
-    ("abort list ignored", "no phantom", aborted_record_copied),
-    ("last record + 1 instead of batch end", "translation", last_record_instead_of_batch_end),
-    ("run off by one at a marker", "translation", run_off_by_one_at_a_marker),
-    ("foreign write unnoticed", "accounting", foreign_write_counted_as_a_copy),
-    ("reset to earliest on out of range", "no duplicate", begun_again_from_the_earliest),
-    ("topic id ignored", "no phantom", record_of_another_incarnation),
-    ("null turned empty", "fidelity", null_turned_empty),
-    ("header order lost", "fidelity", header_order_lost),
-    ("append time lost", "fidelity", append_time_lost),
-    ("pooled roots", "authorization", admitted_by_another_root),
-    ("revocation checked only at open", "authorization", appended_after_the_revocation),
-)

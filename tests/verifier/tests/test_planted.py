@@ -10,7 +10,8 @@ from tests.verifier.checks import CHECKS
 from tests.verifier.findings import Judgement, Verdict
 from tests.verifier.judging import judge
 from tests.verifier.reading import read_run
-from tests.verifier.tests.planting import BUGS, PLANTED, Damage
+from tests.verifier.tests.bugs import BUGS, PLANTED
+from tests.verifier.tests.planting import Damage
 from tests.verifier.tests.world import World
 from tests.verifier.tests.writing import write_world
 
