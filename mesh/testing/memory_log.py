@@ -141,12 +141,13 @@ class MemoryLog:
     def witness(self, producer: Producer, from_offset: int) -> Witnesses:
         first = max(from_offset, self.start)
         entries = [header for header, _ in self._entries[self._index_of(first) :]]
-        own = [header for header in entries if header.producer_id == producer.id]
+        # Under another epoch it was another lane.
+        own = [header for header in entries if (header.producer_id, header.producer_epoch) == producer]
         own_count = sum(header.next_offset - max(header.base_offset, first) for header in own)
         state = self.producers.get(producer.id)
         return Witnesses(
             self.range,
-            state.last_sequence if state else None,
+            state.last_sequence if state and state.epoch == producer.epoch else None,
             tuple(OwnBatch(h.base_offset, h.base_sequence, h.records_count) for h in own if h.base_offset >= first),
             max(0, self.end - first) - own_count,
         )

@@ -185,6 +185,7 @@ class Broker:
         self.edges = edges
         self.claims = 0
         self.starts = 0
+        self.named: dict[str, Producer] = {}
         self.sure: set[str] = set()
         """The gateways that know where the log ends: nobody else has written since they asked."""
         self.under_way: list[_Append] = []
@@ -331,7 +332,10 @@ class SimulatedDestination:
 
     async def producer(self, name: str = "") -> Producer:
         await self._broker.edges.before("producer")
-        return await self._destination.producer(name)
+        known = self._broker.named.get(name)
+        made = Producer(known.id, known.epoch + 1) if known else await self._destination.producer(name)
+        self._broker.named[name] = made
+        return made
 
     def append(self, partition: Partition, batch: StampedBatch, state: StateOf | None = None) -> asyncio.Future[int]:
         landed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
