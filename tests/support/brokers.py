@@ -26,7 +26,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -200,8 +200,10 @@ class Broker:
         self._end(signal.SIGKILL)
 
     def suspend(self) -> None:
-        """SIGSTOP: connections stay open, nothing answers."""
+        """SIGSTOP: connections stay open, nothing answers. Returns when every thread has stopped."""
         os.kill(self.pid, signal.SIGSTOP)
+        while not all(state == "T" for state in _thread_states(self.pid)):
+            time.sleep(0.001)
 
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
@@ -270,6 +272,12 @@ class Broker:
             **_sasl_properties(self.config.users),
             **self.config.properties,
         }
+
+
+def _thread_states(pid: int) -> Iterator[str]:
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with suppress(OSError):  # a thread that has ended meanwhile
+            yield stat.read_text().rpartition(")")[2].split()[0]
 
 
 def _tls_properties(tls: TlsFiles | None) -> dict[str, str]:
