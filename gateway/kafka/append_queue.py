@@ -6,8 +6,8 @@ Invariants:
   log has been asked (`mended`). So nothing is sent on a guess (rule G).
 - What was definitely not written because the leader moved goes back to its place and is sent again, once everything
   under way has its answer and the leader is found; until its deadline.
-- The first append of a producer here goes alone. A broker without a memory of a producer accepts any first
-  sequence: a second batch behind a refused first one would land in its place.
+- The first append of a producer here goes alone, also after a pause and to a leader found anew. A broker without a
+  memory of a producer accepts any first sequence: a second batch behind a refused first one would land in its place.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 MAX_IN_FLIGHT = 5
 """What a broker remembers of a producer, and so what it can recognize when repeated."""
 HALF_OF_SEQUENCES = 1 << 30
+PAUSE_S = 30.0
+"""Without an append; in it a broker may have forgotten a producer whose records are old."""
 
 
 @dataclass(eq=False, slots=True)
@@ -72,6 +74,8 @@ class AppendQueue:
         if self.broken_at is not None and _is_past(append.batch, self.broken_at.batch):
             fail(append, AppendNotSent(*self.partition, "an earlier one failed and the log was not asked"))
             return
+        if self.last is not None and append.deadline - self.last.deadline > PAUSE_S:
+            self.proven = None  # deadlines lie as far apart as the moments of their appends
         self.waiting.append(append)
         self.last = append
 
@@ -89,8 +93,12 @@ class AppendQueue:
             self.failed(append, error)
             return
         self.in_flight -= 1
-        self.leader = None
+        self.lose_leader()
         self.returned.append(append)
+
+    def lose_leader(self) -> None:
+        """Whoever is found next may know less of the producer."""
+        self.leader = self.proven = None
 
     def restore(self) -> None:
         """Everything under way has its answer: what came back takes its place at the head again."""

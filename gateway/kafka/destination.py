@@ -127,7 +127,7 @@ class KafkaDestination:
     def _ended(self, leader: LeaderAppends) -> None:
         for queue in self._queues.values():
             if queue.leader is leader:
-                queue.leader = None
+                queue.lose_leader()
                 self._find_leader(queue)
 
     def _landed(self, append: Append, base_offset: int) -> None:

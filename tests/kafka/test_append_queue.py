@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from gateway.kafka.append_queue import MAX_IN_FLIGHT, Append, AppendQueue
+from gateway.kafka.append_queue import MAX_IN_FLIGHT, PAUSE_S, Append, AppendQueue
 from gateway.kafka.errors import AppendNotSent, LeaderMoved
 from mesh.batch.stamp import Producer
 from mesh.cluster_errors import AppendUnknown, BatchRefused, SequenceRefused
@@ -22,9 +22,9 @@ def _queue() -> AppendQueue:
     return AppendQueue(PLACE, leader=SOMEBODY)
 
 
-def _append(sequence: int, producer: Producer = OURS) -> Append:
+def _append(sequence: int, producer: Producer = OURS, deadline: float = 100) -> Append:
     answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    return Append(PLACE, stamped(producer, sequence, numbered(sequence)), None, answer, deadline=100)
+    return Append(PLACE, stamped(producer, sequence, numbered(sequence)), None, answer, deadline)
 
 
 def _added(queue: AppendQueue, *sequences: int) -> list[Append]:
@@ -57,6 +57,24 @@ async def test_the_first_append_of_a_producer_goes_alone() -> None:
     assert not queue.may_send
     queue.succeeded(first)
     assert _sent(queue) == 2
+
+
+async def test_after_a_pause_the_next_append_goes_alone() -> None:
+    queue, _ = _proven()
+    queue.add(_append(0, deadline=100 + PAUSE_S + 1))
+    queue.add(_append(1, deadline=100 + PAUSE_S + 1))
+    first = queue.take()
+    assert not queue.may_send
+    queue.succeeded(first)
+    assert _sent(queue) == 1
+
+
+async def test_the_first_append_to_another_leader_goes_alone() -> None:
+    queue, _ = _proven(0, 1, 2)
+    queue.lose_leader()
+    assert not queue.may_send
+    queue.leader = SOMEBODY
+    assert _sent(queue) == 1
 
 
 async def test_at_most_five_await_their_answer() -> None:
