@@ -15,6 +15,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import functools
+import itertools
 import os
 import shutil
 import signal
@@ -395,16 +396,21 @@ def _leash() -> None:
     _LIBC.prctl(_SET_PARENT_DEATH_SIGNAL, int(signal.SIGKILL), 0, 0, 0)
 
 
+PORTS = range(12_000, 32_000)
+"""Below those that the kernel takes for connections: a port that was found free is not taken before it is used."""
+_next_port = itertools.cycle(PORTS)
+for _ in range(os.getpid() * 997 % len(PORTS)):  # processes that test side by side begin apart
+    next(_next_port)
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody listens on; held together until all are known, so that they differ."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Ports of loopback that nobody listens on, others at each call."""
+    found: list[int] = []
+    while len(found) < count:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port := next(_next_port)))
+            found.append(port)
+    return found
 
 
 def live_brokers(port: int) -> int:
