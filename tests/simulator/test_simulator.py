@@ -18,6 +18,8 @@ from tests.simulator.loop import Process, SimulatedLoop
 from tests.simulator.plan import Plan, draw
 from tests.simulator.world import simulate
 
+pytestmark = pytest.mark.slow
+
 SCHEDULES = 300
 # How many schedules from seed 1 on are enough to find each: the simulator's own eyesight.
 FOUND_WITHIN = {
