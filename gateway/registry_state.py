@@ -25,6 +25,7 @@ import structlog
 from gateway.peer import Peer
 from gateway.registry_codec import Entry, decode, encode, key_of
 from gateway.revocations import Revocations, takes_trust
+from gateway.waking import Waking
 from mesh.cluster_errors import StateMoved
 from mesh.errors import MeshError
 from mesh.ids import OrgId, ShareName, SubscriptionName, TopicId
@@ -84,7 +85,7 @@ class RegistryState:
         self._doubts: Mapping[str, bytes | None] = {}
         """What was put without an answer, and may be or come there: if it does, the change was ours (C)."""
         self._failure: MeshError | None = None
-        self._changed = asyncio.Event()
+        self._changed = Waking()
         self._peers: dict[OrgId, Peer] = {}
         self._invites: dict[str, InviteRecord] = {}
         self._shares: dict[ShareName, Share] = {}
@@ -246,8 +247,7 @@ class RegistryState:
 
     def _announce(self) -> None:
         self.version += 1
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        self._changed.wake()
 
 
 async def _keep_no_audit(before: Entry | None, after: Entry | None) -> None:

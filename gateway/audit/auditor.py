@@ -31,6 +31,7 @@ from gateway.audit.head_file import HeadFile
 from gateway.audit.refusals import RefusalTally, Refused
 from gateway.audit.signer import Signer
 from gateway.rpc.identity import Identity
+from gateway.waking import Waking
 from mesh.audit import HEAD_ACTION, MAX_TEXT, NO_HASH, AuditEntry, SignedHead, entry_hash
 from mesh.cluster_errors import AuditMoved
 from mesh.errors import MeshError
@@ -68,7 +69,7 @@ class Auditor:
         self._queue: deque[AuditEntry] = deque()
         self._lock = asyncio.Lock()
         self._wake = asyncio.Event()
-        self._grown = asyncio.Event()
+        self._grown = Waking()
         self._tried: list[bytes] = []
         self._end = 0
         self._last_hash = NO_HASH
@@ -220,8 +221,7 @@ class Auditor:
         self._tell()
 
     def _tell(self) -> None:
-        grown, self._grown = self._grown, asyncio.Event()
-        grown.set()
+        self._grown.wake()
 
     async def wait_beyond(self, end: int) -> None:
         """Returns when the log has more than `end` entries: at once for ours, after a turn for another gateway's."""

@@ -12,6 +12,7 @@ import apsw
 
 from gateway.embedded.readers import Readers
 from gateway.embedded.writer import Put, Writer
+from gateway.waking import Waking
 from mesh.cluster_errors import StateMoved
 
 
@@ -53,7 +54,7 @@ class EmbeddedControl(EmbeddedStore):
         self.version = 1
         self._begun = 1
         self._touched: dict[str, int] = {}
-        self._changed = asyncio.Event()
+        self._changed = Waking()
 
     async def wait_changed(self, version: int) -> int:
         while self.version == version:
@@ -87,5 +88,4 @@ class EmbeddedControl(EmbeddedStore):
 
     def _ended(self, made: int) -> None:
         self.version = max(self.version, made)
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        self._changed.wake()

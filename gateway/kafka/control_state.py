@@ -27,6 +27,7 @@ from gateway.kafka.read_on import read_anew, read_to_end
 from gateway.kafka.source import KafkaSource
 from gateway.kafka.state import CONTROL_PARTITIONS, CONTROL_TOPIC, new_appends, state_partitions
 from gateway.kafka.state_partition import StatePartition
+from gateway.waking import Waking
 from mesh.cluster_errors import (
     ClusterUnreachable,
     LogTruncated,
@@ -59,7 +60,7 @@ class KafkaControl:
         self._appends = new_appends()
         self._lock = asyncio.Lock()
         self._doubtful = False
-        self._changed = asyncio.Event()
+        self._changed = Waking()
 
     def __repr__(self) -> str:
         return f"<KafkaControl {self._part}>"
@@ -157,8 +158,7 @@ class KafkaControl:
             self._announce()  # what was read before it failed is known, and nobody else will say so
 
     def _announce(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        self._changed.wake()
 
     # Following
 

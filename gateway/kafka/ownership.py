@@ -16,6 +16,7 @@ import structlog
 
 from gateway.kafka.lease import Lease
 from gateway.kafka.patience import pauses
+from gateway.waking import Waking
 from mesh.errors import MeshError
 from mesh.ids import LaneId
 
@@ -60,7 +61,7 @@ class KafkaOwnership:
         self._losses: dict[int, int] = {}
         """How often each partition was lost: a claim that was begun before does not count."""
         self._todo = asyncio.Event()
-        self._changed = asyncio.Event()
+        self._changed = Waking()
         self.version = 1
         self.stop: Callable[[], Awaitable[None]] = _nothing
         """Takes this gateway out of the group; told by whoever put it in."""
@@ -129,8 +130,7 @@ class KafkaOwnership:
 
     def _announce(self) -> None:
         self.version += 1
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        self._changed.wake()
 
     # claiming
 

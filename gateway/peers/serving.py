@@ -15,6 +15,7 @@ from gateway.metrics import Metrics
 from gateway.peers.answers import Answers
 from gateway.peers.public import public
 from gateway.registry import Registry
+from gateway.waking import Waking
 from mesh.errors import CallerError, MeshError
 from mesh.ids import OrgId, ShareName, TopicId, TopicName
 from mesh.origins import OriginChanged, path_here, path_token
@@ -44,7 +45,7 @@ class Serving:
         self._metrics = metrics
         self._answers = answers
         self._now_ms = now_ms
-        self._changed = asyncio.Event()
+        self._changed = Waking()
         self._served: list[Request] = []
         self._ends: dict[ExportLane, asyncio.Timeout] = {}
 
@@ -76,8 +77,7 @@ class Serving:
         finally:
             self._ends.pop(lane, None)
             self._served.remove(request)
-            changed, self._changed = self._changed, asyncio.Event()
-            changed.set()
+            self._changed.wake()
 
     def _end_s(self, end_ms: int | None) -> float | None:
         """The end of a grant by the loop's clock, for a timer: an idle lane ends with it, too."""

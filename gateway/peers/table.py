@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from zlib import crc32
 
 from gateway.link.session import Session
 from gateway.rpc.authenticator import LinkAuthenticator
 from gateway.rpc.identity import Identity
+from gateway.waking import Waking
 from mesh.ids import OrgId
 
 
@@ -43,7 +43,7 @@ class LinkTable:
 
     def __init__(self) -> None:
         self._links: dict[OrgId, list[LiveLink]] = {}
-        self._changed = asyncio.Event()
+        self._changed = Waking()
 
     def add(self, org: OrgId, link: LiveLink) -> None:
         self._links.setdefault(org, []).append(link)
@@ -98,5 +98,4 @@ class LinkTable:
 
     def announce(self) -> None:
         """Wake those who wait: a link was added, removed, or has become open."""
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        self._changed.wake()
