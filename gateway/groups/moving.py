@@ -8,21 +8,21 @@ them from being written: the group would lose or repeat records on that partitio
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from gateway.groups.errors import GroupAbsent, PositionsUnanswered
 from gateway.groups.writer import GroupWriter, ranges_of
-from gateway.services import Services
+from gateway.services import Lanes, Services
 from gateway.stored_lanes import stored_checkpoints
 from mesh.errors import MeshError
 from mesh.groups import GroupState, PeerGroup, TopicPositions
 from mesh.ids import GroupName, LaneId, Partition, TopicId, TopicName
-from mesh.lanes.checkpoint import Checkpoint
 from mesh.offsets.positions import PositionKind, to_destination, to_source
 from mesh.offsets.view import OffsetView
+from mesh.ports import Cluster
 from mesh.shares import Subscription
 
 NEVER, RECREATED, NOT_BEGUN = "never-committed", "recreated", "not-begun"
@@ -60,6 +60,8 @@ class MovedPosition:
     """Offsets left to read where the group stands now."""
     present: int | None = None
     """Where the group that it becomes stands on the other side already."""
+    topic_id: TopicId | None = None
+    """The incarnation of the source topic by whose map it was translated; told where it goes back to the provider."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +98,18 @@ class Lane:
     view: OffsetView
 
 
-async def lanes_of(services: Services, subscription: Subscription) -> dict[LaneId, Lane]:
-    """The lanes that have begun. Raises LaneStateDamaged."""
-    stored = await stored_checkpoints(services.cluster.lanes, subscription)
-    found = {lane: await _lane(services, subscription, lane, checkpoint) for lane, checkpoint in stored.items()}
-    return {lane: held for lane, held in found.items() if held is not None}
-
-
-async def _lane(services: Services, subscription: Subscription, lane: LaneId, checkpoint: Checkpoint) -> Lane | None:
-    view, topic = await services.lanes.offset_map(lane), subscription.destination_of(lane.topic)
-    return Lane(Partition(topic, lane.partition), checkpoint.topic_id, view) if view and topic else None
+async def lanes_of(
+    cluster: Cluster, lanes: Lanes, subscription: Subscription, is_asked: Callable[[LaneId], bool] = lambda _: True
+) -> dict[LaneId, Lane]:
+    """The lanes that have begun, of those that are asked for. Raises LaneStateDamaged."""
+    found: dict[LaneId, Lane] = {}
+    for lane, checkpoint in (await stored_checkpoints(cluster.lanes, subscription)).items():
+        topic = subscription.destination_of(lane.topic)
+        if topic is None or not is_asked(lane):
+            continue
+        if (view := await lanes.offset_map(lane)) is not None:
+            found[lane] = Lane(Partition(topic, lane.partition), checkpoint.topic_id, view)
+    return found
 
 
 async def forward(services: Services, subscription: Subscription, group: GroupName, target: GroupName) -> Move:
@@ -114,7 +118,7 @@ async def forward(services: Services, subscription: Subscription, group: GroupNa
     found = await services.links.group_positions(subscription.peer, subscription.share, group, topics, with_ends=True)
     if not found:
         raise GroupAbsent(group, f"{subscription.peer}/{subscription.share}")
-    lanes = await lanes_of(services, subscription)
+    lanes = await lanes_of(services.cluster, services.lanes, subscription)
     here = await services.cluster.groups.describe(target, {m.destination_topic for m in subscription.topics})
     moved = translated(subscription, found[0], lanes)
     positions = tuple(replace(each, present=here.positions.get(each.destination)) for each in moved)
@@ -159,7 +163,7 @@ async def reverse(services: Services, subscription: Subscription, group: GroupNa
     if not here.positions:
         raise GroupAbsent(group, f"subscription '{subscription.name}' here")
     there = await _there(services, subscription, target)
-    lanes = await lanes_of(services, subscription)
+    lanes = await lanes_of(services.cluster, services.lanes, subscription)
     ranges = await ranges_of(services.cluster, here.positions)
     moved = []
     for lane, held in sorted(lanes.items()):
@@ -169,8 +173,12 @@ async def reverse(services: Services, subscription: Subscription, group: GroupNa
             continue
         answer = to_source(held.view, position)
         lag = max(0, ranges[held.destination].last_stable - position)
-        found = MovedPosition(lane, held.destination, answer.kind, "", answer.position, position, lag)
-        moved.append(replace(found, present=_present(there, lane)))
+        present = _present(there, lane)
+        moved.append(
+            MovedPosition(
+                lane, held.destination, answer.kind, "", answer.position, position, lag, present, held.topic_id
+            )
+        )
     active, busy = here.state is GroupState.ACTIVE, there is not None and there.has_members
     return Move(subscription, Direction.REVERSE, group, target, active, busy, tuple(moved))
 
@@ -237,16 +245,17 @@ async def commit(services: Services, writer: GroupWriter, move: Move, *, backwar
         move.subscription.peer,
         move.subscription.share,
         move.target,
-        _by_topic(move.positions, await lanes_of(services, move.subscription)),
+        _by_topic(move.positions),
         backward=backward,
     )
 
 
-def _by_topic(moved: Sequence[MovedPosition], lanes: Mapping[LaneId, Lane]) -> list[TopicPositions]:
+def _by_topic(moved: Sequence[MovedPosition]) -> list[TopicPositions]:
     found: dict[TopicName, dict[int, int]] = {}
     ids: dict[TopicName, TopicId] = {}
     for each in moved:
         if each.source_position is not None:
+            assert each.topic_id is not None, each
             found.setdefault(each.lane.topic, {})[each.lane.partition] = each.source_position
-            ids[each.lane.topic] = lanes[each.lane].topic_id
+            ids[each.lane.topic] = each.topic_id
     return [TopicPositions(topic, ids[topic], positions) for topic, positions in found.items()]

@@ -58,7 +58,7 @@ class Rehearsed:
 async def rehearse(services: Services, move: Move, limit: int) -> AsyncIterator[Rehearsed]:
     """Each partition with an answer; the first `limit` records of each are shown. Raises as `gateway.verify` does."""
     assert move.direction is Direction.FORWARD
-    lanes = await lanes_of(services, move.subscription)
+    lanes = await lanes_of(services.cluster, services.lanes, move.subscription)
     for each in move.positions:
         if each.destination_position is not None:
             yield await _rehearse(services, move, each, lanes[each.lane], limit)

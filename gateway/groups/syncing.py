@@ -17,12 +17,11 @@ from enum import StrEnum
 
 import structlog
 
-from gateway.groups.moving import LATER, NEVER, NOT_BEGUN, WHY, Lane, MovedPosition, translated
+from gateway.groups.moving import LATER, NEVER, NOT_BEGUN, WHY, Lane, MovedPosition, lanes_of, translated
 from gateway.groups.writer import GroupWriter
 from gateway.peers.errors import PeerRefusedRequest
 from gateway.registry import Registry
 from gateway.services import Lanes, Links
-from gateway.stored_lanes import stored_checkpoints
 from mesh.errors import MeshError, NetworkError
 from mesh.groups import GroupState, PeerGroup, is_pattern, is_wanted
 from mesh.ids import GroupName, LaneId, Partition, SubscriptionName
@@ -154,14 +153,8 @@ class GroupSync:
             for status in self._lanes.statuses()
             if status.state in (LaneState.RUNNING, LaneState.CATCHING_UP)
         }
-        found: dict[LaneId, Lane] = {}
-        for lane, checkpoint in (await stored_checkpoints(self._cluster.lanes, subscription)).items():
-            topic = subscription.destination_of(lane.topic)
-            if topic is None or lane not in running or not self._cluster.ownership.owns(lane):
-                continue
-            if (view := await self._lanes.offset_map(lane)) is not None:
-                found[lane] = Lane(Partition(topic, lane.partition), checkpoint.topic_id, view)
-        return found
+        owns = self._cluster.ownership.owns
+        return await lanes_of(self._cluster, self._lanes, subscription, lambda lane: lane in running and owns(lane))
 
     async def _moved(self, subscription: Subscription, group: PeerGroup, lanes: dict[LaneId, Lane]) -> SyncStatus:
         """One group, as far as our lanes go."""
