@@ -15,6 +15,8 @@ from mesh.ids import OrgId
 from mesh.link.machine import MAX_LANES
 from mesh.log import Topic
 from mesh.origins import Path, path_of
+from mesh.policy import ShareNotAvailable
+from mesh.shares import Subscription
 from mesh.wire.v1 import catalog_pb2
 
 # What a copy should share with its source; the rest is the subscriber's own business. Retention is among it: mirrored
@@ -99,6 +101,14 @@ def to_follow(found: list[Difference]) -> dict[str, str | None]:
 def origin_of(topic: catalog_pb2.CatalogTopic, provider: OrgId) -> Path:
     """The path by which the records of an offered topic came. Raises OriginUnfit."""
     return path_of(topic.name, provider, topic.topic_id, ((hop.organization, hop.topic_id) for hop in topic.origin))
+
+
+def offered_share(catalog: catalog_pb2.CatalogReply, subscription: Subscription) -> catalog_pb2.CatalogShare:
+    """Raises ShareNotAvailable."""
+    share = next((each for each in catalog.shares if each.name == subscription.share), None)
+    if share is None:
+        raise ShareNotAvailable(subscription.share)
+    return share
 
 
 def partitions_of(topic: catalog_pb2.CatalogTopic) -> int:

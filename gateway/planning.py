@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from gateway.offers import Difference, differences, origin_of, taken_settings
+from gateway.ranges import ranges_of
 from gateway.services import Services
 from gateway.subscribing import Prepared, prepare
 from mesh.errors import MeshError
@@ -122,8 +123,9 @@ async def _ends(services: Services, prepared: Prepared, count: int) -> tuple[int
     if prepared.existing is None:
         return (0,) * count
     numbers = range(min(count, prepared.existing.partitions))
-    source = services.cluster.source
-    return tuple([(await source.range(Partition(prepared.destination_topic, number))).end for number in numbers])
+    places = [Partition(prepared.destination_topic, number) for number in numbers]
+    ranges = await ranges_of(services.cluster.source, places)
+    return tuple(ranges[place].end for place in places)
 
 
 def _offsets(part: link_pb2.PartitionMeasure) -> int:

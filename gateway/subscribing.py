@@ -12,16 +12,15 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from gateway.config_file import nearest
-from gateway.importer.following import MAX_FOLLOWED, DestinationNotEmpty, TooManyOffered, is_empty
+from gateway.importer.following import MAX_FOLLOWED, DestinationNotEmpty, TooManyOffered, is_empty, mapped, topics_named
 from gateway.importer.terms import check_keeps_timestamps
-from gateway.offers import origin_of, partitions_of, taken_settings
+from gateway.offers import offered_share, origin_of, partitions_of, taken_settings
 from gateway.services import Services
 from mesh.cluster_errors import TopicExists
 from mesh.errors import CallerError, MeshError
 from mesh.ids import OrgId, TopicName
 from mesh.log import Topic
 from mesh.origins import LoopRefused, refuse_loop
-from mesh.policy import ShareNotAvailable
 from mesh.shares import Subscription, TopicMapping
 from mesh.wire.v1 import catalog_pb2
 
@@ -110,18 +109,9 @@ async def prepare(services: Services, subscription: Subscription) -> Preparation
     catalog = await services.links.catalog(subscription.peer)
     share = offered_share(catalog, subscription)
     asked = list(asked_for(share, subscription, services.links.organization))
-    names = {each.destination_topic for each in asked}
-    existing = {topic.name: topic for topic in await services.cluster.topics.list(lambda name: name in names)}
+    existing = await topics_named(services.cluster.topics, {each.destination_topic for each in asked})
     topics = [await _looked_up(services, each, existing.get(each.destination_topic)) for each in asked]
     return Preparation(share, topics)
-
-
-def offered_share(catalog: catalog_pb2.CatalogReply, subscription: Subscription) -> catalog_pb2.CatalogShare:
-    """Raises ShareNotAvailable."""
-    share = next((each for each in catalog.shares if each.name == subscription.share), None)
-    if share is None:
-        raise ShareNotAvailable(subscription.share)
-    return share
 
 
 def asked_for(share: catalog_pb2.CatalogShare, subscription: Subscription, own: OrgId) -> Iterator[Prepared]:
@@ -137,18 +127,16 @@ def asked_for(share: catalog_pb2.CatalogShare, subscription: Subscription, own: 
             yield replace(asked, refusal=_fault(topic, subscription.peer, own))
     count = len(subscription.topics)
     for topic in offered.values():
-        for pattern in subscription.patterns:
-            try:
-                destination = pattern.destination_of(topic.name)
-            except MeshError as error:  # the pattern makes a name of it that none can have
-                yield Prepared(topic.name[:300], "", by_pattern=True, offered=topic, refusal=error)
-                break
-            if destination is not None:
-                count += 1
-                too_many = TooManyOffered(share.name, MAX_FOLLOWED) if count > MAX_FOLLOWED else None
-                refusal = too_many or _fault(topic, subscription.peer, own)
-                yield Prepared(topic.name, destination, by_pattern=True, offered=topic, refusal=refusal)
-                break
+        try:
+            destination = mapped(subscription, topic.name)
+        except MeshError as error:  # the pattern makes a name of it that none can have
+            yield Prepared(topic.name[:300], "", by_pattern=True, offered=topic, refusal=error)
+            continue
+        if destination is not None:
+            count += 1
+            too_many = TooManyOffered(share.name, MAX_FOLLOWED) if count > MAX_FOLLOWED else None
+            refusal = too_many or _fault(topic, subscription.peer, own)
+            yield Prepared(topic.name, destination, by_pattern=True, offered=topic, refusal=refusal)
 
 
 def _fault(topic: catalog_pb2.CatalogTopic, peer: OrgId, own: OrgId) -> MeshError | None:

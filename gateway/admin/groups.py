@@ -15,6 +15,7 @@ Groups are named in queries, not in paths: their names may hold any character.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -22,14 +23,14 @@ from aiohttp import web
 
 from gateway.admin.errors import BodyRefused
 from gateway.admin.fields import Fields
-from gateway.admin.ndjson import LineWriter, read_object
+from gateway.admin.ndjson import read_object, respond_lines
 from gateway.admin.offsets import number
 from gateway.groups.errors import GroupAbsent
 from gateway.groups.moving import Direction, Move, MovedPosition, commit, find
 from gateway.groups.rehearsal import Rehearsed, rehearse
 from gateway.groups.syncing import SyncStatus
-from gateway.groups.writer import ranges_of
 from gateway.peers.errors import PeerRefusedRequest
+from gateway.ranges import ranges_of
 from gateway.services import Services
 from mesh.groups import Group, GroupState, PeerGroup
 from mesh.ids import GroupName
@@ -83,14 +84,8 @@ def routes(services: Services) -> list[web.RouteDef]:
         limit = number(request, "limit")
         if limit is not None and limit > MAX_SHOWN:
             raise BodyRefused(f"limit must be at most {MAX_SHOWN}")
-        writer = LineWriter(request)
-        try:
-            await _rehearse(services, writer, request.match_info["name"], text(request, "group"), limit)
-        except ConnectionResetError:
-            return writer.response
-        except Exception as error:
-            return await writer.fail(error)
-        return await writer.finish()
+        name, group = request.match_info["name"], text(request, "group")
+        return await respond_lines(request, _rehearsed(services, name, group, limit))
 
     return [
         web.get("/v1/groups", listing),
@@ -117,26 +112,26 @@ async def wanted_move(services: Services, name: str, group: str, target: str, *,
     return await find(services, subscription, direction, *names, min(wait_s, MAX_WAIT_S))
 
 
-async def _rehearse(services: Services, writer: LineWriter, name: str, group: str, limit: int | None) -> None:
+async def _rehearsed(
+    services: Services, name: str, group: str, limit: int | None
+) -> AsyncIterator[Mapping[str, object]]:
     move = await wanted_move(services, name, group, "", is_reverse=False, wait_s=0)
-    await writer.send({"event": "begin", **shown_move(move)})
+    yield {"event": "begin", **shown_move(move)}
     found = []
     async for each in rehearse(services, move, 5 if limit is None else limit):
         found.append(each)
-        await writer.send({"event": "partition", **shown_rehearsed(each)})
+        yield {"event": "partition", **shown_rehearsed(each)}
     left = (sum(each.source_left for each in found), sum(each.destination_left for each in found))
     is_equal = all(each.is_equal for each in found)
     answered = not move.unanswered
-    await writer.send(
-        {
-            "event": "result",
-            "equal": is_equal and answered,
-            "whole": all(each.is_whole for each in found),
-            "source_left": left[0],
-            "destination_left": left[1],
-            "unanswered": len(move.unanswered),
-        }
-    )
+    yield {
+        "event": "result",
+        "equal": is_equal and answered,
+        "whole": all(each.is_whole for each in found),
+        "source_left": left[0],
+        "destination_left": left[1],
+        "unanswered": len(move.unanswered),
+    }
 
 
 async def groups_of_peer(services: Services, peer: str) -> list[dict[str, object]]:
@@ -177,7 +172,7 @@ async def described(services: Services, name: GroupName) -> dict[str, object]:
     group: Group = await services.cluster.groups.describe(name, topics)
     if group.state is GroupState.ABSENT:
         raise GroupAbsent(name, "this cluster")
-    ranges = await ranges_of(services.cluster, group.positions)
+    ranges = await ranges_of(services.cluster.source, group.positions)
     positions = [
         {
             "topic": place.topic,

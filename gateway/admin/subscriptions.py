@@ -31,12 +31,13 @@ from aiohttp import web
 from gateway.admin.fields import Fields
 from gateway.admin.ndjson import read_object
 from gateway.gaps import gaps_of
-from gateway.offers import differences
+from gateway.importer.following import topics_named
+from gateway.offers import differences, offered_share
 from gateway.planning import plan
 from gateway.planning import shown as shown_plan
 from gateway.promoting import shown as shown_promoted
 from gateway.services import Services
-from gateway.subscribing import offered_share, subscribe
+from gateway.subscribing import subscribe
 from mesh.errors import MeshError, OperatorError
 from mesh.ids import GroupName, OrgId, ShareName, SubscriptionName, TopicName
 from mesh.lanes.losses import LostRange
@@ -194,7 +195,7 @@ async def differences_of(services: Services, subscription: Subscription) -> list
         return None
     offered = {topic.name: topic for topic in share.topics}
     names = {mapping.destination_topic for mapping in subscription.topics}
-    copies = {topic.name: topic for topic in await services.cluster.topics.list(lambda name: name in names)}
+    copies = await topics_named(services.cluster.topics, names)
     return [
         {"topic": mapping.destination_topic, **each._asdict()}
         for mapping in subscription.topics

@@ -14,7 +14,8 @@ from enum import StrEnum
 from typing import Any
 
 from gateway.groups.errors import GroupAbsent, PositionsUnanswered
-from gateway.groups.writer import GroupWriter, ranges_of
+from gateway.groups.writer import GroupWriter
+from gateway.ranges import ranges_of
 from gateway.services import Lanes, Services
 from gateway.stored_lanes import stored_checkpoints
 from mesh.errors import MeshError
@@ -164,7 +165,7 @@ async def reverse(services: Services, subscription: Subscription, group: GroupNa
         raise GroupAbsent(group, f"subscription '{subscription.name}' here")
     there = await _there(services, subscription, target)
     lanes = await lanes_of(services.cluster, services.lanes, subscription)
-    ranges = await ranges_of(services.cluster, here.positions)
+    ranges = await ranges_of(services.cluster.source, here.positions)
     moved = []
     for lane, held in sorted(lanes.items()):
         position = here.positions.get(held.destination)

@@ -14,8 +14,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from gateway.groups.errors import GroupAbsent, PositionsIllegal, PositionsRefused
 from gateway.groups.messages import MAX_POSITIONS, MAX_TOPICS, encoded, positions_of
-from gateway.groups.writer import GroupWriter, ranges_of
+from gateway.groups.writer import GroupWriter
 from gateway.metrics import Metrics
+from gateway.ranges import ranges_of
 from gateway.registry import Registry
 from mesh.cluster_errors import TopicAbsent
 from mesh.groups import Group, GroupState, TopicPositions
@@ -125,7 +126,8 @@ class GroupAnswers:
         decision.require()
 
     async def _ends(self, group: Group) -> dict[Partition, int]:
-        return {place: held.last_stable for place, held in (await ranges_of(self._cluster, group.positions)).items()}
+        ranges = await ranges_of(self._cluster.source, group.positions)
+        return {place: held.last_stable for place, held in ranges.items()}
 
 
 def _wanted(body: link_pb2.GroupCommitRequest) -> tuple[TopicPositions, ...]:

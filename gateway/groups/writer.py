@@ -9,17 +9,14 @@ C. From the look to the write nobody else of this gateway writes: an older answe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from gateway.groups.errors import PositionOutsideLog, PositionWouldGoBack
+from gateway.ranges import ranges_of
 from mesh.cluster_errors import GroupNotEmpty
 from mesh.groups import Group, GroupState
 from mesh.ids import GroupName, Partition
-from mesh.log import LogRange
 from mesh.ports import Cluster
-
-RANGES_AT_ONCE = 16
-"""Questions for the ends of partitions under way at once."""
 
 
 class GroupWriter:
@@ -54,7 +51,7 @@ class GroupWriter:
             group = await self._cluster.groups.describe(name, topics)
             if group.state is GroupState.ACTIVE or not (forward := ahead_of(group, wanted)):
                 return group
-            ranges = await ranges_of(self._cluster, forward)
+            ranges = await ranges_of(self._cluster.source, forward)
             inside = {at: to for at, to in forward.items() if ranges[at].start <= to <= ranges[at].end}
             # Looked at again: another gateway may have written, and the ranges of many partitions take a while.
             group = await self._cluster.groups.describe(name, topics)
@@ -65,7 +62,7 @@ class GroupWriter:
             return Group(name, GroupState.EMPTY, 0, {**group.positions, **forward})
 
     async def _check_ranges(self, name: GroupName, wanted: Mapping[Partition, int]) -> None:
-        for partition, held in (await ranges_of(self._cluster, wanted)).items():
+        for partition, held in (await ranges_of(self._cluster.source, wanted)).items():
             if not held.start <= wanted[partition] <= held.end:
                 raise PositionOutsideLog(name, *partition, wanted[partition], held.start, held.end)
 
@@ -88,14 +85,3 @@ def refuse_backward(group: Group, wanted: Mapping[Partition, int]) -> None:
         present = group.positions.get(partition, -1)
         if present > position:
             raise PositionWouldGoBack(group.name, *partition, present, position)
-
-
-async def ranges_of(cluster: Cluster, partitions: Iterable[Partition]) -> dict[Partition, LogRange]:
-    """Raises TopicAbsent, PartitionAbsent."""
-    room = asyncio.Semaphore(RANGES_AT_ONCE)
-
-    async def ask(partition: Partition) -> tuple[Partition, LogRange]:
-        async with room:
-            return partition, await cluster.source.range(partition)
-
-    return dict(await asyncio.gather(*map(ask, partitions)))

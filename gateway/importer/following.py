@@ -19,7 +19,8 @@ from typing import ClassVar
 
 import structlog
 
-from gateway.offers import OfferUnfit, differences, origin_of, partitions_of, taken_settings, to_follow
+from gateway.offers import OfferUnfit, differences, offered_share, origin_of, partitions_of, taken_settings, to_follow
+from gateway.ranges import ranges_of
 from gateway.registry import Registry
 from mesh.cluster_errors import TopicAbsent, TopicExists
 from mesh.errors import CallerError, MeshError, PeerError
@@ -29,7 +30,7 @@ from mesh.link.machine import MAX_LANES
 from mesh.log import Topic
 from mesh.origins import LoopRefused, OriginUnfit, Path, TopicOrigin, path_token, refuse_loop
 from mesh.policy import ShareNotAvailable
-from mesh.ports import Cluster
+from mesh.ports import Cluster, Topics
 from mesh.shares import Subscription, TopicMapping
 from mesh.wire.v1 import catalog_pb2
 
@@ -113,14 +114,12 @@ async def follow(
 
     Raises ShareNotAvailable, and what the cluster raises.
     """
-    share = next((share for share in catalog.shares if share.name == subscription.share), None)
-    if share is None:
-        raise ShareNotAvailable(subscription.share)
+    share = offered_share(catalog, subscription)
     followed = Followed()
     offered = {topic.name: topic for topic in share.topics}
     subscription = await _with_new_topics(cluster, registry, subscription, share, followed, own)
     names = {mapping.destination_topic for mapping in subscription.topics}
-    destinations = {topic.name: topic for topic in await cluster.topics.list(lambda name: name in names)}
+    destinations = await topics_named(cluster.topics, names)
     for mapping in subscription.topics:
         topic = offered.get(mapping.source_topic)
         try:
@@ -223,22 +222,25 @@ def mapped(subscription: Subscription, source_topic: str) -> TopicName | None:
     return next((destination for destination in found if destination is not None), None)
 
 
-async def make_destination(cluster: Cluster, name: TopicName, source: catalog_pb2.CatalogTopic) -> bool:
-    """Whether it was made now. Raises DestinationNotEmpty (B), OfferUnfit and what creating a topic raises."""
+async def make_destination(cluster: Cluster, name: TopicName, source: catalog_pb2.CatalogTopic) -> None:
+    """Raises DestinationNotEmpty (B), OfferUnfit and what creating a topic raises."""
     try:
         await cluster.topics.create(name, partitions_of(source), taken_settings(source.config))
     except TopicExists:
         if not await is_empty(cluster, name):
             raise DestinationNotEmpty(name) from None
-        return False
-    return True
 
 
 async def is_empty(cluster: Cluster, name: str) -> bool:
     """Whether the topic has never held a record. One that is absent is empty, too."""
     try:
         topic = await cluster.topics.describe(name)
-        ranges = [await cluster.source.range(Partition(name, number)) for number in range(topic.partitions)]
+        ranges = await ranges_of(cluster.source, [Partition(name, number) for number in range(topic.partitions)])
     except TopicAbsent:
         return True
-    return all(each.end == 0 for each in ranges)
+    return all(each.end == 0 for each in ranges.values())
+
+
+async def topics_named(topics: Topics, names: Collection[str]) -> dict[str, Topic]:
+    """Those that exist, by name."""
+    return {topic.name: topic for topic in await topics.list(lambda name: name in names)}
