@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 
 from gateway.kafka.client import Client
 from gateway.kafka.destination import KafkaDestination
@@ -24,8 +23,7 @@ from gateway.kafka.patience import patiently
 from gateway.kafka.placing import place_batch
 from gateway.kafka.scan import scan
 from gateway.kafka.state import new_appends
-from gateway.kafka.state_topics import create_state_topic
-from gateway.kafka.topics import topic_configs
+from gateway.kafka.state_topics import ensure_state_topic
 from mesh.audit import AuditBroken
 from mesh.batch.encode import encode
 from mesh.batch.header import HEADER_BYTES
@@ -35,8 +33,6 @@ from mesh.cluster_errors import (
     AppendUnknown,
     AuditMoved,
     ClusterUnreachable,
-    TopicAbsent,
-    TopicExists,
 )
 from mesh.ids import Partition, TopicId
 
@@ -139,13 +135,8 @@ class KafkaAudit:
 
 async def open_audit(client: Client, topic: str = AUDIT_TOPIC) -> KafkaAudit:
     """The log on `topic`, created where it is absent. Raises AuditNotKept where the topic would lose entries."""
-    try:
-        await client.topic(topic)
-    except TopicAbsent:
-        with suppress(TopicExists):  # another gateway may be quicker
-            await create_state_topic(client, topic, 1, CONFIG)
-    found = (await topic_configs(client, [topic]))[topic]
+    found, settings = await ensure_state_topic(client, topic, 1, CONFIG)
     for key, wanted in CONFIG.items():
-        if found[key][0] != wanted:
-            raise AuditNotKept(topic, key, found[key][0], wanted)
-    return KafkaAudit(client, topic, (await client.topic(topic, fresh=True)).topic_id)
+        if settings[key][0] != wanted:
+            raise AuditNotKept(topic, key, settings[key][0], wanted)
+    return KafkaAudit(client, topic, found.topic_id)

@@ -114,16 +114,13 @@ class KafkaControl:
             raise StateMoved(self._part.partition.topic)
         token = self._appends.token()
         batch = encoded(token, int(time.time() * 1000), list(entries.items()))
-        self._part.watched.add(token)
         self._doubtful = True
         try:
-            made = await self._append(batch, token)
+            with self._part.watching(token):
+                made = await self._append(batch, token)
         except StateMoved:  # definite: the log was read, and it is not there
             self._doubtful = False
             raise
-        finally:
-            self._part.watched.discard(token)
-            self._part.seen.pop(token, None)
         self._doubtful = False
         return made
 

@@ -6,15 +6,12 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 
 from gateway.kafka.client import Client
 from gateway.kafka.errors import StateNotCompacted
 from gateway.kafka.line import Appends
 from gateway.kafka.state_partition import StatePartition
-from gateway.kafka.state_topics import create_state_topic
-from gateway.kafka.topics import topic_configs
-from mesh.cluster_errors import TopicAbsent, TopicExists
+from gateway.kafka.state_topics import ensure_state_topic
 from mesh.ids import Partition
 
 CONTROL_TOPIC, CONTROL_PARTITIONS = "_mesh.control", 1
@@ -28,13 +25,8 @@ CONFIG = {
 
 async def state_partitions(client: Client, topic: str, partitions: int) -> list[StatePartition]:
     """Those of `topic`, created where it is absent; nothing of them is read yet. Raises StateNotCompacted."""
-    try:
-        await client.topic(topic)
-    except TopicAbsent:
-        with suppress(TopicExists):  # another gateway may be quicker
-            await create_state_topic(client, topic, partitions, CONFIG)
-    found = await client.topic(topic, fresh=True)
-    policy, _ = (await topic_configs(client, [topic]))[topic]["cleanup.policy"]
+    found, settings = await ensure_state_topic(client, topic, partitions, CONFIG)
+    policy, _ = settings["cleanup.policy"]
     if policy != "compact":
         raise StateNotCompacted(topic, policy)
     return [StatePartition(Partition(topic, number), found.topic_id) for number in range(len(found.leaders))]

@@ -8,7 +8,8 @@ B. A log that was cut back, or whose start passed what was read, is read anew fr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from gateway.kafka.entries import Entries
@@ -59,6 +60,16 @@ class StatePartition:
     @property
     def entries(self) -> Entries:
         return self.content.entries
+
+    @contextmanager
+    def watching(self, token: bytes) -> Iterator[None]:
+        """Within it, `seen` tells of the append with that token."""
+        self.watched.add(token)
+        try:
+            yield
+        finally:
+            self.watched.discard(token)
+            self.seen.pop(token, None)
 
     def fresh(self) -> Content:
         return Content(Line.of(self.topic_id, self.partition.number))

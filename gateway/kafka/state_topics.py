@@ -9,6 +9,7 @@ broker may die, and then no acknowledged state is lost.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from kio.schema.describe_configs.v4 import DescribeConfigsRequest, DescribeConfigsResponse
 from kio.schema.describe_configs.v4.request import DescribeConfigsResource
@@ -16,12 +17,27 @@ from kio.static.primitive import i8
 
 from gateway.kafka.client import ANY_BROKER, Client
 from gateway.kafka.errors import TopicRefused
-from gateway.kafka.topics import create_topic
+from gateway.kafka.metadata import TopicMetadata
+from gateway.kafka.topics import create_topic, topic_configs
+from mesh.cluster_errors import TopicAbsent, TopicExists
 
 BROKER_RESOURCE = i8(4)
 USUAL_REPLICAS = 3
 """Kafka's own default for internal topics, where the brokers' configuration may not be read."""
 REPLICATION_KEYS = ("offsets.topic.replication.factor", "default.replication.factor")
+
+
+async def ensure_state_topic(
+    client: Client, name: str, partitions: int, config: Mapping[str, str]
+) -> tuple[TopicMetadata, dict[str, tuple[str, bool]]]:
+    """The topic, created where it is absent, and its settings as `topic_configs` tells them."""
+    try:
+        await client.topic(name)
+    except TopicAbsent:
+        with suppress(TopicExists):  # another gateway may be quicker
+            await create_state_topic(client, name, partitions, config)
+    found = await client.topic(name, fresh=True)
+    return found, (await topic_configs(client, [name]))[name]
 
 
 async def create_state_topic(client: Client, name: str, partitions: int, config: Mapping[str, str]) -> None:

@@ -135,15 +135,11 @@ class PartitionWriter:
     async def _landed(self, place: Place, entries: list[tuple[str, bytes | None]]) -> bool:
         """Whether the claim is in the log, which is read to its end."""
         part, token = self.part, self._appends.token()
-        part.watched.add(token)
-        try:
+        with part.watching(token):
             batch = encoded(token, _now_ms(), entries)
             await place_batch(self._client, self._destination, part.partition, batch, place)
             await read_to_end(self._client, [part])
             return token in part.seen
-        finally:
-            part.watched.discard(token)
-            part.seen.pop(token, None)
 
     # Putting
 
@@ -191,15 +187,12 @@ class PartitionWriter:
         place, token = self._place, self._appends.token()
         if place is None:
             raise self._moved()
-        self.part.watched.add(token)
         try:
-            await self._put(placed(encoded(token, _now_ms(), entries), place), token, dict(entries))
+            with self.part.watching(token):
+                await self._put(placed(encoded(token, _now_ms(), entries), place), token, dict(entries))
         except (SequenceRefused, ProducerFenced):
             self.release()
             raise self._moved() from None
-        finally:
-            self.part.watched.discard(token)
-            self.part.seen.pop(token, None)
         if self._place is place:
             self._place = place._replace(sequence=next_sequence(place.sequence, len(entries)))
 
