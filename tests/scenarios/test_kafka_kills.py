@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.brokers import Broker, BrokerConfig
+from tests.support.brokers import Broker, two_clusters
 from tests.support.kills import Victim, new_seed, report, strike_all
 from tests.support.organization import Organization, stop_all, wait_for
 from tests.support.stock import Digests, Key, Load, create_topics, produce, read_with_aiokafka, read_with_confluent
@@ -43,18 +43,8 @@ PLAN = [
 
 @pytest.fixture
 def brokers() -> Iterator[tuple[Broker, Broker]]:
-    """Two at once: each takes seconds to start."""
-    made = [Broker(BrokerConfig()) for _ in range(2)]
-    try:
-        for broker in made:
-            broker.format()
-            broker.launch()
-        for broker in made:
-            broker.wait_ready()
-        yield made[0], made[1]
-    finally:
-        for broker in made:
-            broker.stop()
+    with two_clusters() as made:
+        yield made
 
 
 class Restartable:

@@ -332,6 +332,22 @@ def several_brokers(count: int, timeout_s: float = 90) -> Iterator[list[Broker]]
             broker.stop()
 
 
+@contextmanager
+def two_clusters() -> Iterator[tuple[Broker, Broker]]:
+    """Two clusters of one broker each, started at once: each takes seconds."""
+    made = [Broker(BrokerConfig()) for _ in range(2)]
+    try:
+        for broker in made:
+            broker.format()
+            broker.launch()
+        for broker in made:
+            broker.wait_ready()
+        yield made[0], made[1]
+    finally:
+        for broker in made:
+            broker.stop()
+
+
 @functools.cache
 def shared_broker() -> Broker:
     """One broker for everything in this process that has no wish of its own; ends with the process."""

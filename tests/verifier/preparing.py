@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tests.verifier.alignment import Alignment, align, batch_of
 from tests.verifier.batches import APPEND_TIME
 from tests.verifier.contents import DIGEST_BYTES
+from tests.verifier.findings import Tally
 from tests.verifier.merging import merge
 from tests.verifier.model import KINDS, NONE, OK, VISIBLE, Described, Journal, Lane, Log, Place, Run
 
@@ -21,6 +23,15 @@ class Case:
     @property
     def lanes(self) -> tuple[Lane, ...]:
         return self.run.described.lanes
+
+    def aligned(self, tally: Tally) -> Iterator[Alignment]:
+        """Of each lane of which both logs were read raw; `tally` is told of the others."""
+        for lane in self.lanes:
+            found = self.alignments.get(lane.name)
+            if found is None:
+                tally.absent(f"{lane.name}: there is no raw reading of both logs")
+            else:
+                yield found
 
     def told(self, log: Log, record: int) -> dict[str, object]:
         """A record as evidence: where it lies, in which batch, what it holds and who wrote it."""

@@ -11,16 +11,13 @@ NAME = "no duplicate"
 
 def check(case: Case) -> Judgement:
     tally = Tally(NAME, "copies")
-    for lane in case.lanes:
-        if (found := case.alignments.get(lane.name)) is None:
-            tally.absent(f"{lane.name}: there is no raw reading of both logs")
-            continue
+    for found in case.aligned(tally):
         tally.judged += found.last - found.first
         for record in found.of_kind(DUPLICATE):
             source = found.sources[record]
             first = found.destination.offsets[found.copies[source]]
             tally.fail(
-                f"{lane.name}: destination offset {found.destination.offsets[record]} holds source offset "
+                f"{found.lane.name}: destination offset {found.destination.offsets[record]} holds source offset "
                 f"{found.source.offsets[source]} again, its copy is at {first}",
                 **case.told(found.destination, record),
             )

@@ -20,16 +20,12 @@ def check(case: Case) -> Judgement:
     tally = Tally(NAME, "batches")
     if case.run.given is None:
         tally.absent("there is no journal of the producers' epochs")
-    for lane in case.lanes:
-        found = case.alignments.get(lane.name)
-        if found is None:
-            tally.absent(f"{lane.name}: there is no raw reading of both logs")
-            continue
-        log = case.run.logs[lane.destination][-1]
+    for found in case.aligned(tally):
+        log = case.run.logs[found.lane.destination][-1]
         tally.judged += len(log.base_offsets)
         _judge_epochs(log, tally)
         if case.run.given is not None:
-            given = [each for each in case.run.given if each.lane == lane.name]
+            given = [each for each in case.run.given if each.lane == found.lane.name]
             _judge_producers(found, log, given, tally)
             _judge_sequences(found, log, given, tally)
     return tally.judgement()

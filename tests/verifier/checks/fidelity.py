@@ -18,10 +18,7 @@ NAME = "fidelity"
 
 def check(case: Case) -> Judgement:
     tally = Tally(NAME, "copies")
-    for lane in case.lanes:
-        if (found := case.alignments.get(lane.name)) is None:
-            tally.absent(f"{lane.name}: there is no raw reading of both logs")
-            continue
+    for found in case.aligned(tally):
         _judge_damage(found, tally)
         _judge_records(case, found, tally)
         _judge_types(found, tally)

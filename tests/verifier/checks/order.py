@@ -11,14 +11,11 @@ NAME = "no reorder"
 
 def check(case: Case) -> Judgement:
     tally = Tally(NAME, "copies")
-    for lane in case.lanes:
-        if (found := case.alignments.get(lane.name)) is None:
-            tally.absent(f"{lane.name}: there is no raw reading of both logs")
-            continue
+    for found in case.aligned(tally):
         tally.judged += found.last - found.first
         for record in found.of_kind(LATE):
             tally.fail(
-                f"{lane.name}: destination offset {found.destination.offsets[record]} holds source offset "
+                f"{found.lane.name}: destination offset {found.destination.offsets[record]} holds source offset "
                 f"{found.source.offsets[found.sources[record]]}, which belongs before the copies in front of it",
                 **case.told(found.destination, record),
             )

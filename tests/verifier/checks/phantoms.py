@@ -18,10 +18,7 @@ def check(case: Case) -> Judgement:
     journal = case.run.journal
     if journal is None:
         tally.absent("there is no write journal")
-    for lane in case.lanes:
-        if (found := case.alignments.get(lane.name)) is None:
-            tally.absent(f"{lane.name}: there is no raw reading of both logs")
-            continue
+    for found in case.aligned(tally):
         tally.judged += found.last - found.first
         _judge(case, found, tally)
         if journal is not None:

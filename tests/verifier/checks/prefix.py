@@ -18,10 +18,7 @@ NAME = "prefix"
 
 def check(case: Case) -> Judgement:
     tally = Tally(NAME, "source records")
-    for lane in case.lanes:
-        if (found := case.alignments.get(lane.name)) is None:
-            tally.absent(f"{lane.name}: there is no raw reading of both logs")
-            continue
+    for found in case.aligned(tally):
         tally.judged += found.expected.count(EXPECTED)
         _judge(case, found, tally)
     return tally.judgement()
