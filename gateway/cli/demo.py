@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -26,14 +25,16 @@ def demo(
     """Two companies share a stream on this machine: real flights, a killed gateway, every record compared."""
     # Here, so that no other command pays for it.
     from gateway.demo import story
+    from gateway.demo.interrupts import Interrupts
     from gateway.demo.shell import Shell
 
     directory = Path(tempfile.mkdtemp(prefix="mesh-demo-"))
-    shell = Shell(directory, output.console())
+    interrupts = Interrupts()
+    shell = Shell(directory, output.console(), interrupts)
     kept = False
-    # Ended from outside, the demo cleans up as after Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        # Ended from outside, the demo cleans up as after Ctrl-C.
+        interrupts.listen()
         ending = story.tell(shell, limit)
         kept = keep
         shell.say(f"\n{story.hints(directory, kept=keep)}")

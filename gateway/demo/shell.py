@@ -13,7 +13,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +22,7 @@ from rich.console import Console
 
 from gateway.cli.client import AdminClient
 from gateway.demo.errors import StepFailed, TookTooLong
+from gateway.demo.interrupts import Interrupts
 
 READY_S = 30.0
 STOP_S = 20.0
@@ -65,9 +67,11 @@ class GatewayProcess:
 
 
 class Shell:
-    def __init__(self, directory: Path, console: Console) -> None:
+    def __init__(self, directory: Path, console: Console, interrupts: Interrupts) -> None:
         self.directory, self.console = directory, console
+        self._interrupts = interrupts
         self._gateways: dict[str, GatewayProcess] = {}
+        self._commands: list[subprocess.Popen[Any]] = []
         # Settings of whoever runs the demo must not reach its gateways.
         self._env = {key: value for key, value in os.environ.items() if not key.startswith("MESH_")}
 
@@ -88,15 +92,10 @@ class Shell:
             self.show(shown)
         # Progress, where a command shows any, is on its standard error and belongs on this terminal.
         terminal = sys.stderr.isatty() and not check
-        with subprocess.Popen(
-            [*MESH, *arguments], cwd=self.directory, env=self._env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=None if terminal else subprocess.PIPE, text=True,
-        ) as process:  # fmt: skip
-            try:
-                output, errors = process.communicate(timeout=COMMAND_S)
-            except BaseException:
-                _end(process)
-                raise
+        errors_to = None if terminal else subprocess.PIPE
+        with self._command([*MESH, *arguments], stdin=subprocess.DEVNULL, stderr=errors_to, text=True) as process:
+            output, errors = process.communicate(timeout=COMMAND_S)
+        assert isinstance(output, str)
         if process.returncode != 0 and (check or not output):
             raise StepFailed(shown, (errors or output or "").strip())
         return output
@@ -107,21 +106,15 @@ class Shell:
         append = ("--dir", organization, "topic", "append", topic)
         shown = f"python -m gateway.demo.flights {shlex.join(flights)} | {shlex.join(('mesh', *append))}"
         self.show(shown)
-        cwd, env, pipe = self.directory, self._env, subprocess.PIPE
         with (
-            subprocess.Popen([*FLIGHTS, *flights], cwd=cwd, env=env, stdout=pipe) as producer,
-            subprocess.Popen(
-                [*MESH, *append], cwd=cwd, env=env, stdin=producer.stdout, stdout=pipe, stderr=pipe, text=True
-            ) as appender,
+            self._command([*FLIGHTS, *flights]) as producer,
+            self._command([*MESH, *append], stdin=producer.stdout, stderr=subprocess.PIPE, text=True) as appender,
         ):
-            try:
-                assert producer.stdout is not None
-                # Only the appender shall hold the pipe's end: if it dies, the producer notices.
-                producer.stdout.close()
-                output, errors = appender.communicate(timeout=COMMAND_S)
-            except BaseException:
-                _end(producer, appender)
-                raise
+            assert producer.stdout is not None
+            # Only the appender shall hold the pipe's end: if it dies, the producer notices.
+            producer.stdout.close()
+            output, errors = appender.communicate(timeout=COMMAND_S)
+            producer.wait(COMMAND_S)
         if appender.returncode or producer.returncode:
             raise StepFailed(shown, (errors or output).strip())
 
@@ -130,13 +123,13 @@ class Shell:
         shown = f"mesh gateway run --config {organization}/mesh.toml"
         self.show(f"{shown} &")
         log = self.directory / organization / "gateway.log"
-        with log.open("ab") as errors:
+        with log.open("ab") as errors, self._interrupts.held():
             process = subprocess.Popen(
                 [*MESH, "gateway", "run", "--config", f"{organization}/mesh.toml"], cwd=self.directory, env=self._env,
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, start_new_session=True,
             )  # fmt: skip
-        gateway = GatewayProcess(self.directory / organization / "mesh.toml", process, log)
-        self._gateways[organization] = gateway
+            gateway = GatewayProcess(self.directory / organization / "mesh.toml", process, log)
+            self._gateways[organization] = gateway
         assert process.stdout is not None
         if not _line_within(process.stdout, READY_S):
             if process.poll() is None and not select.select([process.stdout], [], [], 0)[0]:
@@ -156,13 +149,27 @@ class Shell:
         return [(name, gateway.process.pid) for name, gateway in self._gateways.items()]
 
     def close(self) -> None:
-        """End every gateway; safe to call twice."""
+        """End every process; safe to call twice."""
+        _end(*self._commands)
         for gateway in self._gateways.values():
             if gateway.process.poll() is None:
                 gateway.process.send_signal(signal.SIGTERM)
         for gateway in self._gateways.values():
             gateway.stop()
         self._gateways.clear()
+
+    @contextmanager
+    def _command(self, command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
+        """A process in the working directory whose standard output is read; it has ended when this has."""
+        with self._interrupts.held():
+            process = subprocess.Popen(command, cwd=self.directory, env=self._env, stdout=subprocess.PIPE, **options)
+            self._commands.append(process)
+        with process:
+            try:
+                yield process
+            finally:
+                _end(process)
+                self._commands.remove(process)
 
 
 def _end(*processes: subprocess.Popen[Any]) -> None:
