@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from gateway.failpoints import Place, reach
 from gateway.link.lanes import ExportLane
 from gateway.losses import SourceLost, SourceRecreated, SourceTrimmed, SourceTruncated
 from gateway.meters import LaneMeter
@@ -101,14 +102,18 @@ async def _export(
     while True:
         credit_bytes = await _credit(cluster, partition, lane, authorize, settings.wait_s)
         budget = min(credit_bytes, settings.fetch_bytes)
+        reach(Place.FETCH)
         fetched = await _fetch(cluster, partition, position, expected_id, budget, settings.wait_s, epoch)
+        reach(Place.FETCHED)
         authorize()
         lane.status(fetched.range)
         segment = cut(fetched, position, ordinal, settings.fetch_bytes, settings.limits)
         if segment is not None:
             _check_sizes(partition, segment, opening.max_batch_bytes)
             epoch = epoch_before(fetched.data, segment.next_source_offset)
+            reach(Place.SEND)
             await lane.send(replace(segment, leader_epoch=epoch))
+            reach(Place.SENT)
             position, ordinal = segment.next_source_offset, ordinal + segment.record_count
             if meter is not None:
                 meter.moved(segment.record_count, segment.size_bytes)

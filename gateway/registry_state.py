@@ -22,6 +22,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import structlog
 
+from gateway.failpoints import Place, reach
 from gateway.peer import Peer
 from gateway.registry_codec import Entry, decode, encode, key_of
 from gateway.revocations import Revocations, takes_trust
@@ -219,7 +220,9 @@ class RegistryState:
         earlier, self._doubts = self._doubts, {**self._doubts, **entries}
         self._doubtful = True
         try:
+            reach(Place.CONTROL)
             self._seen = await self._control.change(entries, self._seen)
+            reach(Place.CONTROL_STORED)
         except StateMoved:
             self._doubts = earlier
             raise

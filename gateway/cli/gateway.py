@@ -7,6 +7,7 @@ start, 2 wrong usage; an error is three lines on stderr, never a traceback.
 from __future__ import annotations
 
 import gc
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -45,12 +46,13 @@ def run(
     import uvloop
 
     import gateway.app as daemon
-    from gateway import logs
+    from gateway import failpoints, logs
     from gateway.config import load_config
 
     flags = dict(_pair(text) for text in settings or [])
     loaded = load_config(context.config_path(config), flags)
     logs.configure(loaded.log.level, loaded.log.format)
+    failpoints.arm(os.environ)
     # what was imported stays for good, and little that is made later is cyclic
     gc.collect()
     gc.freeze()

@@ -25,6 +25,7 @@ import apsw
 
 from gateway.embedded.errors import mapped
 from gateway.embedded.ledger import Ledger
+from gateway.failpoints import Place, reach
 from mesh.batch.stamp import StampedBatch
 from mesh.cluster_errors import ClusterUnreachable
 from mesh.ids import Partition
@@ -184,7 +185,9 @@ class Writer:
                 self._db.execute("BEGIN IMMEDIATE")
                 answers = [self._settle(work, future) for work, future in group]
                 self._ledger.flush()
+                reach(Place.EMBEDDED_COMMIT)
                 self._db.execute("COMMIT")
+                reach(Place.EMBEDDED_COMMITTED)
             return answers, self._ledger.take_grown()
         except Exception as error:  # whatever it was, nobody may wait for ever: it is everyone's answer
             self._roll_back()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+from gateway.failpoints import Place, reach
 from gateway.groups.errors import PositionOutsideLog, PositionWouldGoBack
 from gateway.ranges import ranges_of
 from mesh.cluster_errors import GroupNotEmpty
@@ -38,7 +39,7 @@ class GroupWriter:
                 refuse_backward(group, changed)
             await self._check_ranges(name, changed)
             if changed:
-                await self._cluster.groups.commit(name, changed)
+                await self._commit(name, changed)
             return len(changed)
 
     async def advance(self, name: GroupName, wanted: Mapping[Partition, int]) -> Group:
@@ -58,8 +59,13 @@ class GroupWriter:
             forward = ahead_of(group, inside)
             if group.state is GroupState.ACTIVE or not forward:
                 return group
-            await self._cluster.groups.commit(name, forward)
+            await self._commit(name, forward)
             return Group(name, GroupState.EMPTY, 0, {**group.positions, **forward})
+
+    async def _commit(self, name: GroupName, positions: Mapping[Partition, int]) -> None:
+        reach(Place.GROUP_COMMIT)
+        await self._cluster.groups.commit(name, positions)
+        reach(Place.GROUP_COMMITTED)
 
     async def _check_ranges(self, name: GroupName, wanted: Mapping[Partition, int]) -> None:
         for partition, held in (await ranges_of(self._cluster.source, wanted)).items():

@@ -24,6 +24,7 @@ from typing import Any
 import structlog
 
 from gateway.failing import ended_by
+from gateway.failpoints import Place, reach
 from gateway.importer.errors import ForeignWrite, RecordTimestampRefused
 from gateway.importer.replay import Replay
 from gateway.link.lanes import ImportLane
@@ -147,6 +148,7 @@ class Pipeline:
     async def _feed(self) -> None:
         while True:
             segment = await self._lane.next()
+            reach(Place.RECEIVED)
             batches = [memoryview(batch) for batch in segment.batches]
             headers = [validate(batch, self._settings.limits, self._settings.check_records) for batch in batches]
             pieces = self._judged(segment, headers) if self._rule.may_change_records else [segment]
@@ -198,7 +200,9 @@ class Pipeline:
         progress.placed(placement, base_offset, _epoch(placement, segment, header))
         size_bytes = len(batch)
         checkpoint, entries = self._state(size_bytes, free=self._cluster.destination.joins_state)
+        reach(Place.APPEND)
         append = self._cluster.destination.append(self._partition, stamped, _state_of(base_offset, entries))
+        reach(Place.APPENDING)
         assert asyncio.isfuture(append)
         end = self._end(segment, size_bytes)
         await self._add(_Step(append, {}, checkpoint, base_offset, end, credit_bytes, (placement, batch)))
@@ -285,6 +289,7 @@ class Pipeline:
         if step.append is not None:
             await asyncio.wait([step.append])  # unlike awaiting it, a cancellation here leaves the append alone
             offset = self._answer(step, step.append)
+            reach(Place.APPENDED)
             if offset < step.base_offset:  # that is no foreign write: the log is not the one it was, so it is asked
                 raise AppendUnknown(*self._partition, f"it went to {offset}, {step.base_offset} was expected")
             if offset != step.base_offset:
@@ -306,15 +311,19 @@ class Pipeline:
     def _tell(self) -> None:
         """Acknowledge what is settled and give its credit back."""
         owed_bytes, self._owed_bytes = self._owed_bytes, 0
+        reach(Place.ACKNOWLEDGE)
         self._lane.acknowledge(self.settled.source_offset)
+        reach(Place.ACKNOWLEDGED)
         if owed_bytes:
             self._lane.credit(owed_bytes)
 
     async def _store(self, entries: Entries) -> None:
         """A put that a cancellation leaves alone: what recovery loads must not be replaced later (P2)."""
+        reach(Place.STORE)
         self._putting = asyncio.ensure_future(self._cluster.lanes.put(entries))
         await asyncio.wait([self._putting])
         self._putting.result()
+        reach(Place.STORED)
 
     def _answer(self, step: _Step, append: asyncio.Future[int]) -> int:
         if append.cancelled():  # a cancellation of ours would not come this way

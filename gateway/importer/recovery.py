@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import structlog
 
+from gateway.failpoints import Place, reach
 from gateway.importer.errors import DestinationRecreated, DestinationTopicUnfit
 from mesh.cluster_errors import PartitionAbsent
 from mesh.ids import LaneId, Partition, TopicId
@@ -39,6 +40,7 @@ async def resume_lane(
         await cluster.lanes.put(dict.fromkeys(kept.keys() - {running_key(lane)}))
         return None
     for look in range(1, LOOKS + 1):
+        reach(Place.RESUME)
         witnesses = await cluster.destination.witness(partition, checkpoint.producer, checkpoint.destination_offset)
         if witnesses.topic_id and checkpoint.destination_topic_id not in {"", witnesses.topic_id}:
             raise DestinationRecreated(partition.topic, checkpoint.destination_topic_id, witnesses.topic_id)
@@ -47,6 +49,7 @@ async def resume_lane(
             progress = LaneProgress(lane, checkpoint, offset_map)
             progress.destination_topic_id = checkpoint.destination_topic_id or witnesses.topic_id or ""
             progress.reopen(found)
+            reach(Place.RESUMED)
             return progress, found
         if not found.reason.may_pass or look == LOOKS:
             raise found
