@@ -1,0 +1,1 @@
+"""Threats, the control against each, and the tests that fail without it."""
