@@ -12,6 +12,7 @@ What it wrote to standard error stands in `log`.
 from __future__ import annotations
 
 import json
+import os
 import resource
 import select
 import shutil
@@ -19,7 +20,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,6 +67,12 @@ class Organization:
     peers: str
     settings: tuple[str, ...] = ()
     """KEY=VALUE, of every start."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """Added to the environment of every start from now on: failpoints, another clock."""
+    advertised: tuple[str, ...] = ()
+    """Where peers are told to dial, from the next start and export on: a proxy, say. Empty: the gateway itself."""
+    dialled: tuple[str, ...] = ()
+    """The brokers that it asks first, from the next start on: a proxy, say. Empty: those of `init`."""
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @classmethod
@@ -86,15 +93,28 @@ class Organization:
 
     # --- the gateway process
 
-    def start(self, *settings: str) -> None:
-        """Start the gateway and wait until it is ready; `settings` are KEY=VALUE of this start."""
-        self.launch(*settings)
+    def start(self, *settings: str, environment: Mapping[str, str] | None = None) -> None:
+        """Start the gateway and wait until it is ready; `settings` are KEY=VALUE of this start, `environment` too."""
+        self.launch(*settings, environment=environment)
         self.wait_ready()
 
-    def launch(self, *settings: str) -> None:
+    def launch(self, *settings: str, environment: Mapping[str, str] | None = None) -> None:
         assert self.process is None, f"the gateway of {self.org} runs already"
+        given = {**os.environ, **self.environment, **(environment or {})}
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(self.command(*settings), stdout=subprocess.PIPE, stderr=log)
+            self.process = subprocess.Popen(self.command(*settings), stdout=subprocess.PIPE, stderr=log, env=given)
+
+    def wait_struck(self, timeout_s: float = READY_S) -> None:
+        """Until it has died by itself, at a failpoint; `start` brings it back."""
+        process, self.process = self.process, None
+        assert process is not None
+        try:
+            process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.process = process
+            raise
+        assert process.stdout is not None
+        process.stdout.close()
 
     def limit_files(self, most_bytes: int) -> None:
         """No file may grow beyond, from now on: what a full disk is to the gateway. -1 takes the limit away."""
@@ -122,9 +142,13 @@ class Organization:
 
     def command(self, *settings: str) -> list[str]:
         leash = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
-        given = [word for setting in (*self.settings, *settings) for word in ("--set", setting)]
+        addresses = [f"{key}={','.join(there)}" for key, there in self._addresses() if there]
+        given = [word for setting in (*addresses, *self.settings, *settings) for word in ("--set", setting)]
         gateway = ["gateway", "run", "--config", str(self.home / "mesh.toml"), *given]
         return [*leash, sys.executable, "-m", "gateway.cli.main", *gateway]
+
+    def _addresses(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        return (("listen.advertised", self.advertised), ("cluster.kafka.bootstrap", self.dialled))
 
     def freeze(self) -> None:
         """SIGSTOP: it does nothing any more, and knows nothing of it."""

@@ -1,0 +1,1 @@
+"""Faults of the network between two processes: a proxy that does them, and namespaces in which links go down."""
