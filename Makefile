@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PROTOS := $(wildcard proto/mesh/wire/v1/*.proto)
 PACKAGES := mesh gateway certs
 
-.PHONY: setup demo test test-unit test-kafka test-thousand test-million exactness check format lint types layering proto proto-check bench drill-trust lock clean help
+.PHONY: setup demo test test-unit test-kafka test-thousand test-million exactness check format lint types layering proto proto-check bench drill-trust threats lock clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -75,6 +75,9 @@ bench: $(STAMP) ## catch-up against MirrorMaker 2, both in one run
 
 drill-trust: $(STAMP) ## attacks on trust between two running gateways, and what revocation costs
 	$(BIN)/python -m tests.drills.trust
+
+threats: $(STAMP) ## each control against a threat: its tests pass, and fail in a copy without it
+	$(BIN)/python -m tests.threats --jobs 2
 
 lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --extra dev --extra demo \
