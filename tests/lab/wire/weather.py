@@ -1,18 +1,17 @@
 """What a network does to the bytes of one direction, as values, and what it did, as counters.
 
-`Weather` is what is asked for, `Damage` decides by a seeded chance what becomes of each chunk, and `Counters` say what
+`Weather` is what is asked for, `damaged` decides by a seeded chance what becomes of each chunk, and `Counters` say what
 really happened: a fault that was asked for and met no bytes has not struck. Offsets count the bytes that one
 connection received in one direction, from 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from random import Random
 
-SEGMENT_BYTES = 16 << 10
+PIECE_BYTES = 16 << 10
 """Flips, copies and swaps act on pieces of this size at most: about a TLS record, so that several are under way."""
 
 
@@ -78,50 +77,43 @@ class Counters:
     resets_under_way: int = 0
     """Of these, those that struck within 50 ms of bytes passing, or with bytes under way."""
     cuts: int = 0
+    half_open: int = 0
 
     def told(self) -> dict[str, object]:
         """For a report."""
         return asdict(self)
 
 
-@dataclass(slots=True)
-class Damage:
-    """What becomes of the pieces of one direction of one connection."""
+def damaged(data: bytes, offset: int, weather: Weather, chance: Random, counters: Counters) -> list[bytes]:
+    """What is passed on, in this order, for `data` that was received at `offset`."""
+    if not (weather.flip_at or weather.flip_chance or weather.double_chance or weather.swap_chance):
+        return [data]
+    pieces: list[bytes] = []
+    for at in range(0, len(data), PIECE_BYTES):
+        piece = _flipped(data[at : at + PIECE_BYTES], offset + at, weather, chance, counters)
+        halves = [piece]
+        if len(piece) > 1 and _falls(weather.swap_chance, chance):
+            halves = [piece[len(piece) // 2 :], piece[: len(piece) // 2]]
+            counters.swapped += 1
+        if _falls(weather.double_chance, chance):
+            halves.append(piece)
+            counters.doubled += 1
+        pieces += halves
+    return pieces
 
-    chance: Random
-    counters: Counters
-    _held_back: bytes = b""
 
-    def pieces(self, data: bytes, offset: int, weather: Weather) -> Iterator[bytes]:
-        """What is to be passed on, in this order, for `data` that was received at `offset`."""
-        for at in range(0, len(data), SEGMENT_BYTES):
-            yield from self._piece(data[at : at + SEGMENT_BYTES], offset + at, weather)
-        # what waits for the next one goes with this chunk: a swap must not stop a connection that is waited for
-        if self._held_back:
-            yield self._take_back()
-
-    def _piece(self, piece: bytes, offset: int, weather: Weather) -> Iterator[bytes]:
-        piece = self._flipped(piece, offset, weather)
-        if self._falls(weather.swap_chance):
-            halves = (
-                [piece] if self._held_back or len(piece) < 2 else [piece[: len(piece) // 2], piece[len(piece) // 2 :]]
-            )
-            self.counters.swapped += 1
-            yield from reversed(halves)
-            if len(halves) == 1 and self._held_back:
-                yield self._take_back()
-            return
-        yield piece
-        if self._falls(weather.double_chance):
-            self.counters.doubled += 1
-            yield piece
-
-    def _take_back(self) -> bytes:
-        piece, self._held_back = self._held_back, b""
+def _flipped(piece: bytes, offset: int, weather: Weather, chance: Random, counters: Counters) -> bytes:
+    places = [at - offset for at in weather.flip_at if offset <= at < offset + len(piece)]
+    if _falls(weather.flip_chance, chance):
+        places.append(chance.randrange(len(piece)))
+    if not places:
         return piece
+    changed = bytearray(piece)
+    for place in places:
+        changed[place] ^= 1 << chance.randrange(8)
+    counters.flips += len(places)
+    return bytes(changed)
 
-    def _flipped(self, piece: bytes, offset: int, weather: Weather) -> bytes:
-        return piece
 
-    def _falls(self, chance: float) -> bool:
-        return chance > 0 and self.chance.random() < chance
+def _falls(chance: float, source: Random) -> bool:
+    return chance > 0 and source.random() < chance
