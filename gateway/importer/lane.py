@@ -398,6 +398,8 @@ class LaneRunner:
             records=settled.ordinal,
             size_bytes=self._size_bytes + settled.size_bytes,
             gaps=progress.position - progress.map.start - progress.map.records,
+            producer_id=progress.producer.id,
+            producer_epoch=progress.producer.epoch,
         )
 
 

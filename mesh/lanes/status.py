@@ -54,6 +54,9 @@ class LaneStatus:
     foreign_writes: int = 0
     lost: LostRange | None = None
     """What its source has lost, where the lane has stopped for it."""
+    producer_id: int = -1
+    producer_epoch: int = -1
+    """As whom the lane writes, in the headers of the copy's batches; -1 where it does not run here."""
     gateway: str = ""
     """Who runs it, empty while nobody does."""
     stalled_records: int = 0

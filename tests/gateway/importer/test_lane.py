@@ -397,6 +397,18 @@ def test_a_lane_is_catching_up_until_it_reaches_the_end_and_running_from_then_on
     run(scenario())
 
 
+def test_a_lane_tells_as_whom_it_writes_once_it_runs() -> None:
+    async def scenario() -> None:
+        fake = await destination()
+        async with mirroring(Mirror(await source_of(dense(20)), fake.ports)) as mirror:
+            status = await mirror.until(lambda status: status.state is LaneState.RUNNING)
+            stored = load_lane(LANE, await fake.ports.lanes.load(prefix(LANE)))
+            assert stored is not None
+            assert stored[0].producer == (status.producer_id, status.producer_epoch)
+
+    run(scenario())
+
+
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
 def test_any_mix_of_failures_and_cuts_ends_in_an_exact_copy(data: st.DataObject) -> None:
