@@ -19,6 +19,8 @@ from typing import Protocol
 
 from tests.lab.admin import status
 from tests.lab.collect import RunDirectory, Where
+from tests.lab.wire.between import Between
+from tests.lab.wire.proxy import Proxy
 from tests.support.brokers import Broker
 from tests.support.organization import Organization, wait_for
 
@@ -59,6 +61,8 @@ class Site:
     """Of its cluster in the run directory."""
     organization: Organization
     broker: Broker | None = None
+    wire: Proxy | None = None
+    """Between the gateway and its broker, where the run has one."""
 
     def bring_up(self) -> None:
         """Broker and gateway, whichever does not run, also where it died by itself; returns when both are ready."""
@@ -102,6 +106,8 @@ class Stage:
     lanes: list[LanePlace] = field(default_factory=list)
     scratch: Path = Path()
     """A directory for what faults need; it is kept with the run."""
+    link: Between | None = None
+    """Between the two gateways, where the run has one."""
 
     @property
     def sites(self) -> tuple[Site, Site]:

@@ -84,6 +84,8 @@ class BrokerConfig:
     """Adds a TLS listener: `Broker.tls_address`."""
     users: Mapping[str, str] = field(default_factory=dict)
     """Names and passwords; adds a listener that takes them by PLAIN and SCRAM: `sasl_address`, `sasl_tls_address`."""
+    behind: bool = False
+    """Adds a plain listener whose callers are told to come back to `Broker.front`, a proxy before it."""
     properties: Mapping[str, str] = field(default_factory=dict)
     """Further server.properties, e.g. `message.max.bytes`."""
     log_level: str = "warn"
@@ -98,6 +100,8 @@ class BrokerConfig:
             wanted["SASL"] = "SASL_PLAINTEXT"
         if self.users and self.tls:
             wanted["SASLTLS"] = "SASL_SSL"
+        if self.behind:
+            wanted["BEHIND"] = "PLAINTEXT"
         return wanted
 
 
@@ -112,6 +116,8 @@ class Broker:
         self.ports = dict(zip(names, free, strict=True)) | ({"PLAINTEXT": port} if port else {})
         self.voters = self.voter
         """Who decides, of a cluster of several."""
+        self.front = ""
+        """The proxy to which callers of the listener behind it are sent, from `format` on."""
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -151,6 +157,10 @@ class Broker:
     @property
     def sasl_tls_address(self) -> str:
         return self._address("SASLTLS")
+
+    @property
+    def behind_address(self) -> str:
+        return self._address("BEHIND")
 
     def _address(self, listener: str) -> str:
         return f"127.0.0.1:{self.ports[listener]}"
@@ -259,6 +269,8 @@ class Broker:
     def _properties(self) -> dict[str, str]:
         listeners = ",".join(f"{name}://127.0.0.1:{port}" for name, port in self.ports.items())
         advertised = ",".join(listener for listener in listeners.split(",") if not listener.startswith("CONTROLLER"))
+        if self.front:
+            advertised = advertised.replace(f"BEHIND://{self.behind_address}", f"BEHIND://{self.front}")
         protocols = ",".join(f"{name}:{protocol}" for name, protocol in self.config.listeners.items())
         return {
             **SETTINGS,

@@ -7,7 +7,7 @@ connection received in one direction, from 0.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from random import Random
 
@@ -79,9 +79,27 @@ class Counters:
     cuts: int = 0
     half_open: int = 0
 
+    def turned(self) -> Counters:
+        """With the directions named from the other side."""
+        found = replace(self)
+        for name in ("bytes_passed", "bytes_lost", "bytes_held"):
+            by_way = getattr(self, name)
+            setattr(found, name, {Way.TO_SERVER: by_way[Way.TO_CLIENT], Way.TO_CLIENT: by_way[Way.TO_SERVER]})
+        return found
+
     def told(self) -> dict[str, object]:
         """For a report."""
         return asdict(self)
+
+
+def add(one: Counters, other: Counters) -> Counters:
+    """The sum of two proxies' counters."""
+    found = Counters()
+    for each in fields(Counters):
+        mine, theirs = getattr(one, each.name), getattr(other, each.name)
+        found_sum = {way: mine[way] + theirs[way] for way in Way} if isinstance(mine, dict) else mine + theirs
+        setattr(found, each.name, found_sum)
+    return found
 
 
 def damaged(data: bytes, offset: int, weather: Weather, chance: Random, counters: Counters) -> list[bytes]:
