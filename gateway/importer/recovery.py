@@ -6,17 +6,21 @@ import structlog
 
 from gateway.failpoints import Place, reach
 from gateway.importer.errors import DestinationRecreated, DestinationTopicUnfit
-from mesh.cluster_errors import PartitionAbsent
+from mesh.batch.header import split
+from mesh.cluster_errors import OffsetOutOfRange, PartitionAbsent
 from mesh.ids import LaneId, Partition, TopicId
-from mesh.lanes.checkpoint import load_lane, prefix, producer_name, running_key
+from mesh.lanes.checkpoint import Checkpoint, load_lane, prefix, producer_name, running_key
 from mesh.lanes.progress import LaneProgress
-from mesh.lanes.recovery import Resume, decide_resume
+from mesh.lanes.recovery import LaneFrozen, Resume, check_last_copy, decide_resume
+from mesh.log import Witnesses
+from mesh.offsets.map import OffsetMap
 from mesh.ports import Cluster
 
 log = structlog.get_logger()
 
 # A writer that was still alive can make the witnesses disagree for a moment; after this many looks it is real.
 LOOKS = 3
+LOOK_S = 5.0
 
 
 async def resume_lane(
@@ -46,6 +50,8 @@ async def resume_lane(
             raise DestinationRecreated(partition.topic, checkpoint.destination_topic_id, witnesses.topic_id)
         found = decide_resume(lane, checkpoint, witnesses)
         if isinstance(found, Resume):
+            found = await _history_of_ours(cluster, lane, partition, checkpoint, offset_map, witnesses) or found
+        if isinstance(found, Resume):
             progress = LaneProgress(lane, checkpoint, offset_map)
             progress.destination_topic_id = checkpoint.destination_topic_id or witnesses.topic_id or ""
             progress.reopen(found)
@@ -54,6 +60,26 @@ async def resume_lane(
         if not found.reason.may_pass or look == LOOKS:
             raise found
     raise AssertionError("unreachable")
+
+
+async def _history_of_ours(
+    cluster: Cluster,
+    lane: LaneId,
+    partition: Partition,
+    checkpoint: Checkpoint,
+    offset_map: OffsetMap,
+    witnesses: Witnesses,
+) -> LaneFrozen | None:
+    """Whether the last copy that the map knows is still there: a log that was truncated may have grown beyond it."""
+    last = offset_map.destination_offset - 1
+    if not offset_map.records or last < witnesses.range.start:
+        return None
+    try:
+        fetched = await cluster.source.fetch(partition, last, None, 1, LOOK_S)
+    except OffsetOutOfRange:
+        return None  # retention, or what the next look finds
+    header = next((header for header, _ in split(fetched.data) if header.next_offset > last), None)
+    return None if header is None else check_last_copy(lane, checkpoint, offset_map.destination_offset, header)
 
 
 async def begin_lane(

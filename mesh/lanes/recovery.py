@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, NamedTuple
 
+from mesh.batch.header import BatchHeader
 from mesh.batch.stamp import sequence_of
 from mesh.errors import OperatorError
 from mesh.ids import LaneId
@@ -24,7 +25,7 @@ from mesh.log import OwnBatch, Witnesses
 
 class FreezeReason(StrEnum):
     TRUNCATED = "truncated"
-    """The destination log ends before the checkpoint."""
+    """The destination log ends before the checkpoint, or did and holds another's records there now."""
     OUT_OF_SEQUENCE = "out-of-sequence"
     """The lane's own batches do not follow the checkpoint without a hole."""
     DISAGREEMENT = "disagreement"
@@ -95,6 +96,31 @@ def decide_resume(lane: LaneId, checkpoint: Checkpoint, witnesses: Witnesses) ->
     foreign = tuple(_foreign(checkpoint, placed, witnesses)) if witnesses.foreign_count else ()
     forgotten = witnesses.last_sequence is None
     return Resume(ahead, _joined(placed), forgotten, witnesses.foreign_count, witnesses.range.end, foreign)
+
+
+def check_last_copy(lane: LaneId, checkpoint: Checkpoint, own_end: int, header: BatchHeader) -> LaneFrozen | None:
+    """`header` is of the batch at or after `own_end - 1`, where the map has the lane's last copy.
+
+    A log that lost its end and was written to by others since reaches beyond the checkpoint again, and of a producer
+    that the cluster has forgotten no last sequence tells: then only the batch itself does. Compaction may have taken
+    it, which leaves a hole.
+    """
+    last = own_end - 1
+    if header.base_offset > last:
+        return None
+    sequence = sequence_of(header.base_sequence + last - header.base_offset)
+    is_ours = (header.producer_id, header.producer_epoch) == checkpoint.producer
+    # Where the checkpoint stands elsewhere, others wrote or what was copied was disowned: ordinals do not tell then.
+    in_line = own_end != checkpoint.destination_offset or sequence == sequence_of(checkpoint.ordinal - 1)
+    if is_ours and in_line:
+        return None
+    held = f"sequence {sequence}" if is_ours else f"one of producer {header.producer_id}"
+    return LaneFrozen(
+        str(lane),
+        FreezeReason.TRUNCATED,
+        f"the lane's last copy before the checkpoint should be at {last}, of sequence "
+        f"{sequence_of(checkpoint.ordinal - 1)} or before; the log holds {held} there",
+    )
 
 
 _Finding = tuple[FreezeReason, str]

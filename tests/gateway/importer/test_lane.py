@@ -21,6 +21,7 @@ from mesh.spans import Span
 from mesh.testing.clock import run
 from mesh.testing.cluster import Operation
 from mesh.testing.streams import Faults
+from tests.support.batches import plain_batch
 from tests.support.failing import FailingCluster
 from tests.support.mirror import (
     DESTINATION,
@@ -268,6 +269,25 @@ def test_a_truncated_destination_freezes_the_lane() -> None:
         assert status.code == "lane-frozen"
         assert "ends at 9, the checkpoint stands at 18" in status.reason
         assert fake.log(TO).end == 9
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("policy", list(OnForeignWrite))
+def test_a_truncated_destination_that_others_made_as_long_again_freezes_the_lane(policy: OnForeignWrite) -> None:
+    async def scenario() -> None:
+        log = dense(6)
+        fake = await destination()
+        source = await source_of(log)
+        await copied(Mirror(source, fake.ports), log)
+        fake.truncate(TO, 9)
+        fake.foreign_write(TO, plain_batch([b"foreign"] * 20))
+        fake.forget_producers()  # else its last sequence disagrees
+        async with mirroring(Mirror(source, fake.ports, on_foreign_write=policy)) as mirror:
+            status = await mirror.until_stopped()
+        assert status.code == "lane-frozen"
+        assert "last copy before the checkpoint should be at 17" in status.reason
+        assert fake.log(TO).end == 29
 
     run(scenario())
 

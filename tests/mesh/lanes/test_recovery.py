@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from mesh.batch.header import parse_header
 from mesh.batch.stamp import SEQUENCES, Producer
 from mesh.ids import LaneId, SubscriptionName, TopicId, TopicName
 from mesh.lanes.checkpoint import Checkpoint
-from mesh.lanes.recovery import FreezeReason, LaneFrozen, Placed, Resume, decide_resume
+from mesh.lanes.recovery import FreezeReason, LaneFrozen, Placed, Resume, check_last_copy, decide_resume
 from mesh.log import LogRange, OwnBatch, Witnesses
+from tests.support.batches import stamped
 
 LANE = LaneId(SubscriptionName("flights"), TopicName("departures"), 0)
 
@@ -146,6 +148,50 @@ def test_retention_that_left_only_later_batches_freezes(last: int | None) -> Non
 def test_retention_that_took_only_foreign_records_is_no_loss() -> None:
     found = resumed(witnesses((103, 10, 2), end=105, last=11, start=103))
     assert found.placed == (Placed(10, 103, 2),)
+
+
+OURS = Producer(7, 0)
+
+
+def looked_at(
+    base_offset: int, base_sequence: int, *, producer: Producer = OURS, ordinal: int = 10, own_end: int = 100
+) -> LaneFrozen | None:
+    batch = stamped(producer, base_sequence, [b""] * 4)
+    header = parse_header(base_offset.to_bytes(8, "big") + batch.header[8:] + bytes(batch.payload))
+    return check_last_copy(LANE, checkpoint(ordinal), own_end, header)
+
+
+@pytest.mark.parametrize(("base_offset", "base_sequence"), [(96, 6), (97, 7), (99, 9)])
+def test_the_last_copy_at_its_place_is_the_lanes(base_offset: int, base_sequence: int) -> None:
+    assert looked_at(base_offset, base_sequence) is None
+
+
+def test_the_last_copy_may_lie_across_the_wrap_of_sequences() -> None:
+    assert looked_at(97, SEQUENCES - 1, ordinal=2) is None
+
+
+@pytest.mark.parametrize("producer", [Producer(8, 0), Producer(7, 1), Producer(-1, -1)])
+def test_another_producers_batch_in_the_place_of_the_last_copy_freezes(producer: Producer) -> None:
+    found = looked_at(96, 6, producer=producer)
+    assert found is not None
+    assert found.reason is FreezeReason.TRUNCATED
+    assert f"one of producer {producer.id}" in str(found)
+
+
+@pytest.mark.parametrize("base_sequence", [5, 7, 0])
+def test_a_copy_of_another_ordinal_in_the_place_of_the_last_one_freezes(base_sequence: int) -> None:
+    found = looked_at(96, base_sequence)
+    assert found is not None
+    assert not found.reason.may_pass
+
+
+def test_ordinals_are_not_compared_where_the_lane_went_on_behind_its_last_copy() -> None:
+    assert looked_at(86, 0, own_end=90) is None
+    assert looked_at(86, 0, own_end=90, producer=Producer(8, 0)) is not None
+
+
+def test_a_hole_where_the_last_copy_was_is_compactions() -> None:
+    assert looked_at(100, 3, producer=Producer(8, 0)) is None
 
 
 def test_the_hint_names_a_way_out() -> None:
