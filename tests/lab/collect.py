@@ -8,6 +8,7 @@ its admin API through whatever `Ask` the laboratory has.
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -50,12 +51,13 @@ class Where:
 
 
 class RunDirectory:
-    """`clock` gives the seconds that all of the run's journals share."""
+    """`clock` gives the seconds that all of the run's journals share. Several threads may tell."""
 
     def __init__(self, directory: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self.path = directory
         self._clock = clock
         self._number = 0
+        self._lock = threading.Lock()
         for name in ("writes", "logs", "tables", "durable", "texts"):
             (directory / name).mkdir(parents=True, exist_ok=True)
 
@@ -90,6 +92,11 @@ class RunDirectory:
         with (directory / name).open("a", encoding="utf-8") as file:
             file.write(text)
 
+    def note_standing(self, lane: str, asked_s: float, source_end: int, position: int, destination_end: int) -> None:
+        """Where a lane stands: asked at `asked_s`, all answers are here."""
+        told = {"source_end": source_end, "position": position, "destination_end": destination_end}
+        self._note("ends", lane=lane, asked_s=asked_s, at_s=self._clock(), **told)
+
     # --- asked
 
     def note_ends(
@@ -122,6 +129,17 @@ class RunDirectory:
         told = {"topic_id": topic_id, "reader": reader, "kind": "raw", "at_s": at_s, "file": name}
         self._note("logs", **where.told(), **told, **span)
 
+    def note_log(
+        self, where: Where, batches: Iterable[bytes], start: int, end: int, reader: str = "raw", topic_id: str = ""
+    ) -> None:
+        """As `read_raw`, of a log that was read in another way; all of its records are stable."""
+        name, at_s = self._file(where, reader), self._clock()
+        with (self.path / name).open("xb") as file:
+            file.writelines(batches)
+        span = {"start": start, "first": start, "end": end, "last_stable": end}
+        told = {"topic_id": topic_id, "reader": reader, "kind": "raw", "at_s": at_s, "file": name}
+        self._note("logs", **where.told(), **told, **span)
+
     def note_seen(self, where: Where, reader: str, start: int, end: int, records: Iterable[SeenRecord]) -> None:
         """What a stock client saw of a partition, in its order."""
         name, at_s = self._file(where, reader), self._clock()
@@ -135,25 +153,35 @@ class RunDirectory:
         _write_lines(self.path / "tables" / f"{lane}.jsonl", [head, *lines])
 
     def note_durable(
-        self, lane: str, batches: bytes, lines: Sequence[object], start: int, position: int, destination_end: int
+        self,
+        lane: str,
+        batches: bytes,
+        lines: Sequence[object],
+        start: int,
+        position: int,
+        destination_end: int,
+        at_s: float | None = None,
     ) -> None:
-        """What a copy of the files, made now, holds of a lane: its destination's batches and its stored breaks."""
+        """What a copy of the files, made now or at `at_s`, holds of a lane: its destination's batches and its stored
+        breaks."""
         name = f"durable/{lane}.{self._next()}"
         (self.path / f"{name}.batches").write_bytes(batches)
         head = {"lane": lane, "start": start, "position": position, "destination_end": destination_end}
         _write_lines(self.path / f"{name}.jsonl", [head, *lines])
         files = {"log": f"{name}.batches", "table": f"{name}.jsonl"}
-        self._note("durable", lane=lane, at_s=self._clock(), destination_end=destination_end, **files)
+        at_s = self._clock() if at_s is None else at_s
+        self._note("durable", lane=lane, at_s=at_s, destination_end=destination_end, **files)
 
     def _file(self, where: Where, reader: str) -> str:
         return f"logs/{where.file}.{reader}.{self._next()}"
 
     def _next(self) -> int:
-        self._number += 1
-        return self._number
+        with self._lock:
+            self._number += 1
+            return self._number
 
     def _note(self, journal: str, **fields: object) -> None:
-        with (self.path / f"{journal}.jsonl").open("a", encoding="utf-8") as file:
+        with self._lock, (self.path / f"{journal}.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(fields) + "\n")
 
 

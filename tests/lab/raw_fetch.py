@@ -10,6 +10,7 @@ its judge.
                   i64 log start, [i64 producer, i64 first offset] aborted, bytes records]]
     ListOffsets 1 i32 replica -1, [string topic, [i32 partition, i64 timestamp]]
     answer        [string topic, [i32 partition, i16 error, i64 timestamp, i64 offset]]
+    ListOffsets 2 the same with i8 isolation behind the replica, i32 throttle before the answer
 
 Who leads a partition is asked of a stock client.
 """
@@ -17,7 +18,7 @@ Who leads a partition is asked of a stock client.
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from struct import Struct, pack
 from types import TracebackType
@@ -26,7 +27,8 @@ from typing import BinaryIO, Self
 from confluent_kafka.admin import AdminClient
 
 FETCH, LIST_OFFSETS = 1, 2
-EARLIEST = -2
+EARLIEST, LATEST = -2, -1
+READ_UNCOMMITTED, READ_COMMITTED = 0, 1
 PATIENCE_S = 30.0
 MOST_BYTES = 8 << 20
 _LARGEST_BYTES = 1 << 30
@@ -84,9 +86,9 @@ def leaders(bootstrap: str, topic: str, settings: Mapping[str, str] | None = Non
 class BrokerConnection:
     """One plain connection; every answer is waited for."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, patience_s: float = PATIENCE_S) -> None:
         self.address = address
-        self._socket = socket.create_connection(address, PATIENCE_S)
+        self._socket = socket.create_connection(address, patience_s)
         self._file = self._socket.makefile("rb")
 
     def __enter__(self) -> Self:
@@ -95,8 +97,7 @@ class BrokerConnection:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        self._socket.close()
+        self.close()
 
     def ask(self, api: int, version: int, body: bytes) -> bytes:
         """Raises OSError, also where the connection ends."""
@@ -104,6 +105,10 @@ class BrokerConnection:
         self._socket.sendall(pack(">i", len(message)) + message)
         answer = self._read(int.from_bytes(self._read(4), "big"))
         return answer[4:]
+
+    def close(self) -> None:
+        self._file.close()
+        self._socket.close()
 
     def _read(self, size: int) -> bytes:
         found = self._file.read(size)
@@ -156,6 +161,27 @@ def log_start(connection: BrokerConnection, topic: str, partition: int) -> int:
     if error:
         raise BrokerRefused(f"first offset of {topic}[{partition}]", error)
     return int(offset)
+
+
+def log_ends(
+    connection: BrokerConnection, partitions: Sequence[tuple[str, int]], *, stable: bool
+) -> dict[tuple[str, int], int]:
+    """The ends of several partitions that this broker leads, all in one question: high watermarks, or the last stable
+    offsets. Raises BrokerRefused, OSError."""
+    body = pack(">ibi", -1, READ_COMMITTED if stable else READ_UNCOMMITTED, len(partitions))
+    for topic, partition in partitions:
+        body += _string(topic.encode()) + pack(">iiq", 1, partition, LATEST)
+    answer = connection.ask(LIST_OFFSETS, 2, body)
+    found, at = {}, 8
+    for _ in partitions:
+        length = int.from_bytes(answer[at : at + 2], "big")
+        topic = answer[at + 2 : at + 2 + length].decode()
+        partition, error, _, offset = _OFFSET.unpack_from(answer, at + 2 + length + 4)
+        if error:
+            raise BrokerRefused(f"end of {topic}[{partition}]", error)
+        found[topic, partition] = int(offset)
+        at += 2 + length + 4 + _OFFSET.size
+    return found
 
 
 def fetch_request(topic: str, partition: int, offset: int, most_bytes: int, wait_ms: int = 500) -> bytes:

@@ -10,15 +10,16 @@ All of it is synchronous; faults may use threads of their own and end them in `h
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Protocol
 
-from tests.lab.admin import status
 from tests.lab.collect import RunDirectory, Where
+from tests.lab.logs import Logs
 from tests.lab.wire.between import Between
 from tests.lab.wire.proxy import Proxy
 from tests.support.brokers import Broker
@@ -93,6 +94,15 @@ class LanePlace:
     copy: Where
 
 
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """After a kill: from then, and from when all processes were ready again, to the next record's arrival."""
+
+    victims: str
+    from_kill_s: float
+    from_ready_s: float
+
+
 @dataclass
 class Stage:
     """`chance` is seeded: draw everything that is drawn from it."""
@@ -103,11 +113,19 @@ class Stage:
     counters: Counters
     source: Site
     copy: Site
+    logs: tuple[Logs, Logs]
+    """Of the source's and the copy's cluster, read past the gateways."""
     lanes: list[LanePlace] = field(default_factory=list)
     scratch: Path = Path()
     """A directory for what faults need; it is kept with the run."""
     link: Between | None = None
     """Between the two gateways, where the run has one."""
+    kills: int = 0
+    """SIGKILLs of gateways and brokers so far."""
+    recoveries: list[Recovery] = field(default_factory=list)
+    on_kill: Callable[[Site], None] = lambda site: None
+    """The run's: makes a copy of what is durable, now that the gateway of `site` is dead."""
+    _killed: tuple[str, float] | None = None
 
     @property
     def sites(self) -> tuple[Site, Site]:
@@ -117,15 +135,61 @@ class Stage:
     def on_kafka(self) -> bool:
         return self.copy.broker is not None
 
-    def progress(self) -> int:
-        """Records that the copy's gateway counts as copied, all lanes together.
+    # --- striking
 
-        Raises OSError where it does not answer, AssertionError where a lane has stopped.
+    def kill(self, *victims: Site) -> None:
+        """SIGKILL to the gateways, at this very moment; the run brings them up again."""
+        for site in victims:
+            site.organization.kill()
+        self.killed(*victims)
+
+    def killed(self, *victims: Site) -> None:
+        """These have just died by SIGKILL."""
+        self.kills += len(victims)
+        self._note_killed("+".join(f"{site.name}'s gateway" for site in victims))
+        for site in victims:
+            self.on_kill(site)
+
+    def kill_broker(self, *victims: Site) -> None:
+        for site in victims:
+            assert site.broker is not None
+            site.broker.kill()
+        self.kills += len(victims)
+        self._note_killed("+".join(f"{site.name}'s broker" for site in victims))
+
+    def _note_killed(self, victims: str) -> None:
+        self._killed = (
+            (f"{self._killed[0]}+{victims}", self._killed[1]) if self._killed else (victims, time.monotonic())
+        )
+
+    def bring_up(self) -> None:
+        """Whatever does not run; returns when all of it is ready."""
+        for site in self.sites:
+            site.bring_up()
+
+    def recover(self, timeout_s: float = PATIENCE_S) -> None:
+        """Bring up what does not run, and wait for the next record: how long that took after a kill is noted."""
+        self.bring_up()
+        self.note_recovery(self.wait_progress, timeout_s)
+
+    def note_recovery(self, arrival: Callable[..., object], timeout_s: float = PATIENCE_S) -> None:
+        """All is ready since just now; `arrival` returns with the next record."""
+        ready_s = time.monotonic()
+        arrival(timeout_s=timeout_s)
+        killed, self._killed = self._killed, None
+        if killed is not None:
+            now_s = time.monotonic()
+            self.recoveries.append(Recovery(killed[0], now_s - killed[1], now_s - ready_s))
+
+    # --- looking
+
+    def progress(self) -> int:
+        """How many records lie in the copy's partitions, all lanes together.
+
+        Asked of the logs themselves, so that it is known while the gateway is down. Raises OSError where they do not
+        answer.
         """
-        lanes = status(self.copy.organization)["lanes"]
-        stopped = [lane for lane in lanes if lane["state"] == "stopped"]
-        assert not stopped, stopped
-        return sum(int(lane["records"]) for lane in lanes)
+        return sum(self.logs[1].ends([lane.copy for lane in self.lanes]))
 
     def try_progress(self) -> int | None:
         """As `progress`; None where nobody answers."""
@@ -137,7 +201,7 @@ class Stage:
     def wait_progress(self, beyond: int | None = None, timeout_s: float = PATIENCE_S) -> int:
         """Until more has arrived than `beyond` (default: than now); how much that is."""
         if beyond is None:
-            beyond = wait_for("the lanes to say where they are", self._first, timeout_s)[0]
+            (beyond,) = wait_for("the copy's log to say where it ends", self._first, timeout_s)
         return wait_for(f"progress beyond {beyond}", lambda: self._more(beyond), timeout_s)
 
     def _first(self) -> tuple[int] | None:
@@ -152,8 +216,9 @@ class Stage:
 class Fault(Protocol):
     """One kind of fault. Make a new one for each time that it strikes.
 
-    The run notes `fault` before `strike` and `heal` after `heal`; after that everything must work again, and the run
-    brings up what does not run and waits for progress itself. `heal` is called even where `strike` raised.
+    The run notes `fault` before `strike` and `heal` after `heal`; after that everything must work again. The run brings
+    up what does not run and waits for the next record itself. `heal` is called even where `strike` raised. What a fault
+    kills, it kills by `stage.kill` and `stage.kill_broker`.
     """
 
     @property

@@ -1,0 +1,80 @@
+"""The table of faults: every kind that a campaign lets strike, how often, and where.
+
+A fault that is added here takes part in every campaign. `make` draws its particulars from the stage's seeded chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.failpoints import Place
+from tests.lab.faults import processes
+from tests.lab.stage import Fault, Stage
+
+EMBEDDED, KAFKA = "embedded", "kafka"
+BOTH = frozenset({EMBEDDED, KAFKA})
+
+
+def _always() -> str:
+    return ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """`weight`: how often, beside the others. `kills`: about how many SIGKILLs one strike is."""
+
+    name: str
+    make: Callable[[Stage], Fault]
+    weight: int = 1
+    kills: int = 1
+    on: frozenset[str] = BOTH
+    is_short: bool = False
+    """Whether it belongs to `make faults`."""
+    hindrance: Callable[[], str] = _always
+    """Why it cannot strike on this machine; empty: it can."""
+
+
+def _places(stage: Stage, places: tuple[Place, ...], count: int) -> list[Place]:
+    return stage.chance.sample(places, min(count, len(places)))
+
+
+def _importer(stage: Stage, count: int = 5) -> Fault:
+    own = processes.STORING if stage.on_kafka else processes.COMMITTING
+    return processes.KillAtPlaces("copy", _places(stage, (*processes.IMPORTER, *own, *processes.CONTROL), count))
+
+
+def _exporter(stage: Stage, count: int = 4) -> Fault:
+    own = () if stage.on_kafka else processes.COMMITTING
+    return processes.KillAtPlaces("source", _places(stage, (*processes.EXPORTER, *own, *processes.CONTROL), count))
+
+
+def _freeze_at(stage: Stage) -> Fault:
+    victim = stage.chance.choice(["source", "copy"])
+    places = processes.EXPORTER if victim == "source" else processes.IMPORTER[:6]
+    return processes.FreezeAtPlace(victim, stage.chance.choice(places))
+
+
+FAULTS: tuple[Entry, ...] = (
+    Entry("kill copy", lambda _: processes.Kill(("copy",)), 6, is_short=True),
+    Entry("kill source", lambda _: processes.Kill(("source",)), 5, is_short=True),
+    Entry("kill both", lambda _: processes.Kill(("source", "copy")), 3, 2, is_short=True),
+    Entry("kill copy at places", _importer, 4, 6, is_short=True),
+    Entry("kill source at places", _exporter, 3, 5, is_short=True),
+    Entry("freeze copy", lambda _: processes.Freeze(("copy",)), 1, 0, is_short=True),
+    Entry("freeze source", lambda _: processes.Freeze(("source",)), 1, 0, is_short=True),
+    Entry("freeze both", lambda _: processes.Freeze(("source", "copy")), 1, 0),
+    Entry("freeze at a place", _freeze_at, 2, 1),
+    Entry("restart copy", lambda _: processes.StopAndStart(("copy",)), 1, 0, is_short=True),
+    Entry("restart source", lambda _: processes.StopAndStart(("source",)), 1, 0, is_short=True),
+    Entry("kill copy's broker", lambda _: processes.KillBroker(("copy",)), 2, on=frozenset({KAFKA}), is_short=True),
+    Entry("kill source's broker", lambda _: processes.KillBroker(("source",)), 2, on=frozenset({KAFKA}), is_short=True),
+    Entry("kill copy's site", lambda _: processes.KillBroker(("copy",), True), 1, 2, on=frozenset({KAFKA})),
+    Entry("kill source's site", lambda _: processes.KillBroker(("source",), True), 1, 2, on=frozenset({KAFKA})),
+)
+BY_NAME = {each.name: each for each in FAULTS}
+
+
+def possible(kind: str) -> list[Entry]:
+    """Those that can strike in runs of this kind, on this machine."""
+    return [each for each in FAULTS if kind in each.on and not each.hindrance()]
