@@ -190,6 +190,8 @@ class Broker:
         """The gateways that know where the log ends: nobody else has written since they asked."""
         self.under_way: list[_Append] = []
         """Sent, and neither landed nor lost."""
+        self.given: Callable[[Producer], None] = lambda producer: None
+        """Told each producer that was made under a name."""
         self.landed: Callable[[str], None] = lambda gateway: None
         """Told the name of the gateway of each append that landed."""
 
@@ -335,6 +337,8 @@ class SimulatedDestination:
         known = self._broker.named.get(name)
         made = Producer(known.id, known.epoch + 1) if known else await self._destination.producer(name)
         self._broker.named[name] = made
+        if name:
+            self._broker.given(made)
         return made
 
     def append(self, partition: Partition, batch: StampedBatch, state: StateOf | None = None) -> asyncio.Future[int]:

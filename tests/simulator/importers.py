@@ -126,6 +126,8 @@ class _Opener:
                 stored = world.destination.ports.lanes._entries  # type: ignore[attr-defined]
                 same = 1 << 62 if truth.truncations == truncations else min(agreed, truth.agreed)
                 why = check_acknowledged(LANE, source_offset, world.copy, stored, same, incarnation)
+                if world.recorder is not None:
+                    world.recorder.acknowledged(source_offset)
                 if why:
                     world.violated(why)
             acknowledge(source_offset)

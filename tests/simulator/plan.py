@@ -30,7 +30,7 @@ TAKES_TWO = {"sleep-importer", "move", "sleep-at-landing", "move-at-landing"}
 LOSSES = {"trim", "truncate", "recreate"}
 
 ACTS: dict[str, int] = {
-    "write": 8, "write-compacted": 2, "skip": 1, "empty": 1, "elect": 1,
+    "write": 8, "write-compacted": 2, "write-stamped": 1, "skip": 1, "empty": 1, "elect": 1,
     "begin": 2, "go-on": 2, "commit": 2, "abort": 2,
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from mesh.batch.header import CONTROL_BIT, TRANSACTIONAL_BIT
+from mesh.batch.header import APPEND_TIME_BIT, CONTROL_BIT, TRANSACTIONAL_BIT
 from mesh.batch.records import Record
 from mesh.ids import Partition, TopicName
 from mesh.log import AbortedTransaction
@@ -71,11 +71,13 @@ class Truth:
         """By offset, of the present history of the present incarnation."""
         self.contents: list[Content] = []
         """By number."""
+        self.written: list[tuple[int, Transaction | None]] = []
+        """By number: at which offset, and in which transaction."""
         self.ever_visible: set[int] = set()
         self.transactions: list[Transaction] = []
         self.trims = self.truncations = self.incarnations = 0
         self.agreed = 1 << 62
-        """The least offset at which history was replaced, since `restart_agreed`."""
+        """The least offset at which history was replaced."""
         self._producers = 0
         self._ends: list[int] = []
         """Where each batch of the present history ends."""
@@ -105,6 +107,10 @@ class Truth:
     def write_compacted(self, count: int) -> None:
         """A batch of which compaction left every second record."""
         self._batch(list(range(0, 2 * count, 2)), 2 * count, None)
+
+    def write_stamped(self, count: int) -> None:
+        """A batch whose records have the time of its append, whatever stands in them."""
+        self._batch(list(range(count)), count, None, stamped=True)
 
     def skip(self, count: int) -> None:
         """Offsets that compaction left nothing of; something must follow for a log to show them."""
@@ -195,14 +201,18 @@ class Truth:
     def _is_between(self, end: int) -> bool:
         return not any(each.first < end and (each.is_open or each.marker >= end) for each in self.transactions)
 
-    def _batch(self, deltas: Sequence[int], extent: int, transaction: Transaction | None) -> None:
+    def _batch(
+        self, deltas: Sequence[int], extent: int, transaction: Transaction | None, *, stamped: bool = False
+    ) -> None:
         base = self.end
         records = []
+        appended_ms = TIMESTAMP_MS + 1_000_000 + len(self.contents)
         self.held += [Held(-1) for _ in range(extent)]
         for delta in deltas:
             number = len(self.contents)
             content = _content(number)
-            self.contents.append(content)
+            self.contents.append(content._replace(timestamp_ms=appended_ms) if stamped else content)
+            self.written.append((base + delta, transaction))
             self.held[base + delta] = Held(number, transaction=transaction)
             records.append(Record(delta, content.timestamp_ms, content.key, content.value, content.headers))
             if transaction is None:
@@ -213,8 +223,9 @@ class Truth:
             records,
             base_offset=base,
             last_offset_delta=extent - 1,
-            attributes=TRANSACTIONAL_BIT if transaction else 0,
+            attributes=(TRANSACTIONAL_BIT if transaction else 0) | (APPEND_TIME_BIT if stamped else 0),
             producer_id=transaction.producer_id if transaction else -1,
+            max_timestamp_ms=appended_ms if stamped else records[-1].timestamp_ms,
         )
         self._put(data, base)
 
@@ -230,7 +241,7 @@ class Truth:
 
 
 def _content(number: int) -> Content:
-    """Null, empty and repeated parts come by."""
+    """Null, empty and repeated parts come by, and headers in no order of their names."""
     key = [b"k%d" % number, None, b""][number % 3]
-    headers = (("h", None), ("h", b"%d" % number)) if number % 4 == 1 else ()
+    headers = (("h", None), ("h", b"%d" % number), ("a", b"")) if number % 4 == 1 else ()
     return Content(key, b"record-%d" % number, headers, TIMESTAMP_MS + number)

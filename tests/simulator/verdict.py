@@ -64,11 +64,11 @@ class Copy:
             return
         number = int(value[7:])
         if number in self.places:
-            self.violations.append(f"duplicate: record {number} lies at {self.places[number]} and {offset}")
+            self.violations.append(f"no duplicate: record {number} lies at {self.places[number]} and {offset}")
         elif number < self._last:
-            self.violations.append(f"reorder: record {number} at {offset} lies after record {self._last}")
+            self.violations.append(f"no reorder: record {number} at {offset} lies after record {self._last}")
         if number not in self.truth.ever_visible:
-            self.violations.append(f"phantom: record {number} at {offset} was never visible at the source")
+            self.violations.append(f"no phantom: record {number} at {offset} was never visible at the source")
         elif content != self.truth.contents[number]:
             self.violations.append(f"fidelity: record {number} at {offset} is not as it was written")
         self._last = max(self._last, number)
@@ -89,7 +89,7 @@ def check_acknowledged(
         return ""
     found = load_lane(lane, stored)
     if found is None:
-        return "acknowledged: nothing is stored of the lane"
+        return "acknowledgements: nothing is stored of the lane"
     checkpoint, offset_map = found
     end = min(acknowledged, agreed, truth.end)
     expected = checkpoint.destination_offset
@@ -97,16 +97,16 @@ def check_acknowledged(
         held = truth.held[offset]
         if offset < checkpoint.source_position:
             if held.is_visible and held.number not in copy.places and offset >= truth.start:
-                return f"acknowledged: {acknowledged}, but record {held.number} at {offset} is not in the copy"
+                return f"acknowledgements: {acknowledged}, but record {held.number} at {offset} is not in the copy"
         elif not held.is_visible:
             if not _grows(truth, offset):
-                return f"acknowledged: {acknowledged}, but the gap at {offset} is not stored ({held.gap})"
+                return f"acknowledgements: {acknowledged}, but the gap at {offset} is not stored ({held.gap})"
         else:
             place = copy.places.get(held.number)
             if place is None:
-                return f"acknowledged: {acknowledged}, but record {held.number} at {offset} is not in the copy"
+                return f"acknowledgements: {acknowledged}, but record {held.number} at {offset} is not in the copy"
             if place != expected:
-                return f"acknowledged: {acknowledged}, but that record {held.number} lies at {place} is not stored"
+                return f"acknowledgements: {acknowledged}, but that record {held.number} lies at {place} is not stored"
             expected += 1
     return ""
 
@@ -122,7 +122,7 @@ def check_end(lane: LaneId, copy: Copy, stored: dict[str, bytes]) -> list[str]:
     copy.read()
     found = load_lane(lane, stored)
     if found is None:
-        return ["loss: nothing is stored of the lane"]
+        return ["prefix: nothing is stored of the lane"]
     unmapped = sum(entry.unmapped for entry in load_ledger(lane, stored))
     return _Final(copy, *found, unmapped).check()
 
@@ -151,7 +151,7 @@ class _Final:
                 self._check_gap(offset, held, following)
             following = following if place is None else place
         if self._map.start > self._truth.start and not self._truth.trims and not self._truth.incarnations:
-            self._wrong.append(f"loss: the lane begins at {self._map.start}")
+            self._wrong.append(f"prefix: the lane begins at {self._map.start}")
         self._check_back()
         return self._wrong
 
@@ -168,7 +168,7 @@ class _Final:
                 self._unmapped -= 1
                 return None
         where = "nowhere" if place is None else f"at {place}"
-        kind = "loss" if place is None else "translation"
+        kind = "prefix" if place is None else "translation"
         self._wrong.append(f"{kind}: record {held.number} at {offset} is {where}, the map says {answer}")
         return place
 
@@ -177,7 +177,7 @@ class _Final:
         if answer == InGap(held.gap, following):
             return
         if offset >= self._truth.start or answer != InGap(GapReason.LOST, following):
-            self._wrong.append(f"gap: {offset} is {held.gap} before {following}, the map says {answer}")
+            self._wrong.append(f"translation: {offset} is {held.gap} before {following}, the map says {answer}")
 
     def _check_back(self) -> None:
         for place in range(self._map.destination_start, self._map.destination_offset):

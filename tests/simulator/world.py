@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from random import Random
 
 from gateway.exporter import ExportSettings, export_lane
@@ -25,7 +26,8 @@ from mesh.testing.cluster import FakeCluster
 from tests.simulator.brokers import Broker, Edges, source_ports
 from tests.simulator.importers import LANE, TO, Gateway, Group, session_over
 from tests.simulator.loop import NeverEnds, Process, SimulatedLoop
-from tests.simulator.plan import Act, Fault, Plan
+from tests.simulator.plan import LOSSES, Act, Fault, Plan
+from tests.simulator.recording import Recorder
 from tests.simulator.truth import ABORT, COMMIT, SOURCE, Truth
 from tests.simulator.verdict import Copy, Outcome, check_end
 from tests.simulator.wires import Wire, WireEnd
@@ -71,7 +73,7 @@ class Provider:
 
 
 class World:
-    def __init__(self, plan: Plan, loop: SimulatedLoop) -> None:
+    def __init__(self, plan: Plan, loop: SimulatedLoop, directory: Path | None = None) -> None:
         self.plan = plan
         self.loop = loop
         self.random = Random(plan.seed + 1)
@@ -96,6 +98,11 @@ class World:
         self.is_frozen = False
         self.copy_lost = False
         """Whether the destination log was truncated: what was acknowledged may be gone, and the lane has to notice."""
+        self.is_settled = False
+        """Whether the lane had all the time it could want."""
+        self.recorder = None if directory is None else Recorder(directory, self)
+        if self.recorder is not None:
+            self.broker.given = self.recorder.given
 
     def tell(self, text: str) -> None:
         self.story.append(f"step {self.loop.steps:4}, {self.loop.time() - 1000:7.3f} s: {text}")
@@ -127,6 +134,8 @@ class World:
         if not self.is_frozen and not self.violations:
             for violation in check_end(LANE, self.copy, stored):
                 self.violated(violation)
+        if self.recorder is not None:
+            self.recorder.finish()
         self._note_end(stored)
 
     async def _faults_come(self) -> None:
@@ -143,6 +152,8 @@ class World:
                 truth.write(act.count)
             case "write-compacted":
                 truth.write_compacted(act.count)
+            case "write-stamped":
+                truth.write_stamped(act.count)
             case "skip":
                 truth.skip(act.count)
             case "empty":
@@ -158,6 +169,8 @@ class World:
         self.tell(f"source: {act.kind} {act.count}, its log ends at {truth.end}")
 
     def _heal(self) -> None:
+        if self.recorder is not None:
+            self.recorder.healed()
         self.loop.forget_actions()
         self.at_landing.clear()
         self.edges.heal()
@@ -168,7 +181,7 @@ class World:
                 wire.release()
         while any(each.is_open for each in self.truth.transactions):
             self.truth.finish(0, COMMIT)
-        self.truth.write(1)
+        self.truth.write_compacted(1)  # the log ends behind its last record
         self.tell("healed")
 
     async def _settled(self) -> None:
@@ -179,8 +192,10 @@ class World:
         deadline = self.loop.time() + HEALED_S
         while not self.is_frozen and not self.violations:
             if any(gateway.is_at(self.truth.readable_end) for gateway in self.gateways):
+                self.is_settled = True
                 return
             if self.loop.time() > deadline:
+                self.is_settled = True
                 self.violated(f"liveness: {[str(each) for each in self.gateways]}")
             await asyncio.sleep(0.5)
 
@@ -240,6 +255,8 @@ class World:
     def befall(self, fault: Fault) -> None:
         kind, _, how = fault.kind.partition(":")
         self.tell(f"fault: {fault.kind} {fault.count}")
+        if self.recorder is not None and kind in LOSSES:
+            self.recorder.before_loss()
         if how:
             self.edges.arm(kind, how)
             return
@@ -354,18 +371,20 @@ class World:
         return True
 
     def _landed(self, name: str) -> None:
+        if self.recorder is not None:
+            self.recorder.landed()
         while self.at_landing:
             self.befall(self.at_landing.pop())
         if name != self.group.owner:
             self.seen["appends of a former owner that landed"] += 1
 
 
-def simulate(plan: Plan) -> Outcome:
-    """Run one schedule to its verdict."""
+def simulate(plan: Plan, directory: Path | None = None) -> Outcome:
+    """Run one schedule to its verdict; with a directory, it is written down there for the verifier."""
     loop = SimulatedLoop(plan.seed, plan.chaos)
     asyncio.set_event_loop(None)
     try:
-        world = loop.run_until_complete(_made(plan, loop))
+        world = loop.run_until_complete(_made(plan, loop, directory))
         try:
             loop.run_until_complete(world.run())
         except NeverEnds as error:
@@ -382,5 +401,5 @@ def simulate(plan: Plan) -> Outcome:
         loop.close()
 
 
-async def _made(plan: Plan, loop: SimulatedLoop) -> World:
-    return World(plan, loop)
+async def _made(plan: Plan, loop: SimulatedLoop, directory: Path | None) -> World:
+    return World(plan, loop, directory)
