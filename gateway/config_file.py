@@ -124,7 +124,7 @@ class Limits(_Table):
 
     max_batch_bytes: Bytes = Field(default=16 << 20, description="largest record batch taken from a peer, compressed")
     max_uncompressed_bytes: Bytes = Field(
-        default=64 << 20, description="largest record batch taken from a peer, unpacked"
+        default=40 << 20, description="largest record batch taken from a peer, unpacked"
     )
     max_ratio: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=1_024, description="largest unpacked to compressed ratio of a batch taken from a peer"

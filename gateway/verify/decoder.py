@@ -36,8 +36,10 @@ _MAGIC_AT, _MAGIC = 16, 2
 _APPEND_TIME, _TRANSACTIONAL, _CONTROL = 0x08, 0x10, 0x20
 _ABORT = 0
 
-OPENED_LIMIT_BYTES = 64 << 20
-"""No broker default comes near it: one batch of 1 MiB would have to be compressed to a sixty-fourth."""
+OPENED_LIMIT_BYTES = 40 << 20
+"""No broker default comes near it: one batch of 1 MiB would have to be compressed to a fortieth."""
+MAX_RECORD_HEADERS = 100_000
+"""As the mirror takes them: an empty one has two bytes here, and seventy as an object."""
 
 Headers: TypeAlias = tuple[tuple[bytes, bytes | None], ...]
 Record: TypeAlias = tuple[int, int, bytes | None, bytes | None, Headers]
@@ -107,8 +109,7 @@ def read_records(batch: Batch, limit: int = OPENED_LIMIT_BYTES) -> Iterator[Reco
         if batch.magic != _MAGIC:
             yield from read_old(batch.payload, limit)
             return
-        data = bytes(decompress(batch.attributes & 0x07, batch.payload, limit))
-        yield from _parse(batch, data)
+        yield from _parse(batch, decompress(batch.attributes & 0x07, batch.payload, limit))
     except (ValueError, IndexError) as error:
         raise BatchUnreadable(batch.base_offset, str(error)) from error
 
@@ -146,7 +147,7 @@ def _parse(batch: Batch, data: bytes) -> Iterator[Record]:
 def _headers(data: bytes, position: int, end: int) -> tuple[Headers, int]:
     count, position = _varint(data, position)
     # A header takes at least two bytes: a count beyond that cannot be true and must not make us loop.
-    if not 0 <= count <= (end - position) // 2:
+    if not 0 <= count <= min((end - position) // 2, MAX_RECORD_HEADERS):
         raise ValueError("a record's header count is wrong")
     headers = []
     for _ in range(count):

@@ -49,9 +49,9 @@ def read_old(data: memoryview, limit: int) -> Iterator[OldRecord]:
     if not outer.codec:
         yield _record(outer, outer.offset, outer.timestamp_ms)
         return
-    inner = list(_unpacked(outer, limit))
-    shift = outer.offset - inner[-1].offset if outer.magic else 0
-    for message in inner:
+    data = _opened(outer, limit)
+    shift = outer.offset - _last_offset(data) if outer.magic else 0
+    for message in _unpacked(outer, data):
         stamped = outer.magic and outer.attributes & _APPEND_TIME
         yield _record(message, message.offset + shift, outer.timestamp_ms if stamped else message.timestamp_ms)
 
@@ -60,13 +60,28 @@ def _record(message: _Message, offset: int, timestamp_ms: int) -> OldRecord:
     return offset, timestamp_ms, message.key, message.value, ()
 
 
-def _unpacked(outer: _Message, limit: int) -> Iterator[_Message]:
+def _opened(outer: _Message, limit: int) -> memoryview:
     value = memoryview(outer.value or b"")
     # the lz4 frames of format 0 have a header checksum that no lz4 library accepts
     by_hand = outer.codec == _LZ4 and outer.magic == 0
-    data = memoryview(_lz4_blocks(value, limit)) if by_hand else decompress(outer.codec, value, limit)
-    if not len(data):
+    data = _lz4_blocks(value, limit) if by_hand else memoryview(decompress(outer.codec, value, limit))
+    if not data:
         raise ValueError("a packed set is empty")
+    return data
+
+
+def _last_offset(data: memoryview) -> int:
+    """The offset of the last message, before any is read: all may not be kept."""
+    position, offset = 0, 0
+    while len(data) - position >= LEAST_BYTES:
+        offset, size = struct.unpack_from(">qi", data, position)
+        if size < LEAST_BYTES - 12:
+            break
+        position += 12 + size
+    return offset
+
+
+def _unpacked(outer: _Message, data: memoryview) -> Iterator[_Message]:
     position = 0
     while position < len(data):
         if len(data) - position < LEAST_BYTES:
@@ -106,7 +121,7 @@ def _bytes(data: memoryview, position: int) -> tuple[bytes | None, int]:
     return bytes(data[position : position + length]), position + length
 
 
-def _lz4_blocks(frame: memoryview, limit: int) -> bytes:
+def _lz4_blocks(frame: memoryview, limit: int) -> memoryview:
     """The content of a frame of independent blocks, whatever its header checksum says."""
     if len(frame) < 7 or bytes(frame[:4]) != b"\x04\x22\x4d\x18":
         raise ValueError("its lz4 frame has no beginning")
@@ -127,4 +142,4 @@ def _lz4_blocks(frame: memoryview, limit: int) -> bytes:
         position = start + stored + (4 if flags & _LZ4_HAS_BLOCK_SUMS else 0)
     if len(frame) < position + 4:
         raise ValueError("its lz4 data end early")
-    return bytes(opened)
+    return memoryview(opened)

@@ -6,8 +6,9 @@ The base timestamp is the first record's, as the Java client writes it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
+from typing import TypeVar
 
 from crc32c import crc32c
 
@@ -20,6 +21,9 @@ NO_PRODUCER = Producer(-1, -1)
 _RECORD_OVERHEAD_BYTES = 21
 _ONE_BYTE = [bytes([number]) for number in range(128)]
 _NULL = b"\x01"
+_PIECE_BYTES = 4 << 20
+_PIECE_RECORDS = 20_000
+Item = TypeVar("Item")
 
 
 def encode(
@@ -50,7 +54,7 @@ def iter_encoded(records: Iterable[Record], target_bytes: int, *, codec: int = C
     pending: list[Record] = []
     size = 0
     for record in records:
-        added = _size(record)
+        added = size_of(record)
         if pending and size + added > target_bytes:
             yield encode(pending, codec=codec)
             pending, size = [], 0
@@ -60,7 +64,21 @@ def iter_encoded(records: Iterable[Record], target_bytes: int, *, codec: int = C
         yield encode(pending, codec=codec)
 
 
-def _size(record: Record) -> int:
+def pieces(items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """`items` as lists that are bounded in count and bytes: objects take fifty times the room of small records."""
+    piece: list[Item] = []
+    left = _PIECE_BYTES
+    for item in items:
+        piece.append(item)
+        left -= size(item)
+        if left <= 0 or len(piece) >= _PIECE_RECORDS:
+            yield piece
+            piece, left = [], _PIECE_BYTES
+    if piece:
+        yield piece
+
+
+def size_of(record: Record) -> int:
     """An upper bound of the record's uncompressed bytes, close enough to cut by."""
     headers = sum(10 + len(key.encode()) + len(value or b"") for key, value in record.headers)
     return _RECORD_OVERHEAD_BYTES + len(record.key or b"") + len(record.value or b"") + headers

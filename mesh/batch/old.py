@@ -24,7 +24,7 @@ from struct import error as StructError
 from typing import NamedTuple
 
 from mesh.batch.codec import decompress
-from mesh.batch.encode import encode
+from mesh.batch.encode import encode, pieces
 from mesh.batch.errors import LogUnreadable, OldFormat
 from mesh.batch.header import APPEND_TIME_BIT, CODEC_BITS, LENGTH_END, BatchHeader, Codec, parse_header, split
 from mesh.batch.limits import DEFAULT_LIMITS, Limits
@@ -32,6 +32,7 @@ from mesh.batch.records import Record
 from mesh.errors import PeerError
 
 _HEAD = Struct(">qiIbb")
+_PLACE = Struct(">qi")
 _I64 = Struct(">q")
 _I32 = Struct(">i")
 _LEAST_BYTES = (14, 22)
@@ -72,20 +73,26 @@ def split_any(data: memoryview, limits: Limits = DEFAULT_LIMITS) -> Iterator[tup
                 at += len(batch)
             return
         except OldFormat:
-            made = _upgraded(data, at, limits)
-        if made is None:
+            before = at
+        for upgraded, after in _upgraded(data, before, limits):
+            yield parse_header(upgraded), memoryview(upgraded)
+            at = after
+        if at == before:
             return
-        upgraded, at = made
-        yield parse_header(upgraded), memoryview(upgraded)
 
 
-def _upgraded(data: memoryview, at: int, limits: Limits) -> tuple[bytes, int] | None:
-    """A batch of the wrapper at `at`, or of the messages that stand alone from there; None where the first is cut."""
+def _upgraded(data: memoryview, at: int, limits: Limits) -> Iterator[tuple[bytes, int]]:
+    """Batches of the wrapper at `at`, or one of the messages that stand alone from there, each with where to go on.
+
+    None where the first is cut. A wrapper's messages are made into objects a piece at a time.
+    """
     message = _message(data, at)
     if message is None:
-        return None
+        return
     if message.codec:
-        return _batch(list(_unwrapped(message, limits)), message.codec), message.end
+        for piece in pieces(_unwrapped(message, limits), _size_of):
+            yield _batch(piece, message.codec), message.end
+        return
     alone: list[_Message] = []
     first, first_offset = at, message.offset
     while message is not None and not message.codec and message.offset < first_offset + _SPAN:
@@ -94,7 +101,11 @@ def _upgraded(data: memoryview, at: int, limits: Limits) -> tuple[bytes, int] | 
         if at - first > _TOGETHER_BYTES or len(alone) >= _TOGETHER_RECORDS:
             break
         message = _message(data, at)
-    return _batch(alone, Codec.NONE), at
+    yield _batch(alone, Codec.NONE), at
+
+
+def _size_of(message: _Message) -> int:
+    return _LEAST_BYTES[1] + len(message.key or b"") + len(message.value or b"")
 
 
 def _batch(messages: list[_Message], codec: int) -> bytes:
@@ -147,31 +158,48 @@ def _sized(data: memoryview, at: int, end: int) -> tuple[bytes | None, int]:
 
 
 def _unwrapped(wrapper: _Message, limits: Limits) -> Iterator[_Message]:
-    inner = _inner(wrapper, limits)
-    shift = wrapper.offset - inner[-1].offset if wrapper.magic else 0
-    for message in inner:
+    plain = _plain(wrapper, limits)
+    shift = wrapper.offset - _last_offset(plain) if wrapper.magic else 0
+    previous = -1
+    for message in _inner(wrapper, plain):
         if message.codec or message.magic != wrapper.magic:
             raise LogUnreadable(wrapper.offset, "a compressed message holds one of another format, or compressed again")
         stamp = wrapper.timestamp_ms if wrapper.is_append_time else message.timestamp_ms
-        yield message._replace(offset=message.offset + shift, timestamp_ms=stamp)
+        found = message._replace(offset=message.offset + shift, timestamp_ms=stamp)
+        if found.offset <= previous:
+            raise LogUnreadable(found.offset, f"a message of an old format comes after offset {previous}")
+        previous = found.offset
+        yield found
 
 
-def _inner(wrapper: _Message, limits: Limits) -> list[_Message]:
+def _plain(wrapper: _Message, limits: Limits) -> memoryview:
     payload = wrapper.value or b""
     if wrapper.codec == Codec.LZ4 and wrapper.magic == 0:
         payload = _with_lz4_checksum(payload)
     try:
-        plain = memoryview(decompress(wrapper.codec, payload, limits))
+        return memoryview(decompress(wrapper.codec, payload, limits))
     except PeerError as error:  # the reader speaks of a partner's bytes; these are our own log's
         raise LogUnreadable(wrapper.offset, str(error)) from error
-    found: list[_Message] = []
+
+
+def _last_offset(plain: memoryview) -> int:
+    """Of the messages in `plain`, by their sizes alone: they are judged when they are read."""
+    at, last = 0, 0
+    while len(plain) - at >= LENGTH_END:
+        last, size = _PLACE.unpack_from(plain, at)
+        if size < _LEAST_BYTES[0]:
+            break
+        at += LENGTH_END + size
+    return last
+
+
+def _inner(wrapper: _Message, plain: memoryview) -> Iterator[_Message]:
     at = 0
     while (message := _message(plain, at)) is not None:
-        found.append(message)
+        yield message
         at = message.end
-    if not found or at != len(plain):
+    if not at or at != len(plain):
         raise LogUnreadable(wrapper.offset, "a compressed message does not hold whole messages")
-    return found
 
 
 def _with_lz4_checksum(frame: bytes) -> bytes:

@@ -8,7 +8,8 @@ B. A number fits its type: 32 bits in at most 5 bytes, timestamps 64 bits in at 
 C. A record's attributes are 0: no bit is defined, and clients read the byte in two ways.
 D. Header keys are UTF-8; Java replaces what is not.
 E. A timestamp does not overflow its 64 bits.
-F. A batch has at most MAX_HEADERS headers: two bytes of input each, they would cost seconds.
+F. A batch has at most MAX_HEADERS headers, a record MAX_RECORD_HEADERS: of two bytes of input each, they would cost
+   seconds, and seventy bytes of memory where they become objects.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from mesh.batch.stamp import Buffer
 Headers: TypeAlias = tuple[tuple[str, bytes | None], ...]
 
 MAX_HEADERS = 1_000_000
+MAX_RECORD_HEADERS = 100_000
 
 _MAX_I64 = (1 << 63) - 1
 _MIN_I64 = -1 << 63
@@ -149,6 +151,8 @@ def _walk(header: BatchHeader, data: bytes, dense: bool) -> Iterator[_Place]:
                 headers_left -= number >> 1
                 if headers_left < 0:
                     raise BatchPoison(index, pos, f"more than {MAX_HEADERS} headers in the batch")
+                if number >> 1 > MAX_RECORD_HEADERS:
+                    raise BatchPoison(index, pos, f"more than {MAX_RECORD_HEADERS} headers")
                 pos = _check_headers(data, headers_at, number, end, index)
             if pos != end or not _MIN_I64 <= timestamp <= _MAX_I64:
                 _refuse_end(pos, end, timestamp, index)

@@ -6,6 +6,7 @@ A. The spans tile [position, next) exactly; the batches hold the records of the 
 B. What is answered depends on the log alone, not on where the answers were cut: aborted transactions are
    known from the answer's own list, which names every one that overlaps the answer, also those begun before it.
 C. Nothing at or above the last stable offset leaves.
+D. A batch that is decoded is held as bytes; its records become objects a piece at a time, and so leave.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 
 from crc32c import crc32c
 
-from mesh.batch.encode import encode
+from mesh.batch.encode import encode, pieces, size_of
 from mesh.batch.errors import LogUnreadable
 from mesh.batch.header import (
     APPEND_TIME_BIT,
@@ -144,16 +145,20 @@ def _take(taken: _Taken, header: BatchHeader, batch: memoryview, aborted: _Abort
 
 def _take_decoded(taken: _Taken, header: BatchHeader, batch: memoryview, limits: Limits) -> None:
     lowest = taken.next - header.base_offset
-    records = [record for record in _decoded(header, batch, limits) if record.offset_delta >= lowest]
+    wanted = (record for record in _decoded(header, batch, limits) if record.offset_delta >= lowest)
+    for piece in pieces(wanted, size_of):
+        _take_records(taken, header, piece)
+    taken.gap(header.next_offset, GapReason.COMPACTED)
+
+
+def _take_records(taken: _Taken, header: BatchHeader, records: list[Record]) -> None:
     for first, end in _runs(records):
         taken.gap(header.base_offset + first, GapReason.COMPACTED)
         taken.records(end - first)
-    taken.gap(header.next_offset, GapReason.COMPACTED)
-    if records:
-        if header.is_log_append_time:
-            records = [record._replace(timestamp_ms=header.max_timestamp_ms) for record in records]
-        latest_ms = max(record.timestamp_ms for record in records)
-        taken.batch(_of_epoch(header.leader_epoch, encode(records, codec=header.codec)), latest_ms)
+    if header.is_log_append_time:
+        records = [record._replace(timestamp_ms=header.max_timestamp_ms) for record in records]
+    latest_ms = max(record.timestamp_ms for record in records)
+    taken.batch(_of_epoch(header.leader_epoch, encode(records, codec=header.codec)), latest_ms)
 
 
 def _of_epoch(epoch: int, batch: bytes) -> bytes:
@@ -174,10 +179,10 @@ def _runs(records: list[Record]) -> Iterator[tuple[int, int]]:
         yield first, end
 
 
-def _decoded(header: BatchHeader, batch: memoryview, limits: Limits) -> list[Record]:
+def _decoded(header: BatchHeader, batch: memoryview, limits: Limits) -> Iterator[Record]:
     _check_crc(header, batch)
     try:
-        return list(records_of(header, batch[HEADER_BYTES:], limits))
+        yield from records_of(header, batch[HEADER_BYTES:], limits)
     except PeerError as error:  # the parsers speak of a partner's bytes; these are our own log's
         raise LogUnreadable(header.base_offset, str(error)) from error
 

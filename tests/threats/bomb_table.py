@@ -1,0 +1,21 @@
+"""What each bomb costs on each path, in MiB over what was there before: `python -m tests.threats.bomb_table`."""
+
+from __future__ import annotations
+
+from tests.threats.bombs import BOMBS, bomb
+from tests.threats.paths import PATHS, opens
+
+
+def main() -> None:
+    print("| bomb | bytes | " + " | ".join(PATHS) + " |")
+    print("|---|---|" + "---|" * len(PATHS))
+    for name, (codec, _) in BOMBS.items():
+        cells = []
+        for kind, path in PATHS.items():
+            code, cost_mib = path.cost(codec, bomb(name)) if opens(kind, codec) else ("", -1.0)
+            cells.append(f"{code} {cost_mib:.1f}" if cost_mib >= 0 else "-")
+        print(f"| {name} | {len(bomb(name)):,} | " + " | ".join(cells) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
