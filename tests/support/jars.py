@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -20,6 +21,13 @@ BUILD = ROOT / "build" / "kafka"
 def classpath() -> str:
     """Java's class path of a broker and its tools; runs Maven where they are not there yet."""
     return str(_resolved() / "*")
+
+
+def kafka_version() -> str:
+    """As the pom names it."""
+    found = re.search(r"<kafka.version>([^<]+)<", POM.read_text())
+    assert found is not None, POM
+    return found[1]
 
 
 def _resolved() -> Path:

@@ -31,6 +31,8 @@ class Entry:
     on: frozenset[str] = BOTH
     is_short: bool = False
     """Whether it belongs to `make faults`."""
+    wired: bool = False
+    """Whether it needs proxies between the gateways (`stage.link`)."""
     hindrance: Callable[[], str] = _always
     """Why it cannot strike on this machine; empty: it can."""
 
