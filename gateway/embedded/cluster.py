@@ -1,6 +1,7 @@
 """Opening and closing of an embedded log: a directory becomes a `Cluster`.
 
-The parts are made in order (lock, writer, readers) and go in the opposite order, also when opening fails in the middle.
+The parts are made in order (lock, writer, mark, readers) and go in the opposite order, also when opening fails in the
+middle.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from gateway.embedded.destination import EmbeddedDestination
 from gateway.embedded.errors import LogUnusable
 from gateway.embedded.groups import EmbeddedGroups
 from gateway.embedded.lock import DirectoryLock
+from gateway.embedded.mark import MARK_FILE, Mark
 from gateway.embedded.readers import Readers
 from gateway.embedded.source import EmbeddedSource
 from gateway.embedded.store import EmbeddedControl, EmbeddedStore
@@ -48,11 +50,13 @@ async def open_embedded(directory: Path, *, now_ms: int) -> EmbeddedCluster:
         db = schema.open_writer(path)
         undo.callback(db.close)
         cluster_id = schema.cluster_id(db)
+        mark = Mark(directory / MARK_FILE)
+        undo.callback(mark.close)
         readers = Readers(path)
         # Nothing awaits between here and the return, so nothing can be cancelled half made.
         undo.pop_all()
     changes = Changes()
-    writer = Writer(db, path, changes.announce)
+    writer = Writer(db, path, mark, changes.announce)
 
     async def close() -> None:
         await writer.close()

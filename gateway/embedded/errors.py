@@ -90,4 +90,6 @@ def _ours(error: apsw.Error, path: str, db: apsw.Connection | None) -> MeshError
         return DiskFull(path)
     if isinstance(error, apsw.CorruptError | apsw.NotADBError):
         return LogDamaged(path, str(error))
+    if isinstance(error, apsw.IOError) and getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_DATA:
+        return LogDamaged(path, "a page does not fit its checksum")
     return LogUnusable(path, f"{type(error).__name__}: {error}")

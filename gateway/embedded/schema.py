@@ -14,7 +14,9 @@ from uuid import uuid4
 
 import apsw
 
-from gateway.embedded.errors import LogTooNew, mapped
+import gateway.embedded.checksums as checksums
+from gateway.embedded.errors import LogDamaged, LogTooNew, mapped
+from gateway.embedded.mark import MARK_FILE, read_mark
 
 SCHEMA_VERSION = 1
 
@@ -72,15 +74,22 @@ BUSY_MS = 5000
 def open_writer(path: Path) -> apsw.Connection:
     """The writing connection, tables made or checked. Raises LogDamaged, LogTooNew, LogUnusable, DiskFull."""
     with mapped(path):
-        db = apsw.Connection(str(path))
+        checksums.load()
+        checksums.check_file(path)
+        db = apsw.Connection(str(path), vfs=checksums.VFS)
     try:
         with mapped(path, db):
-            db.execute("PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
+            checksums.reserve(db)
+            db.execute(f"PRAGMA page_size = {checksums.PAGE_BYTES}")
+            db.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
             db.execute("PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -8192")
             db.set_busy_timeout(BUSY_MS)
             db.set_wal_hook(_checkpoint)
+            _check_mark(db, path)
             _ensure_tables(db, path)
     except BaseException:
+        # What is there stays as it is, for examination: no checkpoint of a part of it.
+        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         db.close()
         raise
     return db
@@ -88,7 +97,8 @@ def open_writer(path: Path) -> apsw.Connection:
 
 def open_reader(path: Path) -> apsw.Connection:
     with mapped(path):
-        db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+        checksums.load()
+        db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=checksums.VFS)
         db.execute("PRAGMA query_only = 1; PRAGMA cache_size = -4096")
         db.set_busy_timeout(BUSY_MS)
     return db
@@ -96,6 +106,26 @@ def open_reader(path: Path) -> apsw.Connection:
 
 def cluster_id(db: apsw.Connection) -> str:
     return str(db.execute("SELECT value FROM meta WHERE key = 'cluster_id'").get)
+
+
+def commits(db: apsw.Connection) -> int:
+    """The transactions that this log holds."""
+    return int(db.execute("SELECT value FROM meta WHERE key = 'commits'").get) if _has_tables(db) else 0
+
+
+def _has_tables(db: apsw.Connection) -> bool:
+    return bool(db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'meta'").get)
+
+
+def count_commit(db: apsw.Connection, commits: int) -> None:
+    db.execute("UPDATE meta SET value = ? WHERE key = 'commits'", (commits,))
+
+
+def _check_mark(db: apsw.Connection, path: Path) -> None:
+    """Raises LogDamaged where transactions are gone that were durable."""
+    found, durable = commits(db), read_mark(path.with_name(MARK_FILE))
+    if found < durable:
+        raise LogDamaged(str(path), f"it holds {found} transactions of {durable} that were durable")
 
 
 def _checkpoint(db: apsw.Connection, name: str, pages: int) -> int:
@@ -110,10 +140,10 @@ def _checkpoint(db: apsw.Connection, name: str, pages: int) -> int:
 
 def _ensure_tables(db: apsw.Connection, path: Path) -> None:
     with db:
-        if db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'meta'").get == 0:
+        if not _has_tables(db):
             db.execute(_TABLES)
-            entries = [("schema_version", SCHEMA_VERSION), ("cluster_id", uuid4().hex), ("next_producer_id", 1)]
-            db.executemany("INSERT INTO meta VALUES (?, ?)", entries)
+            entries = {"schema_version": SCHEMA_VERSION, "cluster_id": uuid4().hex, "next_producer_id": 1, "commits": 0}
+            db.executemany("INSERT INTO meta VALUES (?, ?)", list(entries.items()))
         db.execute(_AUDIT)
         db.execute(_POSITIONS)
     version = db.execute("SELECT value FROM meta WHERE key = 'schema_version'").get

@@ -5,6 +5,7 @@ queued when the thread gets free goes into one transaction, up to `GROUP_BYTES`:
 once, many share an fsync. No timer is involved.
 Invariants:
   A. A future gets its result after the fsync of the transaction that holds its work, and in queue order.
+     Only then the mark counts it.
   B. Work that is refused leaves nothing and disturbs no other work of its group; a failure of the disk rolls the whole
      group back and is every member's answer.
   C. The queue holds what its callers hold: each bounds its appends in flight, so bytes are bounded by their credit.
@@ -23,8 +24,10 @@ from typing import Any, Protocol, TypeVar
 
 import apsw
 
+import gateway.embedded.schema as schema
 from gateway.embedded.errors import mapped
 from gateway.embedded.ledger import Ledger
+from gateway.embedded.mark import Mark
 from gateway.failpoints import Place, reach
 from mesh.batch.stamp import StampedBatch
 from mesh.cluster_errors import ClusterUnreachable
@@ -108,14 +111,19 @@ _Queued = tuple[Work, "asyncio.Future[Any]"]
 
 
 class Writer:
-    """`committed` is called on the event loop after each commit with the partitions that changed."""
+    """`committed` is called on the event loop after each commit with the partitions that changed. `db` and `mark` are
+    closed with it."""
 
-    def __init__(self, db: apsw.Connection, path: Path, committed: Callable[[Collection[Partition]], None]) -> None:
+    def __init__(
+        self, db: apsw.Connection, path: Path, mark: Mark, committed: Callable[[Collection[Partition]], None]
+    ) -> None:
         self._db = db
         self._path = path
         self._committed = committed
         self._loop = asyncio.get_running_loop()
         self._ledger = Ledger(db, path)
+        self._commits = schema.commits(db)
+        self._mark = mark
         self._queue: SimpleQueue[_Queued | None] = SimpleQueue()
         self._closing = False
         self._closed: asyncio.Future[None] = self._loop.create_future()
@@ -157,6 +165,7 @@ class Writer:
             if group:
                 self._report(self._deliver, *self._commit(group))
         self._db.close()
+        self._mark.close()
         self._report(self._closed.set_result, None)
 
     def _report(self, call: Callable[..., object], *arguments: object) -> None:
@@ -183,15 +192,24 @@ class Writer:
         try:
             with mapped(self._path, self._db):
                 self._db.execute("BEGIN IMMEDIATE")
+                changes = self._db.total_changes()
                 answers = [self._settle(work, future) for work, future in group]
                 self._ledger.flush()
-                reach(Place.EMBEDDED_COMMIT)
-                self._db.execute("COMMIT")
-                reach(Place.EMBEDDED_COMMITTED)
+                commits = self._commits + (self._db.total_changes() != changes)
+                self._make_durable(commits)
             return answers, self._ledger.take_grown()
         except Exception as error:  # whatever it was, nobody may wait for ever: it is everyone's answer
             self._roll_back()
             return [_Answer(future, error=error) for _, future in group], ()
+
+    def _make_durable(self, commits: int) -> None:
+        if commits != self._commits:
+            schema.count_commit(self._db, commits)
+        reach(Place.EMBEDDED_COMMIT)
+        self._db.execute("COMMIT")
+        self._mark.write(commits)
+        self._commits = commits
+        reach(Place.EMBEDDED_COMMITTED)
 
     def _settle(self, work: Work, future: asyncio.Future[Any]) -> _Answer:
         try:

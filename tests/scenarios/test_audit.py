@@ -9,6 +9,7 @@ from typing import Any
 import apsw
 import pytest
 
+from gateway.embedded import checksums
 from tests.support.organization import Organization, stop_all, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -48,7 +49,8 @@ def test_who_did_what_survives_kills_and_shows_tampering(tmp_path: Path) -> None
         assert acme.stop() == 0
 
         # 4. somebody takes the last entries away, with all rights on the file: that shows, at once and later
-        db = apsw.Connection(str(acme.home / "data" / "log.sqlite"))
+        checksums.load()
+        db = apsw.Connection(str(acme.home / "data" / "log.sqlite"), vfs=checksums.VFS)
         db.execute("DROP TRIGGER audit_is_not_removed")
         db.execute("DELETE FROM audit WHERE entry_index > 3")
         db.close()

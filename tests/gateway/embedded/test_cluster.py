@@ -10,6 +10,7 @@ import pytest
 
 from gateway.embedded.cluster import LOG_FILE, EmbeddedCluster, open_embedded
 from gateway.embedded.errors import DirectoryInUse, LogDamaged, LogTooNew, LogUnusable, TopicConfigRefused
+from gateway.embedded.mark import MARK_FILE
 from mesh.batch.header import split
 from mesh.cluster_errors import ClusterUnreachable
 from mesh.ids import Partition
@@ -62,7 +63,7 @@ async def test_close_commits_what_is_queued_and_leaves_no_thread(tmp_path: Path)
     await log.close()
     assert await asyncio.gather(*appends) == [0, 1, 2, 3, 4]
     assert threading.active_count() == before
-    assert sorted(os.listdir(tmp_path)) == ["lock", LOG_FILE]
+    assert sorted(os.listdir(tmp_path)) == ["lock", MARK_FILE, LOG_FILE]
 
 
 async def test_a_closed_log_says_so_and_may_be_closed_again(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from gateway.embedded import schema
 from gateway.embedded.changes import Changes
 from gateway.embedded.destination import EmbeddedDestination
+from gateway.embedded.mark import MARK_FILE, Mark
 from gateway.embedded.readers import Readers
 from gateway.embedded.source import EmbeddedSource
 from gateway.embedded.topics import EmbeddedTopics
@@ -28,7 +29,7 @@ class Small:
 
     def __init__(self, path: Path) -> None:
         changes, readers = Changes(), Readers(path)
-        self.writer = Writer(schema.open_writer(path), path, changes.announce)
+        self.writer = Writer(schema.open_writer(path), path, Mark(path.with_name(MARK_FILE)), changes.announce)
         self.destination = EmbeddedDestination(self.writer, readers, path, "lanes")
         self.source = EmbeddedSource(readers, changes)
         self.topics = EmbeddedTopics(self.writer, readers, changes)
