@@ -2,7 +2,7 @@
 
 GET  /v1/peer-file?addresses=a:1,b:2     {"org", "fingerprint", "addresses", "file"}: what to hand to a partner
 GET  /v1/peers                           {"peers": [peer]}
-POST /v1/peers                           {file, expect_fingerprint?, addresses?} -> peer
+POST /v1/peers                           {file, expect_fingerprint?, addresses?, allow_private?} -> peer
 GET  /v1/peers/{org}                     peer
 POST /v1/peers/{org}/suspend             peer; also /resume and /revoke. What takes trust away is answered when nothing
                                          is read for the peer and nothing of it is written any more
@@ -25,10 +25,11 @@ from gateway.admin.fields import Fields
 from gateway.admin.ndjson import read_object
 from gateway.config import GatewayConfig
 from gateway.peer import Peer
+from gateway.rpc.targets import check_addresses
 from gateway.services import LinkStatus, PeerSight, Services
 from mesh.errors import CallerError, OperatorError
 from mesh.shares import PeerState
-from mesh.trust.addresses import legal_address
+from mesh.trust.addresses import legal_address, shows_where
 from mesh.trust.bundle import Bundle
 from mesh.trust.enrolment import confirmation_phrase
 from mesh.trust.peerfile import MAX_ADDRESSES, PeerFile, accept_peer_file, parse_peer_file
@@ -75,13 +76,17 @@ def routes(services: Services) -> list[web.RouteDef]:
         return web.json_response(answer | {"file": file.to_json()})
 
     async def add(request: web.Request) -> web.Response:
-        fields = Fields(await read_object(request), "file", "expect_fingerprint", "addresses")
+        fields = Fields(await read_object(request), "file", "expect_fingerprint", "addresses", "allow_private")
         now_ms = services.now_ms()
         file = parse_peer_file(fields.text("file"), moment(now_ms))
         known = [peer.bundle for peer in registry.peers.values()]
         accept_peer_file(file, await own_bundle(services), known, fields.text("expect_fingerprint", "") or None)
-        addresses = checked_addresses(fields.texts("addresses")) or file.addresses
-        peer = await registry.add_peer(Peer(file.bundle, addresses, PeerState.ACTIVE, now_ms))
+        given, allowed = checked_addresses(fields.texts("addresses")), fields.flag("allow_private")
+        # Addresses that the operator gave, or sees in the file as they are, are the operator's word; others the peer's.
+        allowed = allowed or services.config.private_addresses or bool(given) or all(map(shows_where, file.addresses))
+        await check_addresses(given or file.addresses, allow_private=allowed)
+        added = Peer(file.bundle, given or file.addresses, PeerState.ACTIVE, now_ms, public_only=not allowed)
+        peer = await registry.add_peer(added)
         return web.json_response(shown(peer, ()) | {"fingerprint": file.fingerprint}, status=201)
 
     async def listing(request: web.Request) -> web.Response:

@@ -13,10 +13,8 @@ import typer
 from gateway.cli import output
 from gateway.cli.client import AdminError
 from gateway.cli.context import client
-from gateway.cli.peers import Addresses, Json, Org, app, read_file
+from gateway.cli.peers import Addresses, Json, Org, Private, app, read_file
 
-PRIVATE_HELP = "Let the partner's addresses lead to private networks or this machine."
-Private = Annotated[bool, typer.Option("--allow-private-addresses", help=PRIVATE_HELP)]
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 COLUMNS = {
     "id": "invite",

@@ -24,6 +24,8 @@ Org = Annotated[str, typer.Argument(metavar="ORGANIZATION", help="The peer's dom
 Addresses = Annotated[
     list[str] | None, typer.Option("--address", metavar="HOST:PORT", help="Where it listens; may be repeated.")
 ]
+PRIVATE_HELP = "Let the partner's addresses lead to private networks or this machine."
+Private = Annotated[bool, typer.Option("--allow-private-addresses", help=PRIVATE_HELP)]
 MAX_FILE_BYTES = 1 << 20
 LOCAL_HOSTS = ("127.", "localhost:", "[::1]:", "0.0.0.0:", "[::]:")
 LINK_COLUMNS = {
@@ -72,15 +74,23 @@ def add(
         str | None, typer.Option("--expect-fingerprint", help="Refuse a file with another fingerprint.")
     ] = None,
     address: Addresses = None,
+    allow_private: Private = False,
     as_json: Json = False,
 ) -> None:
     """Add a peer from the file that its operator exported."""
-    body = {"file": read_file(file), "expect_fingerprint": expect_fingerprint, "addresses": address or []}
+    body = {
+        "file": read_file(file),
+        "expect_fingerprint": expect_fingerprint,
+        "addresses": address or [],
+        "allow_private": allow_private,
+    }
     peer = client().post("/v1/peers", body)
     if as_json:
         output.emit(peer)
         return
     output.say(f"added {peer['org']}, {peer['state']}, fingerprint {peer['fingerprint']}")
+    if peer["addresses"]:
+        output.note(f"it is dialled at {', '.join(peer['addresses'])}")
     if expect_fingerprint is None:
         output.note("compare the fingerprint with its operator over another channel")
 

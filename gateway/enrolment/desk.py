@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from secrets import token_bytes, token_hex
@@ -24,7 +23,7 @@ from gateway.peer import Peer
 from gateway.registry import Registry
 from gateway.rpc.identity import Identity
 from gateway.rpc.listener import Listener
-from gateway.rpc.targets import checked_targets
+from gateway.rpc.targets import check_addresses, checked_targets
 from mesh.errors import MeshError
 from mesh.ids import OrgId
 from mesh.shares import PeerState
@@ -264,13 +263,6 @@ class _Proposal:
     async def withdraw(self) -> None:
         if self.peer is not None:
             await self._registry.withdraw_peer(self.peer, self._before)
-
-
-async def check_addresses(addresses: tuple[str, ...], *, allow_private: bool) -> None:
-    """Raises AddressNotPublic. A name that does not resolve now is checked when it is dialled."""
-    for address in addresses:
-        with suppress(OSError):
-            await checked_targets(address, allow_private=allow_private)
 
 
 async def enrolment_targets(invite: Invite, *, allow_private: bool) -> list[str]:

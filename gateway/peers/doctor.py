@@ -6,12 +6,12 @@ uses Python's own TLS, not gRPC's, for that one can say which certificate was sh
 
 A. It only looks: nothing is stored and no link is touched. It shows our certificate to whoever proves to be the peer,
    and to nobody else.
+B. What a peer named itself is looked at only where it may be dialled: nothing leaves for any other address.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -20,11 +20,13 @@ from typing import TypeVar
 from gateway.address import Address
 from gateway.peer import Peer
 from gateway.peers.probe import Probe, Shown
+from gateway.rpc.targets import checked_hosts
 from gateway.services import LinkStatus, PeerSight, Services
 from mesh.errors import MeshError
 from mesh.link.frames import MAJOR, MINOR
 from mesh.shares import PeerState
 from mesh.trust.bundle import check_bundle
+from mesh.trust.enrolment_errors import AddressNotPublic
 from mesh.trust.errors import LeafReason
 from mesh.trust.leaf import explain_leaf
 
@@ -42,6 +44,7 @@ FOREIGN = frozenset(
     }
 )
 """A leaf that fails by one of these was not issued by the peer's CA for its gateways."""
+PRIVATE = "the address is the peer's own word: if you do share a private network, pair anew and allow private addresses"
 SKEW_S = 60
 """A clock that is off by more than this is worth a word; certificates bear five minutes."""
 
@@ -113,16 +116,17 @@ def _roots(peer: Peer) -> Hop:
 async def _address(services: Services, peer: Peer, address: str, *, usable: bool) -> AsyncIterator[Hop]:
     host, port = Address.parse(address)
     try:
-        found = await _within(asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        found = await _within(checked_hosts(address, allow_private=not peer.public_only))
+    except AddressNotPublic as error:  # nothing is sent there, not even to look
+        yield Hop(f"name {host}", False, str(error), PRIVATE)
+        return
     except OSError as error:
         detail = f"it does not resolve: {_refusal(error)}"
         yield Hop(f"name {host}", False, detail, "correct the address, or the DNS here")
         return
-    addresses = sorted({str(entry[4][0]) for entry in found})
-    yield Hop(f"name {host}", True, ", ".join(addresses))
+    yield Hop(f"name {host}", True, ", ".join(sorted(found)))
     try:
-        _, writer = await _within(asyncio.open_connection(host, port))
-        writer.close()
+        checked = await _answering(found, port)
     except OSError as error:
         yield Hop(
             f"connection {address}", False, _refusal(error), "is its gateway running, and do firewalls let us by?"
@@ -131,9 +135,23 @@ async def _address(services: Services, peer: Peer, address: str, *, usable: bool
     yield Hop(f"connection {address}", True, "it answers")
     if usable:
         keys = services.config.keys_dir
-        probe = Probe(host, port, peer.trust, keys / "gateway.pem", keys / "gateway.key", HOP_S)
+        probe = Probe(checked, port, peer.trust, keys / "gateway.pem", keys / "gateway.key", HOP_S)
         for hop in await _tls(services, peer, address, probe):
             yield hop
+
+
+async def _answering(hosts: list[str], port: int) -> str:
+    """The first of the checked IP addresses that takes a connection. Raises OSError."""
+    failure: OSError = OSError("it has no address")
+    for host in hosts:
+        try:
+            _, writer = await _within(asyncio.open_connection(host, port))
+        except OSError as error:
+            failure = error
+            continue
+        writer.close()
+        return host
+    raise failure
 
 
 async def _tls(services: Services, peer: Peer, address: str, probe: Probe) -> list[Hop]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Iterable
+from contextlib import suppress
 
 from gateway.address import Address
 from mesh.link.errors import LinkLost
@@ -16,7 +18,14 @@ from mesh.trust.enrolment_errors import AddressNotPublic
 
 
 async def checked_targets(address: str, *, allow_private: bool, timeout_s: float = 5.0) -> list[str]:
-    """gRPC targets (`ipv4:…`, `ipv6:…`) of `address`, in the resolver's order.
+    """gRPC targets (`ipv4:…`, `ipv6:…`) of `address`, as `checked_hosts` finds them."""
+    port = Address.parse(address).port
+    hosts = await checked_hosts(address, allow_private=allow_private, timeout_s=timeout_s)
+    return [f"ipv6:[{host}]:{port}" if ":" in host else f"ipv4:{host}:{port}" for host in hosts]
+
+
+async def checked_hosts(address: str, *, allow_private: bool, timeout_s: float = 5.0) -> list[str]:
+    """The IP addresses of `address`, in the resolver's order.
 
     Raises AddressNotPublic where any of them is not public and that is not allowed, OSError where it does not resolve,
     IllegalAddress.
@@ -30,15 +39,22 @@ async def checked_targets(address: str, *, allow_private: bool, timeout_s: float
         raise OSError(f"{parsed.host} did not resolve in {timeout_s:g} s") from error
     except UnicodeError as error:
         raise OSError(f"{parsed.host!r} is not a host name") from error
-    targets: list[str] = []
-    for family, _, _, _, sockaddr in found:
-        host = str(sockaddr[0])
+    hosts: list[str] = []
+    for entry in found:
+        host = str(entry[4][0])
         if not allow_private and not is_public_ip(host):
             raise AddressNotPublic(address, host)
-        target = f"ipv6:[{host}]:{parsed.port}" if family == socket.AF_INET6 else f"ipv4:{host}:{parsed.port}"
-        if target not in targets:
-            targets.append(target)
-    return targets
+        if host not in hosts:
+            hosts.append(host)
+    return hosts
+
+
+async def check_addresses(addresses: Iterable[str], *, allow_private: bool) -> None:
+    """Raises AddressNotPublic. A name that does not resolve now is checked when it is dialled."""
+    if not allow_private:
+        for address in addresses:
+            with suppress(OSError):
+                await checked_hosts(address, allow_private=False)
 
 
 async def dial_target(address: str) -> str:

@@ -28,6 +28,20 @@ def _is_v6(text: str) -> bool:
     return True
 
 
+def shows_where(address: str) -> bool:
+    """Whether whoever reads the legal `address` sees where it leads: an IP address written out, of a host in a network.
+
+    A name leads where its owner says, and later elsewhere. Link-local addresses are those of a machine's surroundings,
+    the metadata of a cloud among them, and never those of a partner.
+    """
+    try:
+        ip = ipaddress.ip_address(address.rpartition(":")[0].strip("[]"))
+    except ValueError:
+        return False
+    strange = ip.is_link_local or ip.is_multicast or ip.is_unspecified
+    return not strange and (is_public_ip(str(ip)) or _meanings(ip) == [ip])
+
+
 def is_public_ip(text: str) -> bool:
     """Whether the IP address `text` may be dialled because a partner says so: global, unicast, and not a disguise.
 
