@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -80,6 +81,10 @@ class Outcome:
     trouble: list[str] = field(default_factory=list)
     """What went wrong apart from the verdict: a gateway that died by itself, nothing that came in."""
     met: dict[str, int] = field(default_factory=dict)
+    aims: set[str] = field(default_factory=set)
+    """What the faults that struck aim at."""
+    rows: Counter[str] = field(default_factory=Counter)
+    """How often which row of the fault table struck."""
     recoveries: list[Recovery] = field(default_factory=list)
     seconds: float = 0.0
     findings: list[str] = field(default_factory=list)
@@ -179,7 +184,10 @@ class Scene:
                 writer.start()
             self.stage.wait_progress(0)
             for name in self.plan.strikes:
-                self._strike(BY_NAME[name].make(self.stage))
+                fault = BY_NAME[name].make(self.stage)
+                outcome.rows[fault.row] += 1
+                outcome.aims.update(fault.aims)
+                self._strike(fault)
         finally:
             self._end_writing(outcome)
             self.watcher.stop()
@@ -253,7 +261,7 @@ def judge(outcome: Outcome) -> None:
 
 def clear(broker: Broker) -> None:
     """Take away what the run before left; the broker's own topics stay."""
-    admin = AdminClient({"bootstrap.servers": broker.address})
+    admin = AdminClient({"bootstrap.servers": broker.address, "log_level": 0})
     left = [topic for topic in admin.list_topics(timeout=30).topics if not topic.startswith("__")]
     if left:
         for done in admin.delete_topics(left, operation_timeout=30).values():
@@ -291,7 +299,7 @@ def _create(site: Site, kinds: Sequence[Kind]) -> None:
         for kind in kinds:
             call(site.organization, "POST", "/v1/topics", {"name": kind.topic, "partitions": kind.partitions})
         return
-    admin = AdminClient({"bootstrap.servers": site.broker.address})
+    admin = AdminClient({"bootstrap.servers": site.broker.address, "log_level": 0})
     stamped = {True: {"message.timestamp.type": "LogAppendTime"}, False: {}}
     topics = [NewTopic(kind.topic, kind.partitions, 1, config=stamped[kind.append_time]) for kind in kinds]
     for made in admin.create_topics(topics).values():

@@ -110,6 +110,13 @@ def place_aim(victim: str, what: str, place: Place) -> str:
     return f"{what} at {place} ({victim})"
 
 
+REQUIRED = frozenset(
+    [place_aim("copy", "killed", each) for each in (*IMPORTER, *STORING, *COMMITTING, *CONTROL)]
+    + [place_aim("source", "killed", each) for each in (*EXPORTER, *COMMITTING, *CONTROL)]
+)
+"""What a large campaign must have met."""
+
+
 def _died(stage: Stage, site: Site, act: Callable[[], None] | None) -> bool:
     """Whether the gateway dies by itself in time. Meanwhile: how soon the next record comes after the kill before."""
     process = site.organization.process
