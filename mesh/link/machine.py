@@ -208,15 +208,17 @@ class Link:
 
     def tick(self, now_s: float) -> float:
         """Send a heartbeat if it is due and answer when to call again; raise PeerSilent for a dead peer."""
-        silent_s = now_s - self._last_received_s
-        limit_s = SILENT_HEARTBEATS * self._heartbeat_s(self.peer_hello or self.hello)
-        if silent_s >= limit_s:
-            raise PeerSilent(silent_s)
+        # Compared as what is answered: a difference may fall short of its bound when the sum has reached it.
+        dead_s = self._last_received_s + SILENT_HEARTBEATS * self._heartbeat_s(self.peer_hello or self.hello)
+        if now_s >= dead_s:
+            raise PeerSilent(now_s - self._last_received_s)
         every_s = self._heartbeat_s(self.hello)
-        if "heartbeat" in BESIDE[self.state] and now_s - self._last_sent_s >= every_s:
+        if "heartbeat" not in BESIDE[self.state]:
+            return min(dead_s, now_s + every_s)
+        if now_s >= self._last_sent_s + every_s:
             self._send(Heartbeat(int(now_s * 1000)))
             self._last_sent_s = now_s
-        return min(self._last_received_s + limit_s, max(self._last_sent_s, now_s - every_s) + every_s)
+        return min(dead_s, self._last_sent_s + every_s)
 
     def sent(self, now_s: float) -> None:
         """The driver wrote something: no heartbeat is due for an interval."""

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mesh.errors import PeerError
 from mesh.link.errors import (
@@ -368,6 +370,23 @@ def test_heartbeats_are_sent_when_nothing_else_was_and_a_silent_peer_is_found() 
     clock.advance(0.2)
     with pytest.raises(PeerSilent, match=r"3\.1 s"):
         link.tick(clock())
+
+
+@given(now_s=st.floats(0, 100), silent=st.booleans())
+def test_whoever_ticks_when_told_to_is_told_a_later_moment(now_s: float, silent: bool) -> None:
+    """Else a driver whose clock stands at that moment ticks for ever."""
+    link = Link(hello(heartbeat_ms=10_000), dialler=True, now_s=now_s)
+    if not silent:
+        link.greet()
+        link.receive(0, hello(heartbeat_ms=10_000), now_s)
+    for _ in range(5):
+        try:
+            due_s = link.tick(now_s)
+        except PeerSilent:
+            return
+        assert due_s > now_s
+        now_s = due_s
+    pytest.fail("nobody was found silent")
 
 
 def test_each_side_listens_at_the_pace_that_the_other_announced() -> None:
