@@ -21,6 +21,7 @@ from certs.bundle import bundle_of
 from certs.errors import OwnTrustDamaged
 from certs.profiles import DEFAULT_LIFETIMES, Lifetimes
 from certs.rotation import Phase, Rotation
+from certs.sums import check_sum, summed
 from mesh.errors import MeshError
 from mesh.ids import OrgId
 from mesh.trust.bundle import Bundle, check_bundle
@@ -91,8 +92,8 @@ def load_own(keys: Path, org: OrgId, now: datetime) -> OwnTrust:
     except OSError as error:
         raise OwnTrustDamaged(str(files.state), error.strerror or "input or output failed") from error
     try:
-        own = _decoded(json.loads(text))
-    except (ValueError, TypeError, KeyError, MeshError) as error:
+        own = _decoded(check_sum(json.loads(text)))
+    except (ValueError, TypeError, KeyError, RecursionError, MeshError) as error:
         raise OwnTrustDamaged(str(files.state), f"{type(error).__name__} {error}"[:200]) from error
     if own.org != org:
         raise OwnTrustDamaged(str(files.state), f"it is of {own.org}")
@@ -101,7 +102,7 @@ def load_own(keys: Path, org: OrgId, now: datetime) -> OwnTrust:
 
 def save_own(keys: Path, own: OwnTrust) -> None:
     """Durable at return. Raises StoreFailed."""
-    store.replace_text(TrustFiles(keys).state, json.dumps(_document(own), indent=2) + "\n")
+    store.replace_text(TrustFiles(keys).state, json.dumps(summed(_document(own)), indent=2) + "\n")
 
 
 def load_generation(keys: Path, org: OrgId, generation: int, lifetimes: Lifetimes = DEFAULT_LIFETIMES) -> Authority:

@@ -149,7 +149,7 @@ def with_secrets_read(layer: Layer, base: Path) -> dict[str, Setting]:
 def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigUnreadable(str(path), _why(error)) from error
 
 

@@ -11,6 +11,9 @@ from mesh.trust.bundle import Bundle
 from mesh.trust.leaf import PeerTrust
 from mesh.trust.names import gateway_dns_name
 
+DATE_LIMIT_MS = 253_402_300_800_000
+"""The year 10000: no date can be made of what is not below it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:

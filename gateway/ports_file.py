@@ -43,7 +43,7 @@ def read_ports(state_dir: Path) -> Ports | None:
     """What a gateway wrote there, None where there is no usable file."""
     try:
         value = json.loads((state_dir / PORTS_NAME).read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(value, Mapping) or not isinstance(value.get("admin"), str) or not value["admin"]:
         return None

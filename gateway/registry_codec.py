@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 
-from gateway.peer import Peer
+from gateway.peer import DATE_LIMIT_MS, Peer
 from gateway.registry_errors import RegistryEntryDamaged
 from mesh.errors import MeshError
 from mesh.ids import OrgId, ShareName, SubscriptionName, TopicId, TopicName
@@ -48,7 +48,7 @@ class _StoredPeer(_Stored):
     addresses: tuple[str, ...]
     state: PeerState
     added_ms: NonNegativeInt
-    revoked_before_ms: NonNegativeInt | None
+    revoked_before_ms: Annotated[int, Field(ge=0, lt=DATE_LIMIT_MS)] | None
     denied: tuple[str, ...]
     epoch: NonNegativeInt
     acknowledged_sequence: NonNegativeInt

@@ -12,15 +12,17 @@ D. The file is replaced whole (written aside, fsynced, renamed); one that cannot
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import structlog
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 
 from certs.files import replace_whole
-from gateway.peer import Peer
+from certs.sums import check_sum, summed
+from gateway.peer import DATE_LIMIT_MS, Peer
 from mesh.errors import OperatorError
 from mesh.ids import OrgId
 from mesh.shares import PeerState
@@ -51,7 +53,7 @@ class Decided(BaseModel):
     epoch: NonNegativeInt
     state: PeerState
     bundle_sequence: NonNegativeInt
-    revoked_before_ms: NonNegativeInt | None = None
+    revoked_before_ms: Annotated[int, Field(ge=0, lt=DATE_LIMIT_MS)] | None = None
     denied: tuple[str, ...] = ()
 
     @classmethod
@@ -120,7 +122,7 @@ class Revocations:
             return
         merged = self._peers | newer
         if self._path is not None:
-            _write(self._path, _File(peers=merged).model_dump_json(indent=1).encode())
+            _write(self._path, json.dumps(summed(_File(peers=merged).model_dump(mode="json")), indent=1).encode())
         self._peers = merged
 
     def _epoch(self, org: OrgId) -> int:
@@ -149,11 +151,14 @@ def _read(path: Path) -> dict[str, Decided]:
     except OSError as error:
         raise RevocationsUnusable(str(path), error.strerror or "it cannot be read") from error
     try:
-        return _File.model_validate_json(data, strict=True).peers
+        known = _File.model_validate_json(json.dumps(check_sum(json.loads(data))), strict=True)
+        return known.peers
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise RevocationsUnusable(str(path), f"{where}: {first['msg']}" if where else first["msg"]) from error
+    except (ValueError, RecursionError) as error:
+        raise RevocationsUnusable(str(path), str(error)[:200]) from error
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -58,7 +58,7 @@ def _write_holder(descriptor: int, now_ms: int) -> None:
 def _holder(descriptor: int, directory: Path) -> DirectoryInUse:
     # The holder may be about to write its name: then the lock still stands, only the name is missing.
     said: object = None
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         said = json.loads(os.pread(descriptor, 4096, 0))
     holder = said if isinstance(said, dict) else {}
     return DirectoryInUse(

@@ -6,6 +6,7 @@ import io
 from typing import TypeVar
 
 from kio.serial import entity_reader, entity_writer
+from kio.serial.errors import SerialError
 from kio.static.protocol import RequestPayload, ResponsePayload
 
 from gateway.kafka.connection import Api, Connection
@@ -27,7 +28,8 @@ async def call(connection: Connection, request: RequestPayload, response: type[R
         # ApiVersions answers with the old header at every version, so that nobody needs to know it beforehand
         at = read_tags(answer, 0)[1] if response.__header_schema__.__flexible__ else 0
         value, _ = entity_reader(response)(bytes(answer), at)
-    except (ValueError, IndexError, EOFError) as error:
+    # KeyError: a tagged field that kio does not know; OverflowError: a time beyond what a date can be
+    except (SerialError, KeyError, ValueError, IndexError, EOFError, OverflowError) as error:
         connection.abort(f"an answer that cannot be read: {error}")
         raise ClusterUnreachable(connection.address, f"an answer that cannot be read: {error}") from error
     return value

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Protocol
 import structlog
 
 from certs.store import replace_text
+from certs.sums import check_sum, summed
 from gateway.link.session import Session
 from gateway.registry import Registry
 from gateway.registry_errors import TooManyDenied
@@ -103,7 +104,7 @@ class Denials:
         own = tuple(sorted({*self._own, hash_}))
         if len(own) > MAX_KEYS:
             raise TooManyDenied(self._identity().id.org, MAX_KEYS)
-        replace_text(self._path, json.dumps({"format": 1, "keys": own}) + "\n")
+        replace_text(self._path, json.dumps(summed({"format": 1, "keys": own})) + "\n")
         self._own = own
         active = [org for org, peer in self._registry.peers.items() if peer.state is PeerState.ACTIVE]
         async with asyncio.TaskGroup() as group:  # a peer that does not answer keeps the others from nothing
@@ -142,14 +143,14 @@ class Denials:
 def _read(path: Path) -> tuple[str, ...]:
     try:
         with path.open("rb") as file:
-            document = json.loads(file.read(MAX_BYTES))
+            document = check_sum(json.loads(file.read(MAX_BYTES)))
         keys = tuple(bytes.fromhex(each).hex() for each in document["keys"])
         fits = document["format"] == 1 and all(len(each) == 64 for each in keys)
     except FileNotFoundError:
         return ()
     except OSError as error:
         raise DisownedUnusable(str(path), error.strerror or "it cannot be read") from error
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DisownedUnusable(str(path), str(error)[:200]) from error
     if not fits:
         raise DisownedUnusable(str(path), "it is of another format")

@@ -109,7 +109,10 @@ def _quotas(held: Mapping[str, Sequence[int]], partitions: int) -> dict[str, int
 
 
 def _document(data: bytes) -> dict[str, object]:
-    said = json.loads(data)  # what is no JSON raises a ValueError by itself
+    try:
+        said = json.loads(data)  # what is no JSON raises a ValueError by itself
+    except RecursionError as error:
+        raise ValueError("brackets within brackets") from error
     if not isinstance(said, dict) or said.get("format") != _FORMAT:
         raise ValueError("of another format")
     return said

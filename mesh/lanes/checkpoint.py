@@ -200,7 +200,7 @@ _Loaded = TypeVar("_Loaded")
 def _guarded(lane: LaneId, load: Callable[[], _Loaded]) -> _Loaded:
     try:
         return load()
-    except (ValueError, TypeError, KeyError, MeshError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError, MeshError) as error:
         raise LaneStateDamaged(str(lane), str(error) or type(error).__name__) from error
 
 
