@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PROTOS := $(wildcard proto/mesh/wire/v1/*.proto)
 PACKAGES := mesh gateway certs
 
-.PHONY: setup demo test test-unit test-kafka test-thousand test-million exactness check format lint types layering proto proto-check bench drill-trust threats lock clean help
+.PHONY: fuzz setup demo test test-unit test-kafka test-thousand test-million exactness check format lint types layering proto proto-check bench drill-trust threats lock clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -38,6 +38,11 @@ test-thousand: $(STAMP) ## the same for topics of a thousand partitions, which t
 
 simulate: $(STAMP) ## ten thousand mirrors in virtual time, with faults at every edge, by seed
 	$(BIN)/python -m tests.simulator --schedules 10000
+
+fuzz: $(STAMP) ## a million batches and every other input that is not ours, mutated by seed; the admin API by its document
+	$(BIN)/python -m tests.fuzz batch --mutants 1000000
+	$(BIN)/python -m tests.fuzz others --mutants 100000
+	FUZZ_EXAMPLES=100 $(BIN)/python -m pytest tests/fuzz
 
 exactness: $(STAMP) ## what a move, a kill and a loss cost, side by side with MirrorMaker 2
 	$(BIN)/python -m bench.exactness
