@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mesh.batch.stamp import Producer
+from mesh.errors import MeshError
 from mesh.ids import Partition
 from mesh.lanes.checkpoint import load_lane
 from mesh.offsets.answers import Foreign
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 NAME = "departures-0"
 ORIGIN, COPY = Where("acme", SOURCE, 0), Where("globex", TO.topic, 0)
+Claim = tuple[OffsetMap, int]
+"""A map, and the source position up to which it is claimed."""
 NOT_JUDGED = frozenset({"authorization", "liveness"})
 """Checks for which a schedule has no inputs."""
 
@@ -46,11 +49,12 @@ def can_be_recorded(plan: Plan) -> bool:
 class Recorder:
     def __init__(self, directory: Path, world: World) -> None:
         ticks = count()  # two things at one virtual time have an order, too
-        self._told = RunDirectory(directory, lambda: self._clock())
         self._clock: Callable[[], float] = lambda: world.loop.time() + next(ticks) * 1e-6
+        self._told = RunDirectory(directory, self._clock)
         self._path = directory
         self._world = world
         self._begun: tuple[int, int] | None = None
+        self._claimed: Claim | None = None
         self._readings = 0
         (directory / "acks.jsonl").touch()
         (directory / "epochs.jsonl").touch()
@@ -61,8 +65,8 @@ class Recorder:
 
     def landed(self) -> None:
         """The first of these tells where the lane begins."""
-        if self._begun is None and (found := load_lane(LANE, self._stored())) is not None:
-            self._begun = found[1].start, found[1].destination_start
+        if self._begun is None and (found := self._durable()) is not None:
+            self._begun = found[0].start, found[0].destination_start
 
     def acknowledged(self, source_offset: int) -> None:
         """With what was durable at that moment; not once the source's history is another."""
@@ -70,8 +74,7 @@ class Recorder:
         if truth.truncations:
             return
         self._told.note_ack(NAME, source_offset)
-        found = load_lane(LANE, self._stored())
-        offset_map, position = (OffsetMap(0), 0) if found is None else (found[1], found[0].source_position)
+        offset_map, position = self._durable() or (OffsetMap(0), 0)
         end = self._world.destination.log(TO).end
         batches = _batches(self._world.destination, TO)
         self._told.note_durable(NAME, batches, _lines(offset_map), offset_map.start, position, end)
@@ -82,6 +85,13 @@ class Recorder:
     def healed(self) -> None:
         self._read(COPY, self._world.destination, TO)
 
+    def settled(self) -> None:
+        """What the gateway that runs the lane claims, before it is stopped: as the admin API would answer."""
+        for gateway in self._world.gateways:
+            runner = gateway.runner
+            if runner is not None and runner._progress is not None and gateway.store.is_claimed:
+                self._claimed = runner._progress.map, runner.status().source_position
+
     def finish(self) -> None:
         world = self._world
         self._read(ORIGIN, world.source, FROM)
@@ -90,12 +100,11 @@ class Recorder:
         if world.truth.truncations:  # what was acknowledged is of another history
             for name in ("acks.jsonl", "durable.jsonl"):
                 (self._path / name).unlink(missing_ok=True)
-        found = load_lane(LANE, self._stored())
         self._describe()
+        found = self._claimed or self._durable()
         if found is not None:
-            checkpoint, offset_map = found
-            end = offset_map.destination_offset
-            self._told.note_table(NAME, _lines(offset_map), offset_map.start, checkpoint.source_position, end)
+            offset_map, position = found
+            self._told.note_table(NAME, _lines(offset_map), offset_map.start, position, offset_map.destination_offset)
 
     def _describe(self) -> None:
         world, truth = self._world, self._world.truth
@@ -107,9 +116,14 @@ class Recorder:
         rewrites = [ORIGIN.told() | {"from": truth.agreed}] if truth.truncations else []
         self._told.describe(world.plan.seed, [lane], rewrites=rewrites)
 
-    def _stored(self) -> dict[str, bytes]:
-        stored: dict[str, bytes] = self._world.destination.ports.lanes._entries  # type: ignore[attr-defined]
-        return stored
+    def _durable(self) -> Claim | None:
+        """None where there is nothing yet, or nothing that can be loaded."""
+        stored = self._world.destination.ports.lanes._entries  # type: ignore[attr-defined]
+        try:
+            found = load_lane(LANE, stored)
+        except MeshError:
+            return None
+        return None if found is None else (found[1], found[0].source_position)
 
     def _read(self, where: Where, cluster: FakeCluster, partition: Partition) -> None:
         name, log = f"logs/{where.file}.{self._readings}", cluster.log(partition)

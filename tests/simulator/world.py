@@ -128,14 +128,14 @@ class World:
         await self._faults_come()
         self._heal()
         await self._settled()
+        if self.recorder is not None:
+            self.recorder.settled()
         await self._stop()
         self.copy.read()
         stored = await self.destination.ports.lanes.load(prefix(LANE))
         if not self.is_frozen and not self.violations:
             for violation in check_end(LANE, self.copy, stored):
                 self.violated(violation)
-        if self.recorder is not None:
-            self.recorder.finish()
         self._note_end(stored)
 
     async def _faults_come(self) -> None:
@@ -391,6 +391,8 @@ def simulate(plan: Plan, directory: Path | None = None) -> Outcome:
             world.violated(f"liveness: {error}")
         except MeshError as error:
             world.violated(f"broken: {error}")
+        if world.recorder is not None:
+            world.recorder.finish()
         violations = (*world.violations, *loop.troubles)
         outcome = Outcome(plan.seed, loop.trace, loop.steps, violations, world.seen, tuple(world.story))
         loop.forget_actions()
