@@ -168,19 +168,28 @@ def log_ends(
 ) -> dict[tuple[str, int], int]:
     """The ends of several partitions that this broker leads, all in one question: high watermarks, or the last stable
     offsets. Raises BrokerRefused, OSError."""
-    body = pack(">ibi", -1, READ_COMMITTED if stable else READ_UNCOMMITTED, len(partitions))
+    by_topic: dict[str, list[int]] = {}
     for topic, partition in partitions:
-        body += _string(topic.encode()) + pack(">iiq", 1, partition, LATEST)
-    answer = connection.ask(LIST_OFFSETS, 2, body)
+        by_topic.setdefault(topic, []).append(partition)
+    body = pack(">ibi", -1, READ_COMMITTED if stable else READ_UNCOMMITTED, len(by_topic))
+    for topic, numbers in by_topic.items():
+        body += _string(topic.encode()) + pack(">i", len(numbers))
+        body += b"".join(pack(">iq", number, LATEST) for number in numbers)
+    return _ends_of(connection.ask(LIST_OFFSETS, 2, body))
+
+
+def _ends_of(answer: bytes) -> dict[tuple[str, int], int]:
     found, at = {}, 8
-    for _ in partitions:
-        length = int.from_bytes(answer[at : at + 2], "big")
-        topic = answer[at + 2 : at + 2 + length].decode()
-        partition, error, _, offset = _OFFSET.unpack_from(answer, at + 2 + length + 4)
-        if error:
-            raise BrokerRefused(f"end of {topic}[{partition}]", error)
-        found[topic, partition] = int(offset)
-        at += 2 + length + 4 + _OFFSET.size
+    for _ in range(int.from_bytes(answer[4:8], "big")):
+        name_end = at + 2 + int.from_bytes(answer[at : at + 2], "big")
+        topic = answer[at + 2 : name_end].decode()
+        at = name_end + 4
+        for _ in range(int.from_bytes(answer[name_end:at], "big")):
+            partition, error, _, offset = _OFFSET.unpack_from(answer, at)
+            if error:
+                raise BrokerRefused(f"end of {topic}[{partition}]", error)
+            found[topic, partition] = int(offset)
+            at += _OFFSET.size
     return found
 
 

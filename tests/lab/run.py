@@ -40,7 +40,7 @@ from tests.lab.wire.between import Between
 from tests.lab.writers import EMBEDDED_KINDS, KAFKA_KINDS, EmbeddedWriter, KafkaWriter, Kind, Writer
 from tests.support.brokers import Broker, two_clusters
 from tests.support.jars import kafka_version
-from tests.support.organization import Organization, stop_all, wait_for
+from tests.support.organization import Organization, wait_for
 
 SHARE = "everything"
 PREFIX = "acme."
@@ -152,7 +152,8 @@ class Scene:
             for broker in brokers:
                 clear(broker)
         source, copy = (_site(directory, name, brokers and brokers[at]) for at, name in enumerate(("acme", "globex")))
-        stack.enter_context(stop_all(source.organization, copy.organization))
+        for each in (source, copy):
+            stack.callback(each.organization.kill)
         logs = _logs(source), _logs(copy)
         stage = Stage(plan.seed, chance, notes, counters, source, copy, logs, scratch=directory / "scratch")
         stage.scratch.mkdir()

@@ -134,7 +134,11 @@ class KafkaWriter(Writer):
             "enable.idempotence": True,
         }
         if self.kind.transactional:
-            settings |= {"transactional.id": f"lab-{self.seed}-{self.kind.topic}", "transaction.timeout.ms": 20_000}
+            settings |= {
+                "transactional.id": f"lab-{self.seed}-{self.kind.topic}",
+                "transaction.timeout.ms": 20_000,
+                "delivery.timeout.ms": 20_000,
+            }
         return Producer({**settings, "error_cb": lambda _: None, "log_level": 0})
 
     def _transactions(self, producer: Producer) -> None:
