@@ -46,7 +46,7 @@ def list_(
     try:
         if as_json:
             for entry in entries:
-                sys.stdout.write(json.dumps(entry, ensure_ascii=False) + "\n")
+                sys.stdout.write(output.tame_json(json.dumps(entry, ensure_ascii=False)) + "\n")
                 sys.stdout.flush()
         elif follow:
             for entry in entries:

@@ -1,8 +1,13 @@
-"""What commands print: tables for people, JSON for scripts, colours on a terminal only."""
+"""What commands print: tables for people, JSON for scripts, colours on a terminal only.
+
+A. Whatever a partner may have chosen is printed as one line without control characters: names, and the sentences that
+   quote them. In JSON they are escaped, which changes no value.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -45,6 +50,14 @@ def plain(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(plain(item) for item in value) or "-"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(value))
+
+
+def tame_json(text: str) -> str:
+    """JSON text with what could move a terminal's cursor escaped: JSON itself escapes the first 32 characters only."""
+    return _DOUBTFUL.sub(lambda found: found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1], text)
+
+
+_DOUBTFUL = re.compile(r"[^\x20-\x7e\n]")
 
 
 def styled(value: object) -> str:
@@ -92,11 +105,11 @@ def build_table(
 def emit(value: object, as_json: bool = True) -> None:
     """Print `value`: indented JSON, or for people `key  value` lines of a mapping, a table of a list of mappings."""
     if as_json:
-        sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+        sys.stdout.write(tame_json(json.dumps(value, indent=2, ensure_ascii=False, default=str)) + "\n")
     elif isinstance(value, Mapping):
         grid = Table.grid(padding=(0, 2))
         for key, item in value.items():
-            grid.add_row(f"[bold]{escape(str(key).replace('_', ' '))}[/]", styled(item))
+            grid.add_row(f"[bold]{escape(plain(key).replace('_', ' '))}[/]", styled(item))
         console().print(grid)
     elif isinstance(value, list) and value and isinstance(value[0], Mapping):
         table(value, list(value[0]))
@@ -111,22 +124,22 @@ def counted(number: int, what: str) -> str:
 
 def say(text: str) -> None:
     """One plain line for people on stdout."""
-    console().print(escape(text), soft_wrap=True)
+    console().print(escape(plain(text)), soft_wrap=True)
 
 
 def note(text: str) -> None:
     """One plain line for people on stderr, beside data on stdout."""
-    console(error=True).print(escape(text), soft_wrap=True)
+    console(error=True).print(escape(plain(text)), soft_wrap=True)
 
 
 def fail(sentence: str, remedy: str = "", code: str = "") -> None:
     """The three lines of a refusal, on stderr."""
     err = console(error=True)
-    err.print(f"[bold red]error:[/] {escape(sentence)}", soft_wrap=True)
+    err.print(f"[bold red]error:[/] {escape(plain(sentence))}", soft_wrap=True)
     if remedy:
-        err.print(f"[bold]remedy:[/] {escape(remedy)}", soft_wrap=True)
+        err.print(f"[bold]remedy:[/] {escape(plain(remedy))}", soft_wrap=True)
     if code:
-        err.print(f"[dim]code: {escape(code)}[/]", soft_wrap=True)
+        err.print(f"[dim]code: {escape(plain(code))}[/]", soft_wrap=True)
 
 
 def gateway_name(gateway_id: object) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import select
 import sys
 import time
@@ -156,9 +155,12 @@ def _write(block: bytes) -> None:
 
 
 def _terminal_write(block: bytes) -> None:
-    # JSON escapes C0 controls only; C1 ones, too, may move a terminal's cursor
-    text = re.sub(r"[\x7f-\x9f]", lambda match: f"\\u{ord(match[0]):04x}", block.decode())
-    _write(text.encode())
+    _write(tamed_lines(block))
+
+
+def tamed_lines(block: bytes) -> bytes:
+    """Lines of JSON as a terminal may have them."""
+    return output.tame_json(block.decode()).encode()
 
 
 def _pair(text: str) -> tuple[str, str]:
