@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 
-from tests.lab.wire.weather import Counters, End, Way, Weather, damaged
+from tests.lab.wire.weather import LATE_BYTES, Counters, End, Way, Weather, damaged
 
 READ_BYTES = 256 << 10
 MOST_UNDER_WAY_BYTES = 32 << 20
@@ -34,6 +34,8 @@ class Sky:
     chance: Random
     weather: dict[Way, Weather] = field(default_factory=lambda: dict.fromkeys(Way, Weather()))
     counters: Counters = field(default_factory=Counters)
+    cuts: deque[tuple[Way, int]] = field(default_factory=deque)
+    """Of the connections to come, one each: the direction and the byte at which it is reset."""
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def set(self, way: Way, weather: Weather) -> None:
@@ -59,6 +61,7 @@ class Pump:
     reader: socket.socket
     writer: socket.socket
     sky: Sky
+    own_cut: int = -1
     taken: int = 0
     passed: int = 0
     last_s: float = -1.0
@@ -126,17 +129,26 @@ class Pump:
         at = 0
         while at < len(piece):
             part = piece[at : at + most]
-            if weather.cut_at >= 0:
-                part = part[: max(0, weather.cut_at - self.passed)]
+            if (cut_at := self.cut_at) >= 0:
+                part = part[: max(0, cut_at - self.passed)]
             await loop.sock_sendall(self.writer, part)
             at, self.passed, self.last_s = at + len(part), self.passed + len(part), loop.time()
             counters.bytes_passed[self.way] += len(part)
             counters.sliced += most < len(piece)
-            if 0 <= weather.cut_at <= self.passed:
+            if self.is_cut:
                 counters.cuts += 1
+                counters.cuts_late += self.passed >= LATE_BYTES
                 raise Ended
             if weather.bytes_per_s:
                 await asyncio.sleep(len(part) / weather.bytes_per_s)
+
+    @property
+    def cut_at(self) -> int:
+        return self.own_cut if self.own_cut >= 0 else self.weather.cut_at
+
+    @property
+    def is_cut(self) -> bool:
+        return 0 <= self.cut_at <= self.passed
 
     async def _changes(self) -> None:
         self._changed.clear()
@@ -155,9 +167,11 @@ class Line:
     sky: Sky
 
     def __post_init__(self) -> None:
+        cut_way, cut_at = self.sky.cuts.popleft() if self.sky.cuts else (Way.TO_SERVER, -1)
+        cuts = dict.fromkeys(Way, -1) | {cut_way: cut_at}
         self._pumps = (
-            Pump(Way.TO_SERVER, self.client, self.server, self.sky),
-            Pump(Way.TO_CLIENT, self.server, self.client, self.sky),
+            Pump(Way.TO_SERVER, self.client, self.server, self.sky, cuts[Way.TO_SERVER]),
+            Pump(Way.TO_CLIENT, self.server, self.client, self.sky, cuts[Way.TO_CLIENT]),
         )
         self._task: asyncio.Task[None] | None = None
         self._ends_by = End.CLOSE
@@ -183,9 +197,8 @@ class Line:
         except* OSError:
             self._ends_by = End.RESET
         except* Ended:
-            self._ends_by = next(
-                (pump.weather.cut_by for pump in self._pumps if 0 <= pump.weather.cut_at <= pump.passed), End.RESET
-            )
+            closes = [pump.weather.cut_by for pump in self._pumps if pump.is_cut and pump.own_cut < 0]
+            self._ends_by = closes[0] if closes else End.RESET
 
     @property
     def is_under_way(self) -> bool:
@@ -203,6 +216,8 @@ class Line:
 
     def forsake(self, way: Way) -> None:
         """The side to which `way` leads is reset; the other hears nothing of it, and what it writes vanishes."""
+        if self._forsaken is not None:
+            return
         ended, self._forsaken = (self.server, self.client) if way is Way.TO_SERVER else (self.client, self.server)
         self.sky.counters.half_open += 1
         reset(ended)

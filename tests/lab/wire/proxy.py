@@ -16,7 +16,7 @@ import asyncio
 import copy
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from random import Random
 from types import TracebackType
@@ -29,6 +29,9 @@ from tests.support.brokers import free_ports
 BACKLOG = 128
 CALL_S = 10.0
 CONNECT_S = 10.0
+
+_ESTABLISHED = 1
+"""The first byte of Linux's tcp_info."""
 
 Answer = TypeVar("Answer")
 
@@ -67,6 +70,13 @@ class Proxy:
     def calm(self, way: Way | None = None) -> None:
         """As at the start; what is held goes on."""
         self._call(lambda: self._set(dict.fromkeys(_ways(way), CALM)))
+
+    def cut_each(self, cuts: Iterable[tuple[Way, int]]) -> None:
+        """The connections to come are reset, each at the next of these bytes; what was left over is forgotten."""
+        self._call(lambda: self._cut_each(cuts))
+
+    def cuts_left(self) -> int:
+        return self._call(lambda: len(self._sky.cuts))
 
     def reset(self) -> int:
         """RST to all who are connected; how many connections that were."""
@@ -152,6 +162,9 @@ class Proxy:
 
     async def _serve(self, client: socket.socket) -> None:
         await self._sky.connectable()
+        if _has_left(client):  # its attempt would not have come through
+            client.close()
+            return
         server = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         server.setblocking(False)
         try:
@@ -177,6 +190,10 @@ class Proxy:
         for way, each in weather.items():
             self._sky.set(way, each)
 
+    def _cut_each(self, cuts: Iterable[tuple[Way, int]]) -> None:
+        self._sky.cuts.clear()
+        self._sky.cuts.extend(cuts)
+
     def _forsake(self, way: Way) -> None:
         for line in self._lines:
             line.forsake(way)
@@ -190,3 +207,8 @@ class Proxy:
 
 def _ways(way: Way | None) -> tuple[Way, ...]:
     return tuple(Way) if way is None else (way,)
+
+
+def _has_left(client: socket.socket) -> bool:
+    """Whether the other end has closed, also with bytes unread."""
+    return client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _ESTABLISHED

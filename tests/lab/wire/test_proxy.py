@@ -123,6 +123,19 @@ def test_a_cut_by_reset_is_seen_as_one(proxy: Proxy) -> None:
         say(client, b"0123456789")
 
 
+def test_each_connection_has_a_cut_of_its_own(proxy: Proxy) -> None:
+    proxy.cut_each([(Way.TO_SERVER, 2), (Way.TO_CLIENT, 3)])
+    for _ in range(2):
+        with dial(proxy) as client, pytest.raises(ConnectionResetError):
+            say(client, b"0123456789")
+    assert proxy.cuts_left() == 0
+    with dial(proxy) as client:
+        assert say(client, b"0123456789") == b"0123456789"
+    passed, counted = proxy.counters().bytes_passed, proxy.counters()
+    assert passed[Way.TO_SERVER] == 2 + 10 + 10
+    assert counted.cuts == 2
+
+
 def test_what_is_held_arrives_after_the_heal(proxy: Proxy) -> None:
     with dial(proxy) as client:
         assert say(client, b"before") == b"before"

@@ -15,6 +15,10 @@ PIECE_BYTES = 16 << 10
 """Flips, copies and swaps act on pieces of this size at most: about a TLS record, so that several are under way."""
 
 
+LATE_BYTES = 8 << 10
+"""A connection that has passed so many bytes carries records: greetings of TLS, of HTTP/2 and of the link are over."""
+
+
 class Way(StrEnum):
     TO_SERVER = "to-server"
     TO_CLIENT = "to-client"
@@ -77,6 +81,8 @@ class Counters:
     resets_under_way: int = 0
     """Of these, those that struck within 50 ms of bytes passing, or with bytes under way."""
     cuts: int = 0
+    cuts_late: int = 0
+    """Of these, those at `LATE_BYTES` or later."""
     half_open: int = 0
 
     def turned(self) -> Counters:
