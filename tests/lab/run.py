@@ -36,9 +36,9 @@ from tests.lab.faults import BY_NAME, EMBEDDED
 from tests.lab.logs import EmbeddedLogs, KafkaLogs, Logs, stored_of
 from tests.lab.stage import Counters, Fault, LanePlace, Recovery, Site, Stage
 from tests.lab.watching import Watcher
-from tests.lab.wire.between import Between
+from tests.lab.wire.between import Between, WiredBroker
 from tests.lab.writers import EMBEDDED_KINDS, KAFKA_KINDS, EmbeddedWriter, KafkaWriter, Kind, Writer
-from tests.support.brokers import Broker, two_clusters
+from tests.support.brokers import Broker, two_clusters_of
 from tests.support.jars import kafka_version
 from tests.support.organization import Organization, wait_for
 
@@ -51,7 +51,10 @@ GOOD = ("ok", "info")
 SETTINGS = ("limits.lane_credit_bytes=65536",)
 """Slow enough that something is under way, and many batches small enough to be struck between."""
 
-Brokers = tuple[Broker, Broker] | None
+WIRED_SETTINGS = ("timing.heartbeat_s=1", "timing.append_timeout_s=3")
+"""A link that is dead is given up in three seconds, and a broker can be slower than an append may be."""
+
+Brokers = tuple[WiredBroker, WiredBroker] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,7 @@ def clusters(kind: str) -> Iterator[Brokers]:
     if kind == EMBEDDED:
         yield None
         return
-    with two_clusters() as brokers:
+    with two_clusters_of(WiredBroker) as brokers:
         yield brokers
 
 
@@ -160,6 +163,8 @@ class Scene:
         if plan.is_wired:
             stage.link = Between.put(source.organization, copy.organization, plan.seed)
             stack.callback(stage.link.close)
+            for each in (source, copy):
+                _wire(each)
         kinds = EMBEDDED_KINDS if plan.kind == EMBEDDED else KAFKA_KINDS
         _start(stage, kinds)
         stage.lanes = [_lane(kind, number) for kind in kinds for number in range(kind.partitions)]
@@ -275,6 +280,16 @@ def _site(directory: Path, name: str, broker: Broker | None) -> Site:
     organization = Organization.init(directory / name, f"{name}.example", *options)
     organization.settings = SETTINGS
     return Site(name, organization, broker)
+
+
+def _wire(site: Site) -> None:
+    """Past its proxy goes nobody but the laboratory."""
+    organization = site.organization
+    organization.settings = (*organization.settings, *WIRED_SETTINGS)
+    if isinstance(site.broker, WiredBroker):
+        site.wire = site.broker.wire
+        site.wire.calm()
+        organization.dialled = (site.wire.address,)
 
 
 def _logs(site: Site) -> Logs:

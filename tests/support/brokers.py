@@ -25,14 +25,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from kio.schema.delete_records.v2 import DeleteRecordsRequest, DeleteRecordsResponse
 from kio.schema.delete_records.v2.request import DeleteRecordsPartition, DeleteRecordsTopic
@@ -344,10 +344,20 @@ def several_brokers(count: int, timeout_s: float = 90) -> Iterator[list[Broker]]
             broker.stop()
 
 
+Made = TypeVar("Made", bound=Broker)
+
+
 @contextmanager
 def two_clusters() -> Iterator[tuple[Broker, Broker]]:
     """Two clusters of one broker each, started at once: each takes seconds."""
-    made = [Broker(BrokerConfig()) for _ in range(2)]
+    with two_clusters_of(Broker) as made:
+        yield made
+
+
+@contextmanager
+def two_clusters_of(make: Callable[[BrokerConfig], Made]) -> Iterator[tuple[Made, Made]]:
+    """As `two_clusters`, of brokers made so."""
+    made = [make(BrokerConfig()) for _ in range(2)]
     try:
         for broker in made:
             broker.format()

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.failpoints import Place
-from tests.lab.faults import processes
+from tests.lab.faults import processes, wire_damage, wire_ends, wire_partition, wire_speed
 from tests.lab.stage import Fault, Stage
+from tests.lab.wire.between import Toward
 
 EMBEDDED, KAFKA = "embedded", "kafka"
 BOTH = frozenset({EMBEDDED, KAFKA})
@@ -32,7 +33,7 @@ class Entry:
     is_short: bool = False
     """Whether it belongs to `make faults`."""
     wired: bool = False
-    """Whether it needs proxies between the gateways (`stage.link`)."""
+    """Whether it needs proxies between the gateways (`stage.link`) and before the brokers."""
     hindrance: Callable[[], str] = _always
     """Why it cannot strike on this machine; empty: it can."""
 
@@ -57,6 +58,22 @@ def _freeze_at(stage: Stage) -> Fault:
     return processes.FreezeAtPlace(victim, stage.chance.choice(places))
 
 
+def _toward(stage: Stage) -> Toward:
+    return stage.chance.choice(list(Toward))
+
+
+def _partition(stage: Stage, *, outlives: bool) -> Fault:
+    return wire_partition.Partition(stage.chance.choice([None, *Toward]), outlives)
+
+
+def _damaged(stage: Stage) -> Fault:
+    return wire_damage.Damaged(stage.chance.choice(list(wire_damage.KINDS)), _toward(stage))
+
+
+def _wired(name: str, make: Callable[[Stage], Fault], on: frozenset[str] = BOTH) -> Entry:
+    return Entry(name, make, 1, 0, on, wired=True)
+
+
 FAULTS: tuple[Entry, ...] = (
     Entry("kill copy", lambda _: processes.Kill(("copy",)), 6, is_short=True),
     Entry("kill source", lambda _: processes.Kill(("source",)), 5, is_short=True),
@@ -73,6 +90,19 @@ FAULTS: tuple[Entry, ...] = (
     Entry("kill source's broker", lambda _: processes.KillBroker(("source",)), 2, on=frozenset({KAFKA}), is_short=True),
     Entry("kill copy's site", lambda _: processes.KillBroker(("copy",), True), 1, 2, on=frozenset({KAFKA})),
     Entry("kill source's site", lambda _: processes.KillBroker(("source",), True), 1, 2, on=frozenset({KAFKA})),
+    _wired("partition", lambda stage: _partition(stage, outlives=False)),
+    _wired("partition that outlives the link", lambda stage: _partition(stage, outlives=True)),
+    _wired("flapping link", lambda _: wire_partition.Flap()),
+    _wired("half-open link", lambda stage: wire_partition.HalfOpen(_toward(stage))),
+    _wired("latency and jitter", lambda _: wire_speed.Latency()),
+    _wired("1 MB/s", lambda _: wire_speed.Narrow()),
+    _wired("reset mid-frame", lambda _: wire_ends.Resets()),
+    _wired("reset at each byte", lambda _: wire_ends.CutSweep()),
+    _wired("bytes damaged", _damaged),
+    _wired("bytes lost", lambda stage: wire_damage.Lost(toward=_toward(stage))),
+    _wired("slow broker", lambda _: wire_speed.SlowBroker(), frozenset({KAFKA})),
+    _wired("partition from the broker", lambda _: wire_speed.BrokerUnreachable(), frozenset({KAFKA})),
+    _wired("reset mid-append", lambda _: wire_ends.BrokerResets(), frozenset({KAFKA})),
 )
 BY_NAME = {each.name: each for each in FAULTS}
 

@@ -48,12 +48,13 @@ def every_byte() -> Iterator[tuple[Way, int]]:
 
 @dataclass
 class CutSweep:
-    """The next links are reset at the next early bytes, and some among records; campaigns share `early`.
+    """The next links are reset at some bytes of their greeting, and then at some among records.
 
-    The whole sweep takes an hour and has a command of its own: tests/lab/wire/sweep.py.
+    `early` are the bytes of the greeting; None: neighbours, anywhere in it. The whole sweep has a command of its own:
+    tests/lab/wire/sweep.py.
     """
 
-    early: Iterator[tuple[Way, int]] = field(default_factory=every_byte)
+    early: Iterator[tuple[Way, int]] | None = None
     row: str = "reset at each byte"
     aims: tuple[str, ...] = ("reset at each byte: in a link's greeting", "reset at each byte: among records")
     _watched: Watched = field(default_factory=Watched)
@@ -61,8 +62,9 @@ class CutSweep:
     def strike(self, stage: Stage) -> None:
         link = link_of(stage)
         self._watched.begin(stage)
+        early = self.early or itertools.islice(every_byte(), stage.chance.randrange(sum(GREETING.values())), None)
         for proxy in link.proxies:
-            proxy.cut_each(itertools.islice(self.early, EARLY))
+            proxy.cut_each(itertools.islice(early, EARLY))
         link.reset()
         met("the early cuts", lambda: self._watched.grown(stage, "cuts") >= 2 * EARLY)
         stage.counters.sometimes(self.aims[0], self._watched.grown(stage, "cuts"))

@@ -10,7 +10,6 @@ with behind_proxy(BrokerConfig(), seed) as (broker, proxy): ...    # the gateway
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -92,22 +91,14 @@ def _other(toward: Toward) -> Toward:
     return Toward.COPY if toward is Toward.SOURCE else Toward.SOURCE
 
 
-def front(broker: Broker, seed: int) -> Proxy:
-    """A proxy before a broker that was made with `behind` and is not formatted yet: who dials it stays with it."""
-    proxy = Proxy(broker.behind_address, seed)
-    broker.front = proxy.address
-    return proxy
+class WiredBroker(Broker):
+    """A broker with a proxy before it: who dials `wire.address` stays with it, `address` leads past it."""
 
+    def __init__(self, config: BrokerConfig) -> None:
+        super().__init__(replace(config, behind=True))
+        self.wire = Proxy(self.behind_address)
+        self.front = self.wire.address
 
-@contextmanager
-def behind_proxy(config: BrokerConfig, seed: int) -> Iterator[tuple[Broker, Proxy]]:
-    """A broker that runs, with `address` for those who dial it directly, and the proxy before it."""
-    broker = Broker(replace(config, behind=True))
-    with front(broker, seed) as proxy:
-        try:
-            broker.format()
-            broker.launch()
-            broker.wait_ready()
-            yield broker, proxy
-        finally:
-            broker.stop()
+    def stop(self) -> None:
+        super().stop()
+        self.wire.close()
