@@ -19,7 +19,10 @@ from tests.lab.run import GOOD, Outcome, RunPlan
 
 KILLS_OF_A_RUN = {EMBEDDED: 30, KAFKA: 24}
 SHARE_OF_KAFKA = 0.45
+KINDS = (EMBEDDED, KAFKA)
 MOST_STRIKES = 14
+EVERY_WIRED, WIRED_STRIKES = 3, 6
+"""One run of so many has proxies on its wires; so many faults of them strike in it, beside the others."""
 ALL_PLACES_FROM = 300
 """Kills: a campaign of so many must have met every named place."""
 
@@ -39,17 +42,18 @@ def _short(seed: int) -> list[RunPlan]:
 
 
 def _long(seed: int, kills: int) -> Iterator[RunPlan]:
-    decks = {
-        (kind, wired): Deck(Random(f"{seed}/{kind}/{wired}"), [e for e in possible(kind) if e.wired is wired])
-        for kind in (EMBEDDED, KAFKA)
-        for wired in (False, True)
+    plain = {
+        kind: Deck(Random(f"{seed}/{kind}"), [each for each in possible(kind) if not each.wired]) for kind in KINDS
     }
+    wired = {kind: Deck(Random(f"{seed}/{kind}/w"), [each for each in possible(kind) if each.wired]) for kind in KINDS}
     planned: Counter[str] = Counter()
     number = 0
     while planned.total() < kills:
         kind = KAFKA if planned[KAFKA] < SHARE_OF_KAFKA * planned.total() else EMBEDDED
-        wired = number % 4 == 3 and bool(decks[kind, True].entries)
-        strikes = decks[kind, wired].deal(KILLS_OF_A_RUN[kind])
+        strikes = plain[kind].deal(KILLS_OF_A_RUN[kind], MOST_STRIKES)
+        if number % EVERY_WIRED == EVERY_WIRED - 1:
+            strikes += wired[kind].deal(KILLS_OF_A_RUN[kind], WIRED_STRIKES)
+            Random(f"{seed}/{number}").shuffle(strikes)
         made = RunPlan(seed * 1000 + number, kind, tuple(each.name for each in strikes))
         yield made
         planned[kind] += made.kills
@@ -62,10 +66,10 @@ class Deck:
     entries: Sequence[Entry]
     _left: list[Entry] = field(default_factory=list)
 
-    def deal(self, kills: int) -> list[Entry]:
-        """The strikes of one run: about so many kills, and not too many strikes that kill nobody."""
+    def deal(self, kills: int, most: int) -> list[Entry]:
+        """Strikes of one run: about so many kills, and at most so many strikes, as some kill nobody."""
         dealt: list[Entry] = []
-        while sum(each.kills for each in dealt) < kills and len(dealt) < MOST_STRIKES:
+        while self.entries and sum(each.kills for each in dealt) < kills and len(dealt) < most:
             if not self._left:
                 self._left = [each for each in self.entries for _ in range(each.weight)]
                 self.chance.shuffle(self._left)

@@ -20,12 +20,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import apsw
-import confluent_kafka
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -353,5 +353,5 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "kafka": kafka_version(),
         "sqlite": apsw.sqlite_lib_version(),
-        "confluent-kafka": confluent_kafka.version()[0],
+        "confluent-kafka": version("confluent-kafka"),
     }
