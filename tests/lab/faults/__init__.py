@@ -71,7 +71,7 @@ def _damaged(stage: Stage) -> Fault:
 
 
 def _wired(name: str, make: Callable[[Stage], Fault], on: frozenset[str] = BOTH) -> Entry:
-    return Entry(name, make, 1, 0, on, wired=True)
+    return Entry(name, make, 3, 0, on, wired=True)
 
 
 FAULTS: tuple[Entry, ...] = (
