@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree as Tree
 
-ASSERTIONS = re.compile(r"(E\s+)?(AssertionError|assert\b|Failed: DID NOT RAISE)")
+ASSERTIONS = re.compile(r"AssertionError|assert\b|Failed: DID NOT RAISE")
+IN_A_GROUP = re.compile(r"^[ |]*\| (AssertionError.*|Failed: DID NOT RAISE.*)$", re.MULTILINE)
+"""How a traceback shows the error of one task of several."""
 
 
 class Verdict(StrEnum):
@@ -46,8 +48,14 @@ def _case(element: Tree.Element) -> Case:
     node = f"{_file(element.get('classname') or '')}::{name}"
     for kind in ("failure", "error", "skipped"):
         if (found := element.find(kind)) is not None:
-            return Case(node, bracket + rest, kind, found.get("message") or "")
+            return Case(node, bracket + rest, kind, _message(found))
     return Case(node, bracket + rest, "passed", "")
+
+
+def _message(found: Tree.Element) -> str:
+    message = found.get("message") or ""
+    inner = IN_A_GROUP.search(found.text or "") if message.startswith("ExceptionGroup") else None
+    return inner[1] if inner else message
 
 
 def _file(classname: str) -> str:

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from google.protobuf.descriptor import Descriptor
 
+from gateway.offers import taken_settings
 from gateway.peer import Peer
 from gateway.peers.doctor import examine
 from mesh.trust.addresses import shows_where
 from mesh.trust.enrolment_errors import AddressNotPublic, EnrolmentUnanswered
+from mesh.wire.v1 import catalog_pb2, enrolment_pb2, link_pb2, trust_pb2
 from tests.support.admin import admin_gateway
 from tests.support.control_cli import control_gateway, peer_file
 from tests.support.enrolling import Side, running
@@ -116,8 +119,9 @@ async def test_a_name_that_is_rebound_between_the_check_and_the_dialling_leads_n
         task = asyncio.create_task(acme.hub.run())
         try:
             async with asyncio.timeout(5):
-                down = lambda: bool(acme.hub.sight("globex.example").down)  # noqa: E731
-                await until(lambda: resolver.asked > 1 or bool(found.visits) or down())
+                await until(
+                    lambda: resolver.asked > 1 or bool(found.visits) or bool(acme.hub.sight("globex.example").down)
+                )
         finally:
             task.cancel()
             await asyncio.wait([task])
@@ -219,3 +223,34 @@ async def test_a_name_in_a_peer_file_stays_the_peers_own_word(tmp_path: Path) ->
     async with control_gateway(tmp_path) as gateway:
         await gateway.done("peer", "add", "-", stdin=peer_file("globex.example", "mesh.globex.invalid:7463").to_json())
         assert gateway.admin.services.registry.peer("globex.example").public_only
+
+
+FORGED = {
+    "bootstrap.servers": "127.0.0.1:9092",
+    "sasl.jaas.config": "com.sun.security.auth.module.JndiLoginModule required",
+    "sasl.oauthbearer.token.endpoint.url": "file:///etc/passwd",
+    "ssl.keystore.location": "/etc/passwd",
+    "metric.reporters": "java.lang.Runtime",
+    "min.insync.replicas": "1",
+    "unclean.leader.election.enable": "true",
+    "remote.storage.enable": "true",
+    "follower.replication.throttled.replicas": "*",
+    "message.timestamp.type": "LogAppendTime",
+}
+
+
+def test_no_property_of_a_client_or_a_broker_is_taken_from_a_partner() -> None:
+    """An offer is all by which a partner could say one: no other message holds settings."""
+    honest = {"retention.ms": "1000", "cleanup.policy": "compact"}
+    taken = taken_settings(FORGED | honest)
+    assert taken.items() >= honest.items()
+    assert taken == taken_settings(honest)
+    assert {message.name for message in messages_with_settings()} == {"CatalogTopic"}
+
+
+def messages_with_settings() -> Iterator[Descriptor]:
+    """Every message of the wire with a map of texts."""
+    for file in (catalog_pb2, enrolment_pb2, link_pb2, trust_pb2):
+        for message in file.DESCRIPTOR.message_types_by_name.values():
+            if any(field.message_type and field.message_type.GetOptions().map_entry for field in message.fields):
+                yield message
