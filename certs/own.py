@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import Certificate
 
 from certs import store
 from certs.authority import Authority
 from certs.bundle import bundle_of
-from certs.errors import OwnTrustDamaged
+from certs.errors import CertificateFileUnreadable, KeyFileUnreadable, OwnTrustDamaged
 from certs.profiles import DEFAULT_LIFETIMES, Lifetimes
 from certs.rotation import Phase, Rotation
 from certs.sums import check_sum, summed
@@ -27,6 +31,7 @@ from mesh.ids import OrgId
 from mesh.trust.bundle import Bundle, check_bundle
 from mesh.trust.pem import to_der
 
+_PROBE = b"a key signs for its CA"
 FORMAT = 1
 MAX_BYTES = 1 << 20
 ELSEWHERE = 0
@@ -109,7 +114,29 @@ def load_generation(keys: Path, org: OrgId, generation: int, lifetimes: Lifetime
     """Raises KeyFileExposed, KeyFileUnreadable, CertificateFileUnreadable."""
     files = TrustFiles(keys)
     certificate = store.read_certificates(files.ca_certificate(generation))[0]
-    return Authority(org, certificate, store.read_key(files.ca_key(generation)), lifetimes)
+    key = store.read_key(files.ca_key(generation))
+    _check_pair(certificate, key, files, generation)
+    return Authority(org, certificate, key, lifetimes)
+
+
+def _check_pair(certificate: Certificate, key: ec.EllipticCurvePrivateKey, files: TrustFiles, generation: int) -> None:
+    """Files that a disk has changed would issue what nobody believes: told now, not by every peer later."""
+    try:
+        certificate.verify_directly_issued_by(certificate)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm) as error:
+        path = str(files.ca_certificate(generation))
+        raise CertificateFileUnreadable(path, "the CA in it is not what it signed") from error
+    if not _signs_for(key, certificate.public_key()):
+        raise KeyFileUnreadable(str(files.ca_key(generation)), "it does not sign for the CA beside it")
+
+
+def _signs_for(key: ec.EllipticCurvePrivateKey, public: object) -> bool:
+    if not isinstance(public, ec.EllipticCurvePublicKey):
+        return False
+    with suppress(InvalidSignature, ValueError):
+        public.verify(key.sign(_PROBE, ec.ECDSA(hashes.SHA256())), _PROBE, ec.ECDSA(hashes.SHA256()))
+        return True
+    return False
 
 
 def new_generation(keys: Path, org: OrgId, after: int, now: datetime, lifetimes: Lifetimes) -> int:

@@ -83,7 +83,7 @@ class Denials:
         self._hub = hub
         self._identity = identity
         self._now = now
-        self._own = _read(path)
+        self._own = read_disowned(path)
         hub.answer_with(pb.LeafDenial, self._heard)
         hub.on_open(self._greet)
 
@@ -140,7 +140,8 @@ class Denials:
         return pb.LeafDenialReply(denied=len(keys))
 
 
-def _read(path: Path) -> tuple[str, ...]:
+def read_disowned(path: Path) -> tuple[str, ...]:
+    """The hashes of our own dead keys; none where there is no file. Raises DisownedUnusable."""
     try:
         with path.open("rb") as file:
             document = check_sum(json.loads(file.read(MAX_BYTES)))

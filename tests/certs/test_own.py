@@ -17,6 +17,7 @@ from certs.errors import OwnTrustDamaged
 from certs.organization import create_organization
 from certs.own import OwnTrust, TrustFiles, load_generation, load_own, new_generation, save_own
 from certs.profiles import DEFAULT_LIFETIMES
+from certs.sums import check_sum, summed
 from mesh.ids import GatewayName, OrgId
 from mesh.trust.bundle import check_bundle
 from mesh.trust.pem import to_der
@@ -61,8 +62,8 @@ def test_each_generation_has_a_subject_name_of_its_own_and_no_number_is_used_twi
 
 def damaged(keys: Path, **changed: Any) -> None:
     save_own(keys, OwnTrust(load_own(keys, ACME, NOW).bundle))
-    document = json.loads(TrustFiles(keys).state.read_text())
-    TrustFiles(keys).state.write_text(json.dumps(document | changed))
+    document = check_sum(json.loads(TrustFiles(keys).state.read_text()))
+    TrustFiles(keys).state.write_text(json.dumps(summed(document | changed)))
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from certs.sums import summed
 from gateway.embedded.cluster import open_embedded
 from gateway.registry import Registry
 from gateway.registry_errors import PeerRevoked, TooManyDenied
@@ -135,7 +138,12 @@ async def test_a_revocation_that_cannot_be_kept_is_refused_and_changes_nothing(p
     assert registry.peer(GLOBEX).state is PeerState.ACTIVE
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"format":2,"peers":{}}', '{"format":1,"peers":{"a":{"epoch":-1}}}'])
+FOREIGN: list[dict[str, Any]] = [{"format": 2, "peers": {}}, {"format": 1, "peers": {"a": {"epoch": -1}}}]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '{"format":1,"peers":{}}', *(json.dumps(summed(each)) for each in FOREIGN)]
+)
 def test_a_damaged_file_stops_the_start(place: Place, text: str) -> None:
     place.path.write_text(text)
     with pytest.raises(RevocationsUnusable, match=NAME):
