@@ -40,6 +40,7 @@ from mesh.link.frames import (
 from mesh.link.lane import Lane
 from mesh.link.machine import Link
 from mesh.link.outgoing import DataQueue, coalesce
+from mesh.link.seal import SEALED, Seal
 from mesh.link.table import LaneState, LinkState
 from mesh.segment import Segment
 from mesh.wire.codec import decode_frame, encode_frame, hello_part
@@ -111,6 +112,7 @@ class Session:
         self._data = DataQueue()
         self._sequence = 0
         self._hellos = (hello_part(encode_frame(0, link.hello)), b"")
+        self._seal: Seal | None = None
         self._imports: dict[int, ImportLane] = {}
         self._exports: dict[int, tuple[ExportLane, asyncio.Task[None]]] = {}
         self._replies: dict[int, asyncio.Future[object]] = {}
@@ -265,6 +267,8 @@ class Session:
             if len(data) > self._link.hello.max_frame_bytes:
                 raise FrameOversized(len(data), self._link.hello.max_frame_bytes)
             self._meter.received(len(data))
+            if self._seal is not None:
+                self._seal.check(not self._link.dialler, data)
             sequence, frame = decode_frame(data)
             if isinstance(frame, Hello):
                 self._hellos = (self._hellos[0], hello_part(data))
@@ -299,6 +303,8 @@ class Session:
     async def _send(self, frame: Frame) -> None:
         data = encode_frame(self._sequence, frame)
         self._sequence += 1
+        if self._seal is not None and not isinstance(frame, Hello):
+            data = self._seal.put(self._link.dialler, data)
         await self._stream.write(data)
         self._link.sent(self._clock())
         self._meter.sent(len(data))
@@ -340,6 +346,7 @@ class Session:
                 if future is not None and not future.done():
                     future.set_result(frame.body)
             case Hello():
+                self._seal = self._agreed_seal(frame)
                 self._link.prove(self._authenticator.prove(self._link.dialler, *self._hellos))
             case Proof():
                 assert self._link.peer_hello is not None
@@ -347,6 +354,13 @@ class Session:
                 self.ready.set()
             case GoAway():
                 self._gone_away(frame)
+
+    def _agreed_seal(self, theirs: Hello) -> Seal | None:
+        """None where a side does not know of seals: its hello says so, and is signed."""
+        if SEALED not in theirs.features or SEALED not in self._link.hello.features:
+            return None
+        ours, other = self._hellos
+        return Seal(ours, other) if self._link.dialler else Seal(other, ours)
 
     def _gone_away(self, frame: GoAway) -> None:
         # Our lanes go on over the next link; those we serve are ended by the peer.

@@ -48,6 +48,7 @@ from mesh.groups import PeerGroup, TopicPositions
 from mesh.ids import GroupName, OrgId, ShareName, TopicName
 from mesh.link.frames import Hello
 from mesh.link.machine import Link
+from mesh.link.seal import SEALED
 from mesh.ports import Cluster
 from mesh.shares import StartAt
 from mesh.trust.cache import VerificationCache
@@ -66,7 +67,7 @@ MEASURES = "measures"
 GROUPS = "groups"
 # Of those who can tell records but for their timestamps.
 BARE_DIGESTS = "bare-digests"
-FEATURES = (BARE_DIGESTS, "bundles", "denials", GROUPS, MEASURES)
+FEATURES = (BARE_DIGESTS, "bundles", "denials", GROUPS, MEASURES, SEALED)
 # How long a provider may keep us waiting for a change of its catalog.
 CATALOG_WAIT_S = 10.0
 # A wall clock that is set, or a machine that slept, is noticed after this long at the latest.

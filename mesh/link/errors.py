@@ -41,6 +41,17 @@ class FrameOutOfSequence(PeerError):
 
 
 @dataclass(eq=False)
+class FrameAltered(NetworkError):
+    """Its seal does not fit: it was changed, or made for another link or direction."""
+
+    size_bytes: int
+
+    code: ClassVar[str] = "frame-altered"
+    sentence: ClassVar[str] = "a frame of {size_bytes} bytes was changed on its way, or belongs to another link"
+    hint: ClassVar[str] = "the link is made anew; if it happens again, something between the gateways alters data"
+
+
+@dataclass(eq=False)
 class FrameOversized(PeerError):
     size_bytes: int
     limit_bytes: int

@@ -1,4 +1,4 @@
-"""Threat 13: what a partner calls things and says of errors stays one line that can be read: in logs, audit, terminal."""
+"""Threat 13: what a partner calls things, and says of errors, stays one readable line: in logs, audit and terminal."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def shown(said: CliResult) -> list[str]:
 async def test_a_terminal_shows_it_as_text(admin: AdminGateway, words: tuple[str, ...], form: tuple[str, ...]) -> None:
     said = await mesh(*words, *form, directory=admin.directory)
     assert said.code == 0, said
-    if "peer" != words[0]:
+    if words[0] != "peer":
         shown(said)
     if form and words[0] == "catalog":
         assert said.json[0]["name"] == HOSTILE  # escaped is not changed

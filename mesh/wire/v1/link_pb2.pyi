@@ -85,8 +85,11 @@ class Frame(_message.Message):
     REQUEST_FIELD_NUMBER: _builtins.int
     REPLY_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
+    SEAL_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Counts the frames of this direction from 0: a lost, repeated or swapped frame ends the link."""
+    seal: _builtins.int
+    """Where both hellos name `sealed-frames`: CRC-32C over the link, the direction and all before it. It comes last."""
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
@@ -132,10 +135,11 @@ class Frame(_message.Message):
         request: Global___Request | None = ...,
         reply: Global___Reply | None = ...,
         data: Global___Data | None = ...,
+        seal: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "body", b"body", "credit", b"credit", "data", b"data", "go_away", b"go_away", "heartbeat", b"heartbeat", "hello", b"hello", "lane_end", b"lane_end", "lane_open", b"lane_open", "lane_opened", b"lane_opened", "lane_status", b"lane_status", "proof", b"proof", "reply", b"reply", "request", b"request"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "body", b"body", "credit", b"credit", "data", b"data", "go_away", b"go_away", "heartbeat", b"heartbeat", "hello", b"hello", "lane_end", b"lane_end", "lane_open", b"lane_open", "lane_opened", b"lane_opened", "lane_status", b"lane_status", "proof", b"proof", "reply", b"reply", "request", b"request", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledgement", b"acknowledgement", "body", b"body", "credit", b"credit", "data", b"data", "go_away", b"go_away", "heartbeat", b"heartbeat", "hello", b"hello", "lane_end", b"lane_end", "lane_open", b"lane_open", "lane_opened", b"lane_opened", "lane_status", b"lane_status", "proof", b"proof", "reply", b"reply", "request", b"request", "seal", b"seal", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["hello", "proof", "heartbeat", "go_away", "lane_open", "lane_opened", "lane_end", "lane_status", "credit", "acknowledgement", "request", "reply", "data"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
