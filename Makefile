@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PROTOS := $(wildcard proto/mesh/wire/v1/*.proto)
 PACKAGES := mesh gateway certs
 
-.PHONY: fuzz setup demo test test-unit test-kafka test-thousand test-million exactness check format lint types layering proto proto-check bench drill-trust threats lock clean help
+.PHONY: fuzz setup demo test test-unit test-kafka test-thousand test-million exactness faults faults-campaign check format lint types layering proto proto-check bench drill-trust threats lock clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -43,6 +43,13 @@ fuzz: $(STAMP) ## a million batches and every other input that is not ours, muta
 	$(BIN)/python -m tests.fuzz batch --mutants 1000000
 	$(BIN)/python -m tests.fuzz others --mutants 100000
 	FUZZ_EXAMPLES=100 $(BIN)/python -m pytest tests/fuzz
+
+faults: $(STAMP) ## real kills, simulated schedules, planted bugs: a few minutes
+	$(BIN)/python -m tests.lab.whole
+
+faults-campaign: $(STAMP) ## more than a thousand kills, ten thousand schedules, every planted bug: an hour and more
+	$(BIN)/python -m tests.lab.whole --kills 1000 --schedules 10000 --json bench/results/faults.json
+	$(BIN)/python -m tests.lab.table
 
 exactness: $(STAMP) ## what a move, a kill and a loss cost, side by side with MirrorMaker 2
 	$(BIN)/python -m bench.exactness

@@ -109,9 +109,12 @@ class Result:
 
     def never(self) -> list[str]:
         """What should have been met and was not."""
-        aims = {aim for each in self.runs for aim in each["aims"]}
-        aims = aims | REQUIRED if self.kills >= ALL_PLACES_FROM else aims
-        return sorted(aim for aim in aims if not self.met[aim])
+        required = REQUIRED if self.kills >= ALL_PLACES_FROM else frozenset()
+        return sorted(aim for aim in self.aims().keys() | required if not self.met[aim])
+
+    def aims(self) -> dict[str, str]:
+        """Of the faults that struck, with the row of each."""
+        return {aim: row for each in self.runs for aim, row in each["aims"].items()}
 
     def recovery_s(self, what: str, part: float) -> float | None:
         """A quantile of `from_ready_s` or `from_kill_s`."""
@@ -131,6 +134,7 @@ class Result:
                 for what in ("from_ready_s", "from_kill_s")
             },
             "rows": dict(sorted(self.rows().items())),
+            "aims": dict(sorted(self.aims().items())),
             "sometimes": dict(sorted(self.met.items())),
             "never": self.never(),
             "not_possible_here": {each.name: why for each in FAULTS if (why := each.hindrance())},
@@ -146,7 +150,7 @@ def told(outcome: Outcome) -> dict[str, Any]:
         "line": outcome.line(),
         "strikes": list(outcome.plan.strikes),
         "rows": dict(sorted(outcome.rows.items())),
-        "aims": sorted(outcome.aims),
+        "aims": dict(sorted(outcome.aims.items())),
         "kills": outcome.kills,
         "records": outcome.records,
         "violations": outcome.violations,

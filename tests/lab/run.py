@@ -84,8 +84,8 @@ class Outcome:
     trouble: list[str] = field(default_factory=list)
     """What went wrong apart from the verdict: a gateway that died by itself, nothing that came in."""
     met: dict[str, int] = field(default_factory=dict)
-    aims: set[str] = field(default_factory=set)
-    """What the faults that struck aim at."""
+    aims: dict[str, str] = field(default_factory=dict)
+    """What the faults that struck aim at, with their rows."""
     rows: Counter[str] = field(default_factory=Counter)
     """How often which row of the fault table struck."""
     recoveries: list[Recovery] = field(default_factory=list)
@@ -192,7 +192,7 @@ class Scene:
             for name in self.plan.strikes:
                 fault = BY_NAME[name].make(self.stage)
                 outcome.rows[fault.row] += 1
-                outcome.aims.update(fault.aims)
+                outcome.aims.update(dict.fromkeys(fault.aims, fault.row))
                 self._strike(fault)
         finally:
             self._end_writing(outcome)
