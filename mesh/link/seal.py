@@ -1,9 +1,10 @@
 """The seal of a frame: what was changed on the way, or belongs to another link, is noticed before it is read.
 
 TLS keeps others from doing it; where TLS ends (a faulty library, memory, a relay of one's own) only the records of a
-batch have a checksum, and the numbers beside them none. The seal is a CRC-32C over the link, the direction and the frame, at
-the frame's end: field 16, fixed32, least byte first. The link is known by both hellos, whose nonces are fresh and
-which the proofs sign. It is no secret: it is against accidents and stale frames, not against one who can compute it.
+batch have a checksum, and the numbers beside them none. The seal is a CRC-32C over the link, the direction and the
+frame, at the frame's end: field 16, fixed32, least byte first. The link is known by both hellos, whose nonces are
+fresh and which the proofs sign. It is no secret: it is against accidents and stale frames, not against one who can
+compute it.
 """
 
 from __future__ import annotations
