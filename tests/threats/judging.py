@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree as Tree
 
-ASSERTIONS = re.compile(r"AssertionError|assert\b|Failed: DID NOT RAISE")
+ASSERTIONS = re.compile(r"AssertionError|assert\b|(Failed: )?DID NOT RAISE")
 IN_A_GROUP = re.compile(r"^[ |]*\| (AssertionError.*|Failed: DID NOT RAISE.*)$", re.MULTILINE)
 """How a traceback shows the error of one task of several."""
 
