@@ -79,11 +79,12 @@ def open_writer(path: Path) -> apsw.Connection:
         db = apsw.Connection(str(path), vfs=checksums.VFS)
     try:
         with mapped(path, db):
+            # First: after a crash whoever looks at the file restores it, and holds it for a moment.
+            db.set_busy_timeout(BUSY_MS)
             checksums.reserve(db)
             db.execute(f"PRAGMA page_size = {checksums.PAGE_BYTES}")
             db.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
             db.execute("PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -8192")
-            db.set_busy_timeout(BUSY_MS)
             db.set_wal_hook(_checkpoint)
             _check_mark(db, path)
             _ensure_tables(db, path)
@@ -99,8 +100,8 @@ def open_reader(path: Path) -> apsw.Connection:
     with mapped(path):
         checksums.load()
         db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=checksums.VFS)
-        db.execute("PRAGMA query_only = 1; PRAGMA cache_size = -4096")
         db.set_busy_timeout(BUSY_MS)
+        db.execute("PRAGMA query_only = 1; PRAGMA cache_size = -4096")
     return db
 
 

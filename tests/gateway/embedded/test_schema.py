@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from threading import Timer
 
+import apsw
 import pytest
 
 from gateway.embedded import schema
@@ -43,3 +45,16 @@ def test_a_log_has_large_pages_and_syncs_each_commit(tmp_path: Path) -> None:
         2,
     ]
     db.close()
+
+
+def test_a_log_that_somebody_else_has_for_a_moment_is_waited_for(tmp_path: Path) -> None:
+    """As after a crash: the first who looks at the file restores it, be it a backup, and locks others out meanwhile."""
+    path = tmp_path / LOG_FILE
+    schema.open_writer(path).close()
+    other = apsw.Connection(str(path))
+    assert other.execute("PRAGMA journal_mode = DELETE").get == "delete"
+    other.execute("BEGIN EXCLUSIVE")
+    leaving = Timer(0.1, other.close)
+    leaving.start()
+    schema.open_writer(path).close()
+    leaving.join()
