@@ -14,9 +14,11 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
+from gateway.admin import answers
+from gateway.admin.described import Flag, Number, Text, operation, query_text
 from gateway.admin.ndjson import LineWriter, respond_lines
 from gateway.admin.peers import own_bundle
-from gateway.admin.topics import flag, whole
+from gateway.admin.topics import MAX_WHOLE, flag, whole
 from gateway.audit.auditor import Auditor
 from gateway.audit.reading import judged, lines_of, shown, shown_verdict
 from gateway.services import Services
@@ -26,11 +28,18 @@ from mesh.audit import AuditBroken, AuditEntry
 def routes(services: Services) -> list[web.RouteDef]:
     auditor = services.audit
 
+    @operation(
+        "the audit log, an entry a line",
+        query={"since_ms": Number(most=MAX_WHOLE - 1), "action": Text(required=False), "follow": Flag()},
+        answers=answers.REPORT,
+        streams=True,
+    )
     async def listing(request: web.Request) -> web.StreamResponse:
-        since_ms, action = whole(request, "since_ms") or 0, request.query.get("action", "")
+        since_ms, action = whole(request, "since_ms") or 0, query_text(request, "action", "")
         entries = entries_of(auditor, follow=flag(request, "follow"))
         return await respond_lines(request, _wanted(entries, since_ms, action))
 
+    @operation("whether the audit log is whole", answers=answers.REPORT)
     async def verification(request: web.Request) -> web.Response:
         # an entry that comes in while the log is read is after the head that is kept: this order misses none
         kept = auditor.signer.kept
@@ -39,6 +48,7 @@ def routes(services: Services) -> list[web.RouteDef]:
         found = await asyncio.to_thread(judged, lines, [kept] if kept else [], bundle)
         return web.json_response(shown_verdict(found))
 
+    @operation("the audit log as it is stored, a signed head last", answers=answers.REPORT, streams=True)
     async def export(request: web.Request) -> web.StreamResponse:
         head = await auditor.sign()
         writer = LineWriter(request)

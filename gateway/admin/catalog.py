@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway.admin.errors import BodyRefused
+from gateway.admin import answers
+from gateway.admin.described import Text, operation, query_text
 from gateway.registry import Registry
 from gateway.registry_errors import PeerNotActive
 from gateway.services import Services
@@ -19,11 +20,13 @@ from mesh.wire.v1 import catalog_pb2
 
 
 def routes(services: Services) -> list[web.RouteDef]:
+    @operation(
+        "the shares that a peer grants us",
+        query={"peer": Text()},
+        answers=answers.object_of({"peer": answers.TEXT, "shares": answers.list_of(answers.CATALOG_SHARE)}),
+    )
     async def catalog(request: web.Request) -> web.Response:
-        name = request.query.get("peer")
-        if name is None:
-            raise BodyRefused("the query names no peer")
-        peer = active_peer(services.registry, name)
+        peer = active_peer(services.registry, query_text(request, "peer"))
         reply = await services.links.catalog(peer)
         return web.json_response({"peer": peer, "shares": [shown(share) for share in reply.shares]})
 

@@ -15,9 +15,10 @@ from datetime import timedelta
 from aiohttp import web
 
 from certs.errors import NotLagging
+from gateway.admin import answers
+from gateway.admin.described import Flag, Number, Text, Texts, operation
 from gateway.admin.errors import BodyRefused
-from gateway.admin.fields import Fields
-from gateway.admin.ndjson import read_object
+from gateway.admin.fields import fields_of
 from gateway.admin.peers import moment, own_bundle
 from gateway.services import Certificates, Services
 from mesh.ids import IllegalName, OrgId
@@ -27,29 +28,39 @@ MAX_DEADLINE_S = 365 * 86_400
 
 
 def routes(services: Services) -> list[web.RouteDef]:
+    @operation("our certificates, and who has acknowledged them", answers=answers.REPORT)
     async def show(request: web.Request) -> web.Response:
         return web.json_response(_kept(services).status())
 
+    @operation("a new leaf", answers=answers.REPORT)
     async def rotate_leaf(request: web.Request) -> web.Response:
         return web.json_response(await _kept(services).rotate_leaf())
 
+    @operation("what a rotation of the CA would need", answers=answers.REPORT)
     async def plan(request: web.Request) -> web.Response:
         return web.json_response(_kept(services).plan())
 
+    @operation(
+        "begin a rotation of the CA",
+        body={"deadline_s": Number(most=MAX_DEADLINE_S), "emergency": Flag()},
+        answers=answers.REPORT,
+    )
     async def start(request: web.Request) -> web.Response:
-        fields = Fields(await read_object(request), "deadline_s", "emergency")
+        fields = await fields_of(request)
         deadline_s = fields.number("deadline_s")
-        if deadline_s is not None and deadline_s > MAX_DEADLINE_S:
-            raise BodyRefused(f"field 'deadline_s' must be at most {MAX_DEADLINE_S}")
         deadline = timedelta(seconds=deadline_s) if deadline_s is not None else None
         return web.json_response(await _kept(services).start(deadline, emergency=fields.flag("emergency")))
 
+    @operation("go on without peers that have not acknowledged", body={"peers": Texts()}, answers=answers.REPORT)
     async def leave(request: web.Request) -> web.Response:
-        names = Fields(await read_object(request), "peers").texts("peers")
+        names = (await fields_of(request)).texts("peers")
         return web.json_response(await _kept(services).leave([_org(name) for name in names]))
 
+    @operation(
+        "trust a peer by another file", body={"file": Text(), "expect_fingerprint": Text()}, answers=answers.REPINNED
+    )
     async def repin(request: web.Request) -> web.Response:
-        fields = Fields(await read_object(request), "file", "expect_fingerprint")
+        fields = await fields_of(request)
         peer = services.registry.peer(request.match_info["org"])
         file = parse_peer_file(fields.text("file"), moment(services.now_ms()))
         if file.org != peer.org:

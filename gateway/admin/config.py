@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from gateway.admin import answers
+from gateway.admin.described import operation
 from gateway.config import explained
 from gateway.services import Services
 
 
 def routes(services: Services) -> list[web.RouteDef]:
+    @operation("the configuration in force; secrets are hidden", answers=answers.CONFIG)
     async def explain(request: web.Request) -> web.Response:
         return web.json_response(explained(services.config))
 

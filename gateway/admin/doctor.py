@@ -10,8 +10,10 @@ from collections.abc import AsyncIterator, Mapping
 
 from aiohttp import web
 
-from gateway.admin.fields import Fields
-from gateway.admin.ndjson import read_object, respond_lines
+from gateway.admin import answers
+from gateway.admin.described import Flag, Text, Texts, operation
+from gateway.admin.fields import fields_of
+from gateway.admin.ndjson import respond_lines
 from gateway.doctor.examine import Question, examine
 from gateway.doctor.facts import Asked, Use
 from gateway.doctor.used_topics import used_topics
@@ -19,8 +21,14 @@ from gateway.services import Services
 
 
 def routes(services: Services) -> list[web.RouteDef]:
+    @operation(
+        "what is wrong with this gateway and its cluster, a finding a line",
+        body={"probe_append": Flag(), "topic": Text(required=False), "sources": Texts(), "destinations": Texts()},
+        answers=answers.REPORT,
+        streams=True,
+    )
     async def doctor(request: web.Request) -> web.StreamResponse:
-        fields = Fields(await read_object(request), "probe_append", "topic", "sources", "destinations")
+        fields = await fields_of(request)
         given = [Asked(name, Use.SOURCE) for name in fields.texts("sources")]
         given += [Asked(name, Use.DESTINATION) for name in fields.texts("destinations")]
         probe, scratch = fields.flag("probe_append"), fields.text("topic", "")

@@ -9,15 +9,23 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway.admin.fields import Fields
-from gateway.admin.ndjson import read_object, respond_lines
+from gateway.admin import answers
+from gateway.admin.described import Number, Text, operation
+from gateway.admin.fields import fields_of
+from gateway.admin.ndjson import respond_lines
 from gateway.drills.revoke import drill_revoke
 from gateway.services import Services
 
 
 def routes(services: Services) -> list[web.RouteDef]:
+    @operation(
+        "how long a revocation takes, by revoking a grant and granting it again",
+        body={"grant": Text(), "runs": Number()},
+        answers=answers.REPORT,
+        streams=True,
+    )
     async def revoke(request: web.Request) -> web.StreamResponse:
-        fields = Fields(await read_object(request), "grant", "runs")
+        fields = await fields_of(request)
         runs = fields.number("runs")
         return await respond_lines(request, drill_revoke(services, fields.text("grant"), 1 if runs is None else runs))
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from gateway.admin.errors import BodyRefused
-from gateway.admin.fields import Fields
-from gateway.admin.ndjson import read_object
+from gateway.admin import answers
+from gateway.admin.described import Number, Shape, Text, Texts, operation
+from gateway.admin.fields import fields_of
 from gateway.admin.peers import checked_addresses, shown
 from gateway.enrolment.audit import audit_of
 from gateway.peer import Peer
@@ -35,6 +35,26 @@ if TYPE_CHECKING:
     from gateway.enrolment.desk import EnrolmentDesk
 
 MAX_NAME = 80
+_YES_OR_NO = Text(required=False, choices=("yes", "no"))
+NEW_INVITE: Shape = {
+    "expect_domain": Text(),
+    "name": Text(required=False),
+    "ttl_s": Number(),
+    "addresses": Texts(),
+    "enrolment_addresses": Texts(),
+    "expect_fingerprint": Text(required=False),
+    "allow_private": _YES_OR_NO,
+}
+ACCEPTANCE: Shape = {
+    "file": Text(),
+    "words": Text(),
+    "allow_private": _YES_OR_NO,
+    "expect_fingerprint": Text(required=False),
+    "addresses": Texts(),
+}
+MADE = answers.with_fields(
+    answers.INVITE, file=answers.TEXT, words=answers.TEXT, reach=answers.list_of(answers.REPORT), advice=answers.TEXT
+)
 
 
 def routes(services: Services) -> list[web.RouteDef]:
@@ -48,16 +68,15 @@ def _invite_routes(services: Services) -> list[web.RouteDef]:
 
     registry = services.registry
 
+    @operation("the invites", answers=answers.object_of({"invites": answers.list_of(answers.INVITE)}))
     async def listing(request: web.Request) -> web.Response:
         now_ms = services.now_ms()
         found = sorted(registry.invites.values(), key=lambda each: (each.created_ms, each.id))
         return web.json_response({"invites": [invite_shown(each, now_ms) for each in found]})
 
+    @operation("invite a partner", body=NEW_INVITE, answers={201: MADE})
     async def create(request: web.Request) -> web.Response:
-        fields = Fields(
-            await read_object(request), "expect_domain", "name", "ttl_s", "addresses", "enrolment_addresses",
-            "expect_fingerprint", "allow_private",
-        )  # fmt: skip
+        fields = await fields_of(request)
         wanted = Wanted(
             expected=OrgId(fields.text("expect_domain")),
             name=_note(fields.text("name", "")),
@@ -65,7 +84,7 @@ def _invite_routes(services: Services) -> list[web.RouteDef]:
             addresses=checked_addresses(fields.texts("addresses")),
             enrolment=checked_addresses(fields.texts("enrolment_addresses")),
             expect_fingerprint=fields.text("expect_fingerprint", ""),
-            allow_private=_flag(fields.text("allow_private", "no")),
+            allow_private=fields.text("allow_private", "no") == "yes",
         )
         made = await _desk(services).invite(wanted)
         answer = invite_shown(made.record, services.now_ms()) | {
@@ -76,17 +95,19 @@ def _invite_routes(services: Services) -> list[web.RouteDef]:
         }
         return web.json_response(answer, status=201)
 
+    @operation("accept a partner's invite", body=ACCEPTANCE, answers={201: answers.PEER_WITH_FINGERPRINT})
     async def accept(request: web.Request) -> web.Response:
-        fields = Fields(await read_object(request), "file", "words", "allow_private", "expect_fingerprint", "addresses")
+        fields = await fields_of(request)
         given = Acceptance(
             fields.text("file"),
             fields.text("words"),
-            allow_private=_flag(fields.text("allow_private", "no")),
+            allow_private=fields.text("allow_private", "no") == "yes",
             expect_fingerprint=fields.text("expect_fingerprint", ""),
             addresses=checked_addresses(fields.texts("addresses")),
         )
         return web.json_response(pending_shown(await _desk(services).accept(given)), status=201)
 
+    @operation("take an invite back", answers=answers.INVITE)
     async def withdraw(request: web.Request) -> web.Response:
         invite = await registry.withdraw_invite(request.match_info["id"])
         return web.json_response(invite_shown(invite, services.now_ms()))
@@ -102,8 +123,9 @@ def _invite_routes(services: Services) -> list[web.RouteDef]:
 def _pending_routes(services: Services) -> list[web.RouteDef]:
     registry, audit = services.registry, audit_of(services)
 
+    @operation("approve who came of an invite", body={"phrase": Text()}, answers=answers.PEER_WITH_FINGERPRINT)
     async def approve(request: web.Request) -> web.Response:
-        org, phrase = request.match_info["org"], Fields(await read_object(request), "phrase").text("phrase")
+        org, phrase = request.match_info["org"], (await fields_of(request)).text("phrase")
         try:
             peer = await registry.approve_peer(org, parse_words(phrase))
         except MeshError as error:
@@ -111,6 +133,7 @@ def _pending_routes(services: Services) -> list[web.RouteDef]:
             raise
         return web.json_response(pending_shown(peer))
 
+    @operation("forget who came of an invite", answers=answers.PEER_WITH_FINGERPRINT)
     async def reject(request: web.Request) -> web.Response:
         peer = await registry.reject_peer(request.match_info["org"])
         return web.json_response(pending_shown(peer))
@@ -148,9 +171,3 @@ def _note(text: str) -> str:
     if len(text) > MAX_NAME or not text.isprintable():
         raise InviteTermsRefused(f"its name is not at most {MAX_NAME} printable characters")
     return text
-
-
-def _flag(text: str) -> bool:
-    if text not in {"yes", "no"}:
-        raise BodyRefused("field 'allow_private' must be 'yes' or 'no'")
-    return text == "yes"

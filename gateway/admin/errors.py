@@ -76,6 +76,18 @@ class PathAbsent(CallerError):
 
 
 @dataclass(eq=False)
+class MethodRefused(CallerError):
+    method: str
+    path: str
+    allowed: str
+
+    code: ClassVar[str] = "method-refused"
+    sentence: ClassVar[str] = "the admin API has no {method} {path}, but: {allowed}"
+    hint: ClassVar[str] = "the mesh command and the gateway may be of different versions"
+    status: ClassVar[int] = 405
+
+
+@dataclass(eq=False)
 class InternalFailure(OperatorError):
     """An unknown exception: the log has it under `incident`, the caller gets the number only."""
 

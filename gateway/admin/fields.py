@@ -6,70 +6,83 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from aiohttp import web
+
+from gateway.admin.described import MAX_NUMBER as MAX_NUMBER
+from gateway.admin.described import Flag, Kind, Number, Objects, Shape, Text, TextMap, Texts, asked_of
 from gateway.admin.errors import BodyRefused
+from gateway.admin.ndjson import read_object
 from gateway.config_file import nearest
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
-MAX_NUMBER = 1 << 56
-"""Times in milliseconds and offsets lie below it."""
 
 
 class Fields:
-    """The object in a request's body. `only` are the fields that the path knows."""
+    """The object in a request's body, of the shape that its path declares. Raises BodyRefused."""
 
-    def __init__(self, body: Mapping[str, Any], *only: str) -> None:
+    def __init__(self, body: Mapping[str, Any], shape: Shape) -> None:
         for name in body:
-            if name not in only:
-                near = nearest(name, only)
+            if name not in shape:
+                near = nearest(name, shape)
                 raise BodyRefused(f"field {name[:80]!r} is not known" + (f", did you mean {near!r}?" if near else ""))
-        self._body = body
+        for name, kind in shape.items():
+            value = body.get(name)
+            if kind.fits(value) or (value is None and not kind.required):
+                continue
+            said = f"one of {', '.join(kind.choices)}" if isinstance(kind, Text) and kind.choices else kind.kind
+            raise BodyRefused(f"field {name!r} must be {said}")
+        self._body, self._shape = body, shape
 
-    def text(self, name: str, default: str | None = None) -> str:
-        """Required where there is no default."""
-        value = self._body.get(name)
-        if value is None and default is not None:
-            return default
-        if not isinstance(value, str):
-            raise BodyRefused(f"field {name!r} must be a text")
-        return value
+    def __contains__(self, name: str) -> bool:
+        """Whether it is given, and not null."""
+        return self._body.get(name) is not None
+
+    def _value(self, name: str, kind: type[Kind]) -> Any:
+        assert isinstance(self._shape[name], kind), f"{name} is declared as {self._shape[name]}"
+        return self._body.get(name)
+
+    def text(self, name: str, default: str = "") -> str:
+        """`default` where an optional one is not given."""
+        value = self._value(name, Text)
+        return default if value is None else str(value)
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Empty where it is not given."""
-        value = self._body.get(name)
-        if value is None:
-            return ()
-        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-            raise BodyRefused(f"field {name!r} must be a list of texts")
-        return tuple(value)
+        return tuple(self._value(name, Texts) or ())
 
-    def objects(self, name: str) -> tuple[Mapping[str, Any], ...]:
-        value = self._body.get(name)
-        if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
-            raise BodyRefused(f"field {name!r} must be a list of objects")
-        return tuple(value)
+    def text_map(self, name: str) -> dict[str, str]:
+        """Empty where it is not given."""
+        return {key: str(value) for key, value in (self._value(name, TextMap) or {}).items()}
+
+    def objects(self, name: str) -> tuple[Fields, ...]:
+        """Each read by the shape that the declaration has for it; empty where it is not given."""
+        found, declared = self._value(name, Objects), self._shape[name]
+        assert isinstance(declared, Objects)
+        return tuple(Fields(each, declared.of) for each in found or ())
 
     def flag(self, name: str) -> bool:
         """False where it is not given."""
-        value = self._body.get(name)
-        if value is not None and not isinstance(value, bool):
-            raise BodyRefused(f"field {name!r} must be true or false")
-        return bool(value)
+        return bool(self._value(name, Flag))
 
     def choice(self, name: str, default: _Choice) -> _Choice:
         """One of the values that `default` is one of."""
-        kind = type(default)
-        value = self._body.get(name)
-        if value is None:
-            return default
-        if not isinstance(value, str) or value not in set(kind):
-            raise BodyRefused(f"field {name!r} must be one of {', '.join(kind)}")
-        return kind(value)
+        assert self._shape[name] == Text(required=False, choices=tuple(type(default))), name
+        value = self._value(name, Text)
+        return default if value is None else type(default)(value)
 
     def number(self, name: str) -> int | None:
-        """A whole number, None where it is not given."""
-        value = self._body.get(name)
-        if value is None:
-            return None
-        if type(value) is not int or not 0 <= value < MAX_NUMBER:
-            raise BodyRefused(f"field {name!r} must be a whole number from 0 to {MAX_NUMBER - 1}")
-        return value
+        """None where it is not given."""
+        value = self._value(name, Number)
+        return None if value is None else int(value)
+
+
+async def fields_of(request: web.Request) -> Fields:
+    """The body of a request, of the shape that its handler declares. Raises BodyRefused."""
+    shape = asked_of(request).body
+    assert shape is not None, f"{request.path} reads no body"
+    return Fields(await read_object(request), shape)
+
+
+def one_of(kind: type[StrEnum]) -> Text:
+    """An optional text that is one of the values of `kind`."""
+    return Text(required=False, choices=tuple(kind))

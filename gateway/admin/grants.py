@@ -18,7 +18,9 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway.admin.fields import Fields
+from gateway.admin import answers
+from gateway.admin.described import Flag, Number, Shape, Text, asked_of, operation
+from gateway.admin.fields import Fields, fields_of, one_of
 from gateway.admin.ndjson import read_object
 from gateway.services import Services
 from mesh.cluster_errors import TopicAbsent
@@ -26,12 +28,16 @@ from mesh.ids import OrgId, ShareName, TopicName
 from mesh.policy import Request
 from mesh.shares import Grant, GroupAccess, Terms, Until
 
+TERMS: Shape = {"groups": one_of(GroupAccess), "onward": Flag(), "end_ms": Number()}
+NEW_GRANT: Shape = {"share": Text(), "peer": Text(), "start_ms": Number(), **TERMS}
+
 
 def routes(services: Services) -> list[web.RouteDef]:
     registry = services.registry
 
+    @operation("grant a share to a peer", body=NEW_GRANT, answers={201: answers.GRANT})
     async def create(request: web.Request) -> web.Response:
-        fields = Fields(await read_object(request), "share", "peer", "start_ms", "end_ms", "groups", "onward")
+        fields = await fields_of(request)
         share, peer = ShareName(fields.text("share")), OrgId(fields.text("peer"))
         grant = Grant(
             share,
@@ -43,22 +49,30 @@ def routes(services: Services) -> list[web.RouteDef]:
         )
         return web.json_response(shown(services, await registry.create_grant(grant, services.now_ms())), status=201)
 
+    @operation("the grants", answers=answers.object_of({"grants": answers.list_of(answers.GRANT)}))
     async def listing(request: web.Request) -> web.Response:
         return web.json_response({"grants": [shown(services, registry.grants[key]) for key in sorted(registry.grants)]})
 
+    @operation("change the terms of a grant", body=TERMS, answers=answers.GRANT)
     async def set_terms(request: web.Request) -> web.Response:
         terms = parsed_terms(await read_object(request))
         share, peer = request.match_info["share"], request.match_info["peer"]
         return web.json_response(shown(services, await registry.set_terms(share, peer, terms, services.now_ms())))
 
+    @operation("take a grant back", answers=answers.GRANT)
     async def revoke(request: web.Request) -> web.Response:
         grant = await registry.revoke_grant(request.match_info["share"], request.match_info["peer"])
         return web.json_response(shown(services, grant))
 
+    @operation(
+        "whether a request would be allowed, and why",
+        query={"topic": Text(required=False), "groups": one_of(GroupAccess)},
+        answers=answers.DECISION,
+    )
     async def explain(request: web.Request) -> web.Response:
         share, peer = ShareName(request.match_info["share"]), OrgId(request.match_info["peer"])
-        topic = request.query.get("topic")
-        groups = Fields(dict(request.query), "topic", "groups").choice("groups", GroupAccess.NONE)
+        query = Fields(dict(request.query), asked_of(request).query)
+        topic, groups = request.query.get("topic"), query.choice("groups", GroupAccess.NONE)
         asked = Request(peer, share, TopicName(topic) if topic is not None else None, groups=groups)
         if asked.topic is not None:
             with suppress(TopicAbsent):  # a topic that comes later belongs to a share, too
@@ -78,10 +92,10 @@ def routes(services: Services) -> list[web.RouteDef]:
 
 def parsed_terms(body: Mapping[str, Any]) -> Terms:
     """What is not in the body stays as it is. Raises BodyRefused."""
-    fields = Fields(body, "groups", "onward", "end_ms")
+    fields = Fields(body, TERMS)
     return Terms(
-        groups=fields.choice("groups", GroupAccess.NONE) if body.get("groups") is not None else None,
-        onward=fields.flag("onward") if body.get("onward") is not None else None,
+        groups=fields.choice("groups", GroupAccess.NONE) if "groups" in fields else None,
+        onward=fields.flag("onward") if "onward" in fields else None,
         until=Until(fields.number("end_ms")) if "end_ms" in body else None,
     )
 

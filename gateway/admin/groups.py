@@ -21,10 +21,11 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway.admin.errors import BodyRefused
-from gateway.admin.fields import Fields
-from gateway.admin.ndjson import read_object, respond_lines
-from gateway.admin.offsets import number
+from gateway.admin import answers
+from gateway.admin.described import Flag, Number, Shape, Text, operation, query_text
+from gateway.admin.fields import fields_of
+from gateway.admin.ndjson import respond_lines
+from gateway.admin.offsets import flag, number
 from gateway.groups.errors import GroupAbsent
 from gateway.groups.moving import Direction, Move, MovedPosition, commit, find
 from gateway.groups.rehearsal import Rehearsed, rehearse
@@ -40,35 +41,50 @@ MAX_SHOWN = 100
 """Records of a rehearsal shown of each partition."""
 MAX_WAIT_S = 10
 """Of one request; whoever wants to wait longer asks again."""
+MOVED: Shape = {"group": Text(), "reverse": Flag(), "as": Text(required=False), "wait_s": Number()}
 
 
 def routes(services: Services) -> list[web.RouteDef]:
+    @operation(
+        "the consumer groups of our cluster, or of a peer on its topics",
+        query={"peer": Text(required=False)},
+        answers=answers.object_of({"groups": answers.list_of(answers.GROUP)}),
+    )
     async def listing(request: web.Request) -> web.Response:
         if "peer" in request.query:
             return web.json_response({"groups": await groups_of_peer(services, request.query["peer"])})
         found = [{"group": each.name, "state": each.state} for each in await services.cluster.groups.list()]
         return web.json_response({"groups": found})
 
+    @operation("where a group of ours stands", query={"group": Text()}, answers=answers.GROUP_SHOWN)
     async def show(request: web.Request) -> web.Response:
-        return web.json_response(await described(services, GroupName(text(request, "group"))))
+        return web.json_response(await described(services, GroupName(query_text(request, "group"))))
 
+    @operation(
+        "the groups that are kept in step", answers=answers.object_of({"groups": answers.list_of(answers.REPORT)})
+    )
     async def status(request: web.Request) -> web.Response:
         return web.json_response({"groups": [shown_sync(each) for each in services.groups.statuses()]})
 
+    @operation("where a group would stand on the other side", query=MOVED, answers=answers.MOVE)
     async def translate(request: web.Request) -> web.Response:
-        query = request.query
         move = await wanted_move(
             services,
             request.match_info["name"],
-            text(request, "group"),
-            query.get("as", ""),
-            is_reverse=query.get("reverse") == "true",
+            query_text(request, "group"),
+            query_text(request, "as", ""),
+            is_reverse=flag(request, "reverse"),
             wait_s=number(request, "wait_s") or 0,
         )
         return web.json_response(shown_move(move))
 
+    @operation(
+        "set a group on the other side to where it stands here",
+        body={**MOVED, "backward": Flag()},
+        answers=answers.with_fields(answers.MOVE, changed=answers.WHOLE),
+    )
     async def write(request: web.Request) -> web.Response:
-        fields = Fields(await read_object(request), "group", "reverse", "as", "backward", "wait_s")
+        fields = await fields_of(request)
         move = await wanted_move(
             services,
             request.match_info["name"],
@@ -80,11 +96,15 @@ def routes(services: Services) -> list[web.RouteDef]:
         changed = await commit(services, services.groups.writer, move, backward=fields.flag("backward"))
         return web.json_response(shown_move(move) | {"changed": changed})
 
+    @operation(
+        "what a group would read after moving; nothing is changed",
+        query={"group": Text(), "limit": Number(most=MAX_SHOWN)},
+        answers=answers.REPORT,
+        streams=True,
+    )
     async def rehearsal(request: web.Request) -> web.StreamResponse:
         limit = number(request, "limit")
-        if limit is not None and limit > MAX_SHOWN:
-            raise BodyRefused(f"limit must be at most {MAX_SHOWN}")
-        name, group = request.match_info["name"], text(request, "group")
+        name, group = request.match_info["name"], query_text(request, "group")
         return await respond_lines(request, _rehearsed(services, name, group, limit))
 
     return [
@@ -95,13 +115,6 @@ def routes(services: Services) -> list[web.RouteDef]:
         web.post("/v1/subscriptions/{name}/groups", write),
         web.get("/v1/subscriptions/{name}/groups/rehearsal", rehearsal),
     ]
-
-
-def text(request: web.Request, name: str) -> str:
-    """Raises BodyRefused where the query does not have it."""
-    if name not in request.query:
-        raise BodyRefused(f"the query must have {name}")
-    return request.query[name]
 
 
 async def wanted_move(services: Services, name: str, group: str, target: str, *, is_reverse: bool, wait_s: int) -> Move:

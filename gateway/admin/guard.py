@@ -15,12 +15,14 @@ from collections.abc import Awaitable, Callable, Iterable
 import structlog
 from aiohttp import web
 
+from gateway.admin.described import check_query
 from gateway.admin.errors import (
     BodyRefused,
     BodyTooLarge,
     ContentTypeRefused,
     HostRefused,
     InternalFailure,
+    MethodRefused,
     OriginRefused,
     PathAbsent,
     TokenRefused,
@@ -51,6 +53,7 @@ def guard(tokens: Callable[[], Iterable[str]], hosts: frozenset[str]) -> Callabl
         if request.path not in OPEN_PATHS:
             check_token(request, tokens())
             check_content_type(request)
+            check_query(request)
         with acting(OPERATOR):  # nobody else holds the token
             return await handler(request)
 
@@ -122,7 +125,9 @@ def as_mesh_error(request: web.Request, error: Exception) -> MeshError:
         return error
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return BodyTooLarge(MAX_BODY_BYTES)
-    if isinstance(error, web.HTTPNotFound | web.HTTPMethodNotAllowed):
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return MethodRefused(request.method, request.path[:200], ", ".join(sorted(error.allowed_methods)))
+    if isinstance(error, web.HTTPNotFound):
         return PathAbsent(request.method, request.path[:200])
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
         return BodyRefused("it is not JSON")
@@ -132,4 +137,7 @@ def as_mesh_error(request: web.Request, error: Exception) -> MeshError:
 
 
 def answer(error: MeshError) -> web.Response:
-    return web.json_response(error_body(error), status=status_of(error))
+    headers = {"Allow": error.allowed} if isinstance(error, MethodRefused) else {}
+    if isinstance(error, TokenRefused):
+        headers = {"WWW-Authenticate": "Bearer"}
+    return web.json_response(error_body(error), status=status_of(error), headers=headers)

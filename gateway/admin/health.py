@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from gateway.admin.described import Text, operation
 from gateway.health import Health
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -14,9 +15,16 @@ METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 def routes(health: Health, render_metrics: Callable[[], bytes]) -> list[web.RouteDef]:
     """`render_metrics` gives the Prometheus text."""
 
+    @operation("whether the process answers", is_open=True)
     async def livez(request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
+    @operation(
+        "whether it is ready; 503 where not",
+        query={"verbose": Text(required=False)},
+        answers={200: {}, 503: {}},
+        is_open=True,
+    )
     async def readyz(request: web.Request) -> web.Response:
         results = health.results()
         ready = all(result.ok for result in results)
@@ -25,6 +33,7 @@ def routes(health: Health, render_metrics: Callable[[], bytes]) -> list[web.Rout
         text = "\n".join([*lines, verdict]) if "verbose" in request.query else verdict
         return web.Response(text=text + "\n", status=200 if ready else 503)
 
+    @operation("metrics in Prometheus text form", is_open=True)
     async def metrics(request: web.Request) -> web.Response:
         return web.Response(body=render_metrics(), headers={"Content-Type": METRICS_TYPE})
 

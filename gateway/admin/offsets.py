@@ -17,8 +17,9 @@ from typing import Final
 
 from aiohttp import web
 
+from gateway.admin import answers
+from gateway.admin.described import Flag, Number, Text, operation, parameter, query_text
 from gateway.admin.errors import BodyRefused
-from gateway.admin.fields import MAX_NUMBER
 from gateway.services import Services
 from gateway.translating import Place, at_timestamp, place_of
 
@@ -27,18 +28,30 @@ MAX_COUNT: Final = 10_000
 
 
 def routes(services: Services) -> list[web.RouteDef]:
+    @operation(
+        "the answer of the offset map for an offset, a stretch of offsets, or a time",
+        query={
+            "topic": Text(),
+            "partition": Number(required=True),
+            "offset": Number(),
+            "timestamp": Number(),
+            "count": Number(least=1, most=MAX_COUNT),
+            "reverse": Flag(),
+        },
+        answers=answers.TRANSLATION,
+    )
     async def translate(request: web.Request) -> web.Response:
         subscription = services.registry.subscription(request.match_info["name"])
         partition = number(request, "partition")
         offset, timestamp_ms = number(request, "offset"), number(request, "timestamp")
         if partition is None or "topic" not in request.query or (offset is None) == (timestamp_ms is None):
             raise BodyRefused("the query must have topic, partition and one of offset and timestamp")
-        place = await place_of(services, subscription, request.query["topic"], partition)
+        place = await place_of(services, subscription, query_text(request, "topic"), partition)
         if timestamp_ms is not None:
             answer = await at_timestamp(services, subscription, place, timestamp_ms)
         else:
             assert offset is not None
-            count, reverse = number(request, "count"), request.query.get("reverse") == "true"
+            count, reverse = number(request, "count"), flag(request, "reverse")
             if count is not None:
                 return web.json_response({"answers": stretch(place, offset, count, reverse=reverse)})
             answer = place.back(offset) if reverse else place.forward(offset)
@@ -60,9 +73,18 @@ def stretch(place: Place, offset: int, count: int, *, reverse: bool) -> list[dic
 
 def number(request: web.Request, name: str) -> int | None:
     """A whole number of the query, None where it is not given. Raises BodyRefused."""
-    text = request.query.get(name)
+    declared, text = parameter(request, name, Number), request.query.get(name)
     if text is None:
         return None
-    if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) < MAX_NUMBER):
-        raise BodyRefused(f"{name} must be a whole number from 0 to {MAX_NUMBER - 1}")
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and declared.fits(int(text))):
+        raise BodyRefused(f"{name} must be {declared.kind}")
     return int(text)
+
+
+def flag(request: web.Request, name: str) -> bool:
+    """True or false, false where it is not given. Raises BodyRefused."""
+    parameter(request, name, Flag)
+    text = request.query.get(name, "false")
+    if text not in {"true", "false"}:
+        raise BodyRefused(f"{name} must be true or false")
+    return text == "true"

@@ -18,8 +18,10 @@ from typing import ClassVar
 
 from aiohttp import web
 
-from gateway.admin.fields import Fields
-from gateway.admin.ndjson import read_object, respond_lines
+from gateway.admin import answers
+from gateway.admin.described import Number, Text, operation
+from gateway.admin.fields import fields_of
+from gateway.admin.ndjson import respond_lines
 from gateway.admin.peers import shown
 from gateway.peers.doctor import examine
 from gateway.peers.why import LeafAbsent, explained, grants, presented
@@ -44,8 +46,11 @@ class KeyHashRefused(CallerError):
 def routes(services: Services) -> list[web.RouteDef]:
     registry = services.registry
 
+    @operation(
+        "declare the leaves of a peer from before a time dead", body={"before_ms": Number()}, answers=answers.PEER
+    )
     async def revoke_leaves(request: web.Request) -> web.Response:
-        fields = Fields(await read_object(request), "before_ms")
+        fields = await fields_of(request)
         before_ms = fields.number("before_ms")
         now_ms = services.now_ms()
         # not later than now: a date in the future would shut out leaves that are still to be made
@@ -53,20 +58,23 @@ def routes(services: Services) -> list[web.RouteDef]:
         peer = await registry.revoke_leaves(request.match_info["org"], before_ms)
         return web.json_response(shown(peer, services.links.status(), services.links.sight(peer.org)))
 
+    @operation("declare one leaf of a peer dead", body={"key_hash": Text()}, answers=answers.PEER)
     async def deny(request: web.Request) -> web.Response:
-        key_hash = Fields(await read_object(request), "key_hash").text("key_hash")
+        key_hash = (await fields_of(request)).text("key_hash")
         if not KEY_HASH.fullmatch(key_hash):
             raise KeyHashRefused(key_hash[:100])
         peer = await registry.deny_leaf(request.match_info["org"], key_hash)
         return web.json_response(shown(peer, services.links.status(), services.links.sight(peer.org)))
 
+    @operation("declare a leaf of our own dead", body={"key_hash": Text()}, answers=answers.DISOWNED)
     async def disown(request: web.Request) -> web.Response:
-        key_hash = Fields(await read_object(request), "key_hash").text("key_hash")
+        key_hash = (await fields_of(request)).text("key_hash")
         if not KEY_HASH.fullmatch(key_hash):
             raise KeyHashRefused(key_hash[:100])
         assert services.denials is not None
         return web.json_response({"key_hash": key_hash, "told": await services.denials.disown(key_hash)})
 
+    @operation("why the leaves that a peer presented were accepted or refused", answers=answers.WHY)
     async def why(request: web.Request) -> web.Response:
         org, now_ms = request.match_info["org"], services.now_ms()
         leaves = services.links.sight(org).leaves
@@ -77,13 +85,15 @@ def routes(services: Services) -> list[web.RouteDef]:
         shown_leaves = [presented(registry, leaf, now_ms) for leaf in leaves]
         return web.json_response({"org": org, "leaves": shown_leaves, "grants": grants(registry, org, now_ms)})
 
+    @operation("the same of a certificate at hand", body={"certificate": Text()}, answers=answers.WHY)
     async def why_certificate(request: web.Request) -> web.Response:
-        fields = Fields(await read_object(request), "certificate")
+        fields = await fields_of(request)
         certificate, now_ms = fields.text("certificate").encode(), services.now_ms()
         org = _claimed(certificate)
         leaf = explained(registry, certificate, now_ms)
         return web.json_response({"org": org, "leaves": [leaf], "grants": grants(registry, org, now_ms)})
 
+    @operation("what is in the way of a peer, a line each", answers=answers.REPORT, streams=True)
     async def doctor(request: web.Request) -> web.StreamResponse:
         return await respond_lines(request, examine(services, request.match_info["org"]))
 

@@ -21,8 +21,9 @@ from typing import ClassVar
 from aiohttp import web
 
 from certs.own import load_own
-from gateway.admin.fields import Fields
-from gateway.admin.ndjson import read_object
+from gateway.admin import answers
+from gateway.admin.described import Flag, Shape, Text, Texts, operation, query_text
+from gateway.admin.fields import fields_of
 from gateway.config import GatewayConfig
 from gateway.peer import Peer
 from gateway.rpc.targets import check_addresses
@@ -35,7 +36,12 @@ from mesh.trust.enrolment import confirmation_phrase
 from mesh.trust.peerfile import MAX_ADDRESSES, PeerFile, accept_peer_file, parse_peer_file
 from mesh.trust.words import spoken
 
-_VERBS = {"suspend": PeerState.SUSPENDED, "resume": PeerState.ACTIVE, "revoke": PeerState.REVOKED}
+NEW_PEER: Shape = {
+    "file": Text(),
+    "expect_fingerprint": Text(required=False),
+    "addresses": Texts(),
+    "allow_private": Flag(),
+}
 
 
 @dataclass(eq=False)
@@ -69,14 +75,16 @@ class PeerStillBusy(OperatorError):
 def routes(services: Services) -> list[web.RouteDef]:
     registry = services.registry
 
+    @operation("what to hand to a partner", query={"addresses": Text(required=False)}, answers=answers.PEER_FILE)
     async def export(request: web.Request) -> web.Response:
-        given = tuple(each for each in request.query.get("addresses", "").split(",") if each)
+        given = tuple(each for each in query_text(request, "addresses", "").split(",") if each)
         file = PeerFile(await own_bundle(services), checked_addresses(given or own_addresses(services)))
         answer = {"org": file.org, "fingerprint": file.fingerprint, "addresses": list(file.addresses)}
         return web.json_response(answer | {"file": file.to_json()})
 
+    @operation("trust a partner by its file", body=NEW_PEER, answers={201: answers.PEER_WITH_FINGERPRINT})
     async def add(request: web.Request) -> web.Response:
-        fields = Fields(await read_object(request), "file", "expect_fingerprint", "addresses", "allow_private")
+        fields = await fields_of(request)
         now_ms = services.now_ms()
         file = parse_peer_file(fields.text("file"), moment(now_ms))
         known = [peer.bundle for peer in registry.peers.values()]
@@ -89,28 +97,43 @@ def routes(services: Services) -> list[web.RouteDef]:
         peer = await registry.add_peer(added)
         return web.json_response(shown(peer, ()) | {"fingerprint": file.fingerprint}, status=201)
 
+    @operation("the peers", answers=answers.object_of({"peers": answers.list_of(answers.PEER)}))
     async def listing(request: web.Request) -> web.Response:
         links = services.links.status()
         sights = {org: services.links.sight(org) for org in sorted(registry.peers)}
         return web.json_response({"peers": [shown(registry.peers[org], links, sights[org]) for org in sights]})
 
+    @operation("one peer", answers=answers.PEER)
     async def show(request: web.Request) -> web.Response:
         peer = registry.peer(request.match_info["org"])
         return web.json_response(shown(peer, services.links.status(), services.links.sight(peer.org)))
 
-    async def change(request: web.Request) -> web.Response:
-        state = _VERBS[request.match_info["verb"]]
+    async def change(request: web.Request, state: PeerState) -> web.Response:
         peer = await registry.set_peer_state(request.match_info["org"], state)
         if peer.state is not PeerState.ACTIVE:
             await quiet(services, peer)
         return web.json_response(shown(peer, services.links.status()))
+
+    @operation("end what runs with a peer, for a while", answers=answers.PEER)
+    async def suspend(request: web.Request) -> web.Response:
+        return await change(request, PeerState.SUSPENDED)
+
+    @operation("go on with a suspended peer", answers=answers.PEER)
+    async def resume(request: web.Request) -> web.Response:
+        return await change(request, PeerState.ACTIVE)
+
+    @operation("end what runs with a peer, for ever", answers=answers.PEER)
+    async def revoke(request: web.Request) -> web.Response:
+        return await change(request, PeerState.REVOKED)
 
     return [
         web.get("/v1/peer-file", export),
         web.get("/v1/peers", listing),
         web.post("/v1/peers", add),
         web.get("/v1/peers/{org}", show),
-        web.post(f"/v1/peers/{{org}}/{{verb:{'|'.join(_VERBS)}}}", change),
+        web.post("/v1/peers/{org}/suspend", suspend),
+        web.post("/v1/peers/{org}/resume", resume),
+        web.post("/v1/peers/{org}/revoke", revoke),
     ]
 
 

@@ -25,6 +25,7 @@ from gateway.admin import (
     guard,
     health,
     offsets,
+    openapi,
     peer_trust,
     peers,
     shares,
@@ -80,12 +81,25 @@ def create_app(
     app = web.Application(
         middlewares=[guard.errors, guard.guard(tokens, frozenset(hosts))], client_max_size=guard.MAX_BODY_BYTES
     )
-    for module in MODULES:
-        app.add_routes(module.routes(services))
-    app.add_routes(health.routes(health_state, render_metrics))
-    if stop is not None:
-        app.add_routes(shutdown.routes(stop))
+    app.add_routes(described_routes(services, health_state, render_metrics, stop))
     return app
+
+
+def described_routes(
+    services: Services,
+    health_state: Health | None = None,
+    render_metrics: Callable[[], bytes] = bytes,
+    stop: Callable[[], None] | None = None,
+) -> list[web.RouteDef]:
+    """Every route, and the one that describes them."""
+    found = [route for module in MODULES for route in module.routes(services)]
+    found += health.routes(health_state or Health(), render_metrics)
+    found += shutdown.routes(stop or _nothing)
+    return [*found, *openapi.routes(found)]
+
+
+def _nothing() -> None:
+    pass
 
 
 def health_app(health_state: Health) -> web.Application:

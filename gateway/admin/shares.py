@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway.admin.fields import Fields
-from gateway.admin.ndjson import read_object
+from gateway.admin import answers
+from gateway.admin.described import Text, Texts, operation
+from gateway.admin.fields import fields_of
 from gateway.services import Services
 from gateway.sharing import check_topics, contents, split
 from mesh.ids import ShareName
@@ -24,28 +25,36 @@ from mesh.shares import GrantState, Share
 def routes(services: Services) -> list[web.RouteDef]:
     registry = services.registry
 
+    @operation("make a share", body={"name": Text(), "topics": Texts()}, answers={201: answers.SHARE})
     async def create(request: web.Request) -> web.Response:
-        fields = Fields(await read_object(request), "name", "topics")
+        fields = await fields_of(request)
         name, (topics, patterns) = ShareName(fields.text("name")), split(fields.texts("topics"))
         await check_topics(services, topics)
         share = await registry.create_share(name, topics, services.now_ms(), patterns)
         return web.json_response(shown(services, share), status=201)
 
+    @operation("the shares", answers=answers.object_of({"shares": answers.list_of(answers.SHARE)}))
     async def listing(request: web.Request) -> web.Response:
         return web.json_response({"shares": [shown(services, registry.shares[n]) for n in sorted(registry.shares)]})
 
+    @operation(
+        "a share and what is in it now",
+        answers=answers.with_fields(answers.SHARE, contents=answers.list_of(answers.REPORT)),
+    )
     async def show(request: web.Request) -> web.Response:
         share = registry.share(request.match_info["name"])
         return web.json_response(shown(services, share) | {"contents": await contents(services, share)})
 
+    @operation("add topics to a share", body={"topics": Texts()}, answers=answers.SHARE)
     async def add(request: web.Request) -> web.Response:
-        topics, patterns = split(Fields(await read_object(request), "topics").texts("topics"))
+        topics, patterns = split((await fields_of(request)).texts("topics"))
         await check_topics(services, topics)
         share = await registry.add_to_share(request.match_info["name"], topics, patterns)
         return web.json_response(shown(services, share))
 
+    @operation("take topics out of a share", body={"topics": Texts()}, answers=answers.SHARE)
     async def remove(request: web.Request) -> web.Response:
-        names = Fields(await read_object(request), "topics").texts("topics")
+        names = (await fields_of(request)).texts("topics")
         return web.json_response(shown(services, await registry.remove_from_share(request.match_info["name"], names)))
 
     return [

@@ -12,6 +12,8 @@ from dataclasses import asdict
 
 from aiohttp import web
 
+from gateway.admin import answers
+from gateway.admin.described import operation
 from gateway.admin.ndjson import respond_lines
 from gateway.services import LinkStatus, Services
 from mesh.lanes.status import LaneStatus
@@ -22,9 +24,11 @@ WATCH_S = 1.0
 
 
 def routes(services: Services) -> list[web.RouteDef]:
+    @operation("what runs and what stands still", answers=answers.STATUS)
     async def status(request: web.Request) -> web.Response:
         return web.json_response(snapshot(services))
 
+    @operation("the same, a line each second while somebody listens", answers=answers.STATUS, streams=True)
     async def watch(request: web.Request) -> web.StreamResponse:
         return await respond_lines(request, snapshots(services))
 

@@ -28,7 +28,9 @@ from typing import Any, ClassVar
 
 from aiohttp import web
 
-from gateway.admin.fields import Fields
+from gateway.admin import answers
+from gateway.admin.described import Flag, Number, Objects, Shape, Text, Texts, operation
+from gateway.admin.fields import Fields, fields_of, one_of
 from gateway.admin.ndjson import read_object
 from gateway.gaps import gaps_of
 from gateway.importer.following import topics_named
@@ -59,6 +61,24 @@ MAX_GAPS = 100_000
 """Gaps in one answer: a transactional source has one per transaction."""
 
 
+POLICIES: Shape = {
+    "on_foreign_write": one_of(OnForeignWrite),
+    "on_loss": one_of(OnLoss),
+    "on_timestamp": one_of(OnTimestamp),
+    "follow_config": Flag(),
+    "groups": Texts(),
+}
+TOPIC: Shape = {"source": Text(), "destination": Text(required=False)}
+NEW_SUBSCRIPTION: Shape = {
+    "peer": Text(),
+    "share": Text(),
+    "topics": Objects(TOPIC),
+    "start": Text(required=False),
+    "name": Text(required=False),
+    **POLICIES,
+}
+
+
 @dataclass(eq=False)
 class LanesStillRunning(OperatorError):
     subscription: str
@@ -72,23 +92,41 @@ class LanesStillRunning(OperatorError):
 def routes(services: Services) -> list[web.RouteDef]:
     registry = services.registry
 
+    @operation(
+        "subscribe to a share of a peer",
+        body=NEW_SUBSCRIPTION,
+        answers={201: answers.with_fields(answers.SUBSCRIPTION, created_topics=answers.list_of(answers.TEXT))},
+    )
     async def create(request: web.Request) -> web.Response:
-        made, topics = await subscribe(services, parsed(await read_object(request)))
+        made, topics = await subscribe(services, wanted(await fields_of(request)))
         return web.json_response(shown(services, made) | {"created_topics": topics}, status=201)
 
+    @operation(
+        "what subscribing would do", body={**NEW_SUBSCRIPTION, "rate_bytes_per_s": Number()}, answers=answers.REPORT
+    )
     async def planned(request: web.Request) -> web.Response:
-        body = await read_object(request)
-        rate = Fields({"rate_bytes_per_s": body.pop("rate_bytes_per_s", None)}, "rate_bytes_per_s")
-        return web.json_response(shown_plan(await plan(services, parsed(body), rate.number("rate_bytes_per_s"))))
+        fields = await fields_of(request)
+        return web.json_response(shown_plan(await plan(services, wanted(fields), fields.number("rate_bytes_per_s"))))
 
+    @operation("change the policies of a subscription", body=POLICIES, answers=answers.SUBSCRIPTION)
     async def set_policies(request: web.Request) -> web.Response:
         policies = parsed_policies(await read_object(request))
         return web.json_response(shown(services, await registry.set_policies(request.match_info["name"], policies)))
 
+    @operation("the subscriptions", answers=answers.object_of({"subscriptions": answers.list_of(answers.SUBSCRIPTION)}))
     async def listing(request: web.Request) -> web.Response:
         found = [registry.subscriptions[name] for name in sorted(registry.subscriptions)]
         return web.json_response({"subscriptions": [shown(services, each) for each in found]})
 
+    @operation(
+        "a subscription and its lanes",
+        answers=answers.with_fields(
+            answers.SUBSCRIPTION,
+            lanes=answers.list_of(answers.REPORT),
+            warnings=answers.list_of(answers.REPORT),
+            differences=answers.null_or(answers.list_of(answers.REPORT)),
+        ),
+    )
     async def show(request: web.Request) -> web.Response:
         found = registry.subscription(request.match_info["name"])
         statuses = lanes(services, found)
@@ -96,12 +134,18 @@ def routes(services: Services) -> list[web.RouteDef]:
         told["differences"] = await differences_of(services, found)
         return web.json_response(shown(services, found) | {"lanes": [shown_lane(s) for s in statuses]} | told)
 
+    @operation("stop the lanes of a subscription", answers=answers.SUBSCRIPTION)
     async def pause(request: web.Request) -> web.Response:
         return web.json_response(shown(services, await registry.pause_subscription(request.match_info["name"])))
 
+    @operation("go on with a paused subscription", answers=answers.SUBSCRIPTION)
     async def resume(request: web.Request) -> web.Response:
         return web.json_response(shown(services, await registry.resume_subscription(request.match_info["name"])))
 
+    @operation(
+        "end a subscription; its topics stay",
+        answers=answers.object_of({"deleted": answers.TEXT, "kept_topics": answers.list_of(answers.TEXT)}),
+    )
     async def delete(request: web.Request) -> web.Response:
         found = registry.subscription(request.match_info["name"])
         if found.state is not SubscriptionState.PROMOTED:
@@ -116,11 +160,16 @@ def routes(services: Services) -> list[web.RouteDef]:
         kept = [mapping.destination_topic for mapping in found.topics]
         return web.json_response({"deleted": found.name, "kept_topics": kept})
 
+    @operation(
+        "make the mirror a normal topic",
+        answers=answers.with_fields(answers.SUBSCRIPTION, lanes=answers.list_of(answers.REPORT)),
+    )
     async def promote(request: web.Request) -> web.Response:
         lanes = await services.promoter.promote(request.match_info["name"])
         found = registry.subscription(request.match_info["name"])
         return web.json_response(shown(services, found) | {"lanes": [shown_promoted(lane) for lane in lanes]})
 
+    @operation("offsets without a copy, with the reason", answers=answers.GAPS)
     async def gaps(request: web.Request) -> web.Response:
         found = registry.subscription(request.match_info["name"])
         listed = await gaps_of(services, found, MAX_GAPS)
@@ -143,11 +192,14 @@ def routes(services: Services) -> list[web.RouteDef]:
 
 def parsed(body: dict[str, Any]) -> Subscription:
     """The subscription that a request asks for. Raises BodyRefused, IllegalName, IllegalStart."""
-    named = ("peer", "share", "topics", "start", "name", "on_foreign_write", "on_loss", "on_timestamp")
-    fields = Fields(body, *named, "follow_config", "groups")
+    return wanted(Fields(body, NEW_SUBSCRIPTION))
+
+
+def wanted(fields: Fields) -> Subscription:
+    """Raises BodyRefused, IllegalName, IllegalStart, IllegalPattern."""
     share = ShareName(fields.text("share"))
     # Without any word of topics it is all of them, under their own names.
-    asked = fields.objects("topics") if body.get("topics") is not None else ({"source": "*"},)
+    asked = fields.objects("topics") if "topics" in fields else (Fields({"source": "*"}, TOPIC),)
     return Subscription(
         SubscriptionName(fields.text("name", share)),
         OrgId(fields.text("peer")),
@@ -165,8 +217,7 @@ def parsed(body: dict[str, Any]) -> Subscription:
 
 def parsed_policies(body: dict[str, Any]) -> Policies:
     """What a request changes of a subscription. Raises BodyRefused."""
-    fields = Fields(body, "on_foreign_write", "on_loss", "on_timestamp", "follow_config", "groups")
-    given = {name for name in body if body[name] is not None}
+    given = fields = Fields(body, POLICIES)
     return Policies(
         fields.choice("on_foreign_write", OnForeignWrite.STOP) if "on_foreign_write" in given else None,
         fields.choice("on_loss", OnLoss.STOP) if "on_loss" in given else None,
@@ -176,13 +227,11 @@ def parsed_policies(body: dict[str, Any]) -> Policies:
     )
 
 
-def _is_pattern(body: Any) -> bool:
-    source = body.get("source")
-    return isinstance(source, str) and is_pattern(source)
+def _is_pattern(fields: Fields) -> bool:
+    return is_pattern(fields.text("source"))
 
 
-def _pattern(body: Any) -> PatternMapping:
-    fields = Fields(body, "source", "destination")
+def _pattern(fields: Fields) -> PatternMapping:
     source = fields.text("source")
     return PatternMapping.parsed(source, fields.text("destination", source))
 
@@ -204,8 +253,7 @@ async def differences_of(services: Services, subscription: Subscription) -> list
     ]
 
 
-def _mapping(body: Any) -> TopicMapping:
-    fields = Fields(body, "source", "destination")
+def _mapping(fields: Fields) -> TopicMapping:
     source = TopicName(fields.text("source"))
     return TopicMapping(source, TopicName(fields.text("destination", source)))
 

@@ -11,8 +11,11 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from gateway.admin import answers
+from gateway.admin.described import Flag, Number, Shape, Text, TextMap, operation, parameter, query_text
 from gateway.admin.errors import error_body
-from gateway.admin.ndjson import LineWriter, read_object
+from gateway.admin.fields import fields_of
+from gateway.admin.ndjson import LineWriter
 from gateway.services import Services
 from gateway.topics.append import AppendOptions, AppendReport, append_lines
 from gateway.topics.errors import QueryRefused, TopicMirrored
@@ -26,23 +29,26 @@ from mesh.shares import StartAt, SubscriptionState
 
 MAX_PARTITIONS = 10_000
 MAX_WHOLE = 1 << 62
+CODECS = {str(codec): codec for codec in Codec}
+NEW_TOPIC: Shape = {"name": Text(), "partitions": Number(least=1, most=MAX_PARTITIONS), "config": TextMap()}
 
 
 def routes(services: Services) -> list[web.RouteDef]:
     cluster = services.cluster
 
+    @operation("make a topic", body=NEW_TOPIC, answers={201: answers.TOPIC})
     async def create(request: web.Request) -> web.Response:
-        body = await read_object(request)
-        partitions = body.get("partitions", 1)
-        if type(partitions) is not int or not 1 <= partitions <= MAX_PARTITIONS:
-            raise QueryRefused("partitions", str(partitions), f"it is a number from 1 to {MAX_PARTITIONS}")
-        config = body.get("config") or {}
-        if not isinstance(config, dict):
-            raise QueryRefused("config", str(config)[:80], "it is an object of text values")
-        settings = {str(key): str(value) for key, value in config.items()}
-        topic = await cluster.topics.create(topic_name(body.get("name")), partitions, settings)
+        fields = await fields_of(request)
+        partitions, settings = fields.number("partitions"), fields.text_map("config")
+        name = topic_name(fields.text("name"))
+        topic = await cluster.topics.create(name, 1 if partitions is None else partitions, settings)
         return web.json_response(shown(topic, None), status=201)
 
+    @operation(
+        "the topics of the local cluster",
+        query={"ranges": Flag()},
+        answers=answers.object_of({"topics": answers.list_of(answers.TOPIC)}),
+    )
     async def listing(request: web.Request) -> web.Response:
         mirrored = mirrored_topics(services)
         topics = [shown(topic, mirrored.get(topic.name)) for topic in await cluster.topics.list()]
@@ -51,12 +57,25 @@ def routes(services: Services) -> list[web.RouteDef]:
                 topic["ranges"] = await ranges(cluster, str(topic["name"]), int(str(topic["partitions"])))
         return web.json_response({"topics": topics})
 
+    @operation("delete a topic", query={"force": Flag()}, answers=answers.object_of({"deleted": answers.TEXT}))
     async def delete(request: web.Request) -> web.Response:
         name = topic_name(request.match_info["name"])
         refuse_mirrored(services, name, force=flag(request, "force"))
         await cluster.topics.delete(name)
         return web.json_response({"deleted": name})
 
+    @operation(
+        "append records, a line each; a report, and behind it what went wrong",
+        query={
+            "codec": Text(required=False, choices=tuple(CODECS)),
+            "partition": Number(most=MAX_WHOLE - 1),
+            "key_partitioner": Flag(),
+            "force": Flag(),
+        },
+        answers=answers.REPORT,
+        streams=True,
+        takes_lines=True,
+    )
     async def append(request: web.Request) -> web.StreamResponse:
         topic = await cluster.topics.describe(topic_name(request.match_info["name"]))
         refuse_mirrored(services, topic.name, force=flag(request, "force"))
@@ -64,6 +83,17 @@ def routes(services: Services) -> list[web.RouteDef]:
         report = await append_lines(cluster.destination, topic, request.content.readany, options, services.now_ms)
         return await answer_append(request, report)
 
+    @operation(
+        "records, a line each",
+        query={
+            "partition": Number(most=MAX_WHOLE - 1),
+            "from": Text(required=False),
+            "follow": Flag(),
+            "max": Number(most=MAX_WHOLE - 1),
+        },
+        answers=answers.REPORT,
+        streams=True,
+    )
     async def read(request: web.Request) -> web.StreamResponse:
         topic = await cluster.topics.describe(topic_name(request.match_info["name"]))
         writer = LineWriter(request)
@@ -84,9 +114,9 @@ def routes(services: Services) -> list[web.RouteDef]:
     ]
 
 
-def topic_name(given: object) -> str:
+def topic_name(given: str) -> str:
     """A topic that a user may have, as plain text, which is how errors quote it. Raises IllegalName."""
-    return str(TopicName(given if isinstance(given, str) else ""))
+    return str(TopicName(given))
 
 
 def shown(topic: Topic, mirrored_by: str | None) -> dict[str, object]:
@@ -134,24 +164,23 @@ def refuse_mirrored(services: Services, topic: str, *, force: bool) -> None:
 
 
 def append_options(request: web.Request, topic: Topic) -> AppendOptions:
-    name = request.query.get("codec", "lz4")
-    codecs = {str(codec): codec for codec in Codec}
-    if name not in codecs:
-        raise QueryRefused("codec", name[:80], f"it is one of {', '.join(codecs)}")
+    name = query_text(request, "codec", "lz4")
+    if name not in CODECS:
+        raise QueryRefused("codec", name[:80], f"it is one of {', '.join(CODECS)}")
     partition = whole(request, "partition")
     if partition is not None and partition >= topic.partitions:
         raise PartitionAbsent(topic.name, partition, topic.partitions)
     return AppendOptions(
         partition=partition,
         only_keys=flag(request, "key_partitioner"),
-        codec=codecs[name],
+        codec=CODECS[name],
     )
 
 
 def read_query(request: web.Request) -> ReadQuery:
     return ReadQuery(
         partition=whole(request, "partition"),
-        start=StartAt.parse(request.query.get("from", "earliest")),
+        start=StartAt.parse(query_text(request, "from", "earliest")),
         follow=flag(request, "follow"),
         max_records=whole(request, "max"),
     )
@@ -159,15 +188,16 @@ def read_query(request: web.Request) -> ReadQuery:
 
 def whole(request: web.Request, name: str) -> int | None:
     """A whole number of the query, None where it is not given."""
-    text = request.query.get(name)
+    declared, text = parameter(request, name, Number), request.query.get(name)
     if text is None:
         return None
-    if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) < MAX_WHOLE):
-        raise QueryRefused(name, text[:80], f"it is a whole number from 0 to {MAX_WHOLE - 1}")
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and declared.fits(int(text))):
+        raise QueryRefused(name, text[:80], f"it is {declared.kind}")
     return int(text)
 
 
 def flag(request: web.Request, name: str) -> bool:
+    parameter(request, name, Flag)
     text = request.query.get(name, "false")
     if text not in {"true", "false"}:
         raise QueryRefused(name, text[:80], "it is true or false")

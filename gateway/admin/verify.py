@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from gateway.admin import answers
+from gateway.admin.described import operation
 from gateway.admin.ndjson import LineWriter
 from gateway.services import Services
 from gateway.verify.run import verify
 
 
 def routes(services: Services) -> list[web.RouteDef]:
+    @operation("compare both logs, independently of the mirror", answers=answers.REPORT, streams=True)
     async def verification(request: web.Request) -> web.StreamResponse:
         writer = LineWriter(request)
         try:

@@ -7,15 +7,17 @@ registry, so that no page can name what is not there or miss what is. A test com
 from __future__ import annotations
 
 import importlib
+import json
 import pkgutil
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from gateway.admin.openapi import all_routes, document
 from gateway.cli.client import CLIENT_ERRORS
 from gateway.cli.main import app
 from gateway.doctor.permissions_page import permissions_page
@@ -79,6 +81,22 @@ _METRICS_INTRO = """\
 `GET /metrics` on the admin listener answers in Prometheus text form; it needs no token and tells no secret. `peer` is
 an organization, `direction` is `import` or `export` for mirrored data and `sent` or `received` on links. Record keys
 and values never appear. A lane's gauges are read at the moment of the scrape and end with the lane.
+"""
+
+_ADMIN_INTRO = """\
+# The admin API
+
+<!-- Generated: python -m gateway.cli.reference -->
+
+What the `mesh` command speaks to its local gateway: HTTP on a loopback address, with the token of the state directory's
+`admin.token` as `Authorization: Bearer …`. The whole of it, with the schema of each body and answer, is the OpenAPI 3.1
+document [openapi.json](openapi.json), which the gateway answers at `/openapi.json`, too; both are made from the
+declarations by which requests are checked.
+
+Bodies are JSON of at most 1 MiB. A field, or a parameter of the query, that a path does not know is refused. `?` marks
+what may be left out. A refusal is `{"error": {"code", "sentence", "remedy", "actor"}}` ([errors](errors.md)), a method
+that a path does not have is answered with 405. `application/x-ndjson` is a line of JSON each; an error after the first
+line is the last line.
 """
 
 
@@ -161,6 +179,49 @@ def _template(text: str) -> str:
     return _cell(re.sub(r"\{(\w+)[^}]*\}", r"{\1}", text))
 
 
+def openapi_page() -> str:
+    return json.dumps(document(all_routes()), indent=1, ensure_ascii=False) + "\n"
+
+
+def admin_page() -> str:
+    parts = [
+        _ADMIN_INTRO.rstrip(),
+        "\n| method and path | what it does | query | body | answer |\n|---|---|---|---|---|",
+    ]
+    parts += [f"| {' | '.join(map(_cell, row))} |" for row in admin_rows()]
+    return "\n".join(parts) + "\n"
+
+
+def admin_rows() -> Iterator[tuple[str, str, str, str, str]]:
+    for path, methods in document(all_routes())["paths"].items():
+        for method, said in methods.items():
+            query = [each for each in said.get("parameters", ()) if each["in"] == "query"]
+            body: tuple[str, Any] = next(iter(said.get("requestBody", {}).get("content", {}).items()), ("", {}))
+            yield (
+                f"`{method.upper()} {path}`",
+                said["summary"],
+                ", ".join(_marked(each["name"], required=each["required"]) for each in query),
+                _shown_body(*body),
+                ", ".join(
+                    f"{status} {next(iter(each['content']))}"
+                    for status, each in said["responses"].items()
+                    if status != "default"
+                ),
+            )
+
+
+def _shown_body(kind: str, content: Mapping[str, Any]) -> str:
+    if not kind:
+        return ""
+    schema = content["schema"]
+    required = schema.get("required", ())
+    return ", ".join(_marked(name, required=name in required) for name in schema.get("properties", ())) or kind
+
+
+def _marked(name: str, *, required: bool) -> str:
+    return f"`{name}`" if required else f"`{name}`?"
+
+
 def import_all() -> None:
     """Import every module of the project, so that every error class exists."""
     for name in PACKAGES:
@@ -195,6 +256,8 @@ PAGES = {
     "errors.md": errors_page,
     "metrics.md": metrics_page,
     "kafka-permissions.md": permissions_page,
+    "admin-api.md": admin_page,
+    "openapi.json": openapi_page,
 }
 
 

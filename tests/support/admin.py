@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -12,8 +13,12 @@ from functools import cache
 from pathlib import Path
 
 import aiohttp
+import jsonschema_rs
+from aiohttp import web
 
 from certs.authority import Authority
+from gateway.admin.answers import ERROR
+from gateway.admin.described import operation_of
 from gateway.admin.server import Listening, create_app, start
 from gateway.admin.token import TOKEN_NAME, TokenFile
 from gateway.audit.auditor import Auditor
@@ -36,6 +41,14 @@ from mesh.offsets.view import OffsetView
 from mesh.shares import StartAt
 from mesh.wire.v1 import catalog_pb2, link_pb2
 from tests.support.trust import GATEWAY, identity_of
+
+
+async def conforms(request: web.Request, response: web.StreamResponse) -> None:
+    """Every answer is what the OpenAPI document says that it is."""
+    if isinstance(response, web.Response) and response.content_type == "application/json" and response.body:
+        declared = operation_of(request.match_info.handler)
+        known = declared.answers if declared is not None else {}
+        jsonschema_rs.validate(dict(known.get(response.status, ERROR)), json.loads(response.text or ""))
 
 
 def now_ms() -> int:
@@ -186,6 +199,7 @@ async def admin_gateway(directory: Path) -> AsyncIterator[AdminGateway]:
     tokens = TokenFile(config.state_dir / TOKEN_NAME)
     stops: list[bool] = []
     app = create_app(services, health, tokens, render_metrics=metrics.render, stop=lambda: stops.append(True))
+    app.on_response_prepare.append(conforms)
     listening = await start(app, "127.0.0.1", 0)
     write_ports(config.state_dir, Ports(listening.address))
     token = tokens()[0]

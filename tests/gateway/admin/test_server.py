@@ -130,7 +130,8 @@ async def test_a_body_beyond_the_limit_is_refused(admin: AdminGateway) -> None:
 
 async def test_what_is_not_there_is_named(admin: AdminGateway) -> None:
     assert await refusal(await admin.session.get(f"{admin.url}/v1/nothing")) == (404, "path-absent")
-    assert await refusal(await admin.session.put(f"{admin.url}/v1/status", json={})) == (404, "path-absent")
+    put = await admin.session.put(f"{admin.url}/v1/status", json={})
+    assert (await refusal(put), put.headers["Allow"]) == ((405, "method-refused"), "GET, HEAD")
 
 
 async def test_an_unknown_exception_is_logged_with_the_incident_that_the_caller_gets(tmp_path: Path) -> None:

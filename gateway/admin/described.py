@@ -1,0 +1,215 @@
+"""What a request may say, declared once beside its handler: read from there, checked from there, documented from there.
+
+    @operation("make a share", body={"name": Text(), "topics": Texts()}, answers={201: SHARE})
+    async def create(request): fields = await fields_of(request)
+
+A. A handler reads nothing that is not declared, nor as another kind: that is a mistake of ours, and an assertion.
+B. What is not declared is refused, in a body and in a query.
+`gateway.admin.openapi` makes the document; what an answer holds stands in `gateway.admin.answers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeAlias, TypeVar
+
+from aiohttp import web
+
+from gateway.admin.errors import BodyRefused
+
+Schema: TypeAlias = Mapping[str, Any]
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+MAX_NUMBER = 1 << 56
+"""Times in milliseconds and offsets lie below it."""
+_ATTRIBUTE = "operation"
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    required: bool = True
+    choices: tuple[str, ...] = ()
+    kind: ClassVar[str] = "a text"
+
+    def fits(self, value: object) -> bool:
+        return isinstance(value, str) and (not self.choices or value in self.choices)
+
+    def schema(self) -> Schema:
+        return {"type": "string", "enum": list(self.choices)} if self.choices else {"type": "string"}
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    required: bool = False
+    kind: ClassVar[str] = "a list of texts"
+
+    def fits(self, value: object) -> bool:
+        return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+    def schema(self) -> Schema:
+        return {"type": "array", "items": {"type": "string"}}
+
+
+@dataclass(frozen=True, slots=True)
+class TextMap:
+    """An object of texts; numbers, true and false stand for their text."""
+
+    required: bool = False
+    kind: ClassVar[str] = "an object of text values"
+
+    def fits(self, value: object) -> bool:
+        return isinstance(value, dict) and not any(isinstance(each, dict | list | None) for each in value.values())
+
+    def schema(self) -> Schema:
+        return {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """A list of objects, each of the shape `of`."""
+
+    of: Mapping[str, Kind] = field(default_factory=dict)
+    required: bool = False
+    kind: ClassVar[str] = "a list of objects"
+
+    def fits(self, value: object) -> bool:
+        return isinstance(value, list) and all(isinstance(each, dict) for each in value)
+
+    def schema(self) -> Schema:
+        return {"type": "array", "items": body_schema(self.of)}
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    required: bool = False
+    kind: ClassVar[str] = "true or false"
+
+    def fits(self, value: object) -> bool:
+        return isinstance(value, bool)
+
+    def schema(self) -> Schema:
+        return {"type": "boolean"}
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A whole number from `least` to `most`."""
+
+    required: bool = False
+    least: int = 0
+    most: int = MAX_NUMBER - 1
+
+    @property
+    def kind(self) -> str:
+        return f"a whole number from {self.least} to {self.most}"
+
+    def fits(self, value: object) -> bool:
+        return type(value) is int and self.least <= value <= self.most
+
+    def schema(self) -> Schema:
+        return {"type": "integer", "minimum": self.least, "maximum": self.most}
+
+
+Kind: TypeAlias = Text | Texts | TextMap | Objects | Flag | Number
+_Kind = TypeVar("_Kind", Text, Texts, TextMap, Objects, Flag, Number)
+Shape: TypeAlias = Mapping[str, Kind]
+
+NOTHING: Shape = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One path and method, for whoever calls it. `body` None: none is read."""
+
+    summary: str
+    body: Shape | None
+    query: Shape
+    answers: Mapping[int, Schema]
+    streams: bool
+    """The answer is newline-delimited JSON; the schema is a line's."""
+    takes_lines: bool
+    """The body is newline-delimited JSON, read as it comes."""
+    is_open: bool
+    """No token is asked for, and the answer is plain text."""
+
+
+_Function = TypeVar("_Function", bound=Handler)
+
+
+def operation(
+    summary: str,
+    *,
+    body: Shape | None = None,
+    query: Shape = NOTHING,
+    answers: Mapping[int, Schema] | Schema | None = None,
+    streams: bool = False,
+    takes_lines: bool = False,
+    is_open: bool = False,
+) -> Callable[[_Function], _Function]:
+    """Declares what the handler is asked and answers. `answers` by status, or the schema of 200."""
+    given: Any = answers or {}
+    by_status = given if given and all(isinstance(key, int) for key in given) else {200: given}
+    declared = Operation(summary, body, query, by_status, streams, takes_lines, is_open)
+
+    def mark(handler: _Function) -> _Function:
+        setattr(handler, _ATTRIBUTE, declared)
+        return handler
+
+    return mark
+
+
+def operation_of(handler: object) -> Operation | None:
+    found = getattr(handler, _ATTRIBUTE, None)
+    return found if isinstance(found, Operation) else None
+
+
+def asked_of(request: web.Request) -> Operation:
+    found = operation_of(request.match_info.handler)
+    assert found is not None, f"{request.path} is not described"
+    return found
+
+
+def parameter(request: web.Request, name: str, kind: type[_Kind]) -> _Kind:
+    """The declaration of a parameter of the query that a handler is about to read."""
+    found = asked_of(request).query[name]
+    assert isinstance(found, kind), f"{name} is declared as {found}"
+    return found
+
+
+def query_text(request: web.Request, name: str, default: str | None = None) -> str:
+    """Raises BodyRefused where it is required and not there."""
+    declared = parameter(request, name, Text)
+    given = request.query.get(name)
+    if given is None:
+        if declared.required or default is None:
+            raise BodyRefused(f"the query must have {name}")
+        return default
+    return given
+
+
+def check_query(request: web.Request) -> None:
+    """Refuses parameters that the path does not know, and one given twice. Raises BodyRefused."""
+    declared = operation_of(request.match_info.handler)
+    if declared is None:
+        return
+    for name in request.query:
+        if name not in declared.query:
+            raise BodyRefused(f"the query has {name[:80]!r}, which this path does not know")
+        if len(request.query.getall(name)) > 1:
+            raise BodyRefused(f"the query has {name!r} twice")
+
+
+def body_schema(shape: Shape) -> Schema:
+    """The JSON Schema of a body; what is optional may be null, too."""
+    properties: dict[str, Any] = {}
+    for name, kind in shape.items():
+        schema = dict(kind.schema())
+        if not kind.required:
+            schema["type"] = [schema["type"], "null"]
+            if "enum" in schema:
+                schema["enum"] = [*schema["enum"], None]
+        properties[name] = schema
+    required = [name for name, kind in shape.items() if kind.required]
+    found: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
+    return found | ({"required": required} if required else {})
