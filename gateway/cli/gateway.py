@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 from pathlib import Path
 from typing import Annotated
 
@@ -53,12 +54,18 @@ def run(
     loaded = load_config(context.config_path(config), flags)
     logs.configure(loaded.log.level, loaded.log.format)
     failpoints.arm(os.environ)
+    _leave_no_core()
     # what was imported stays for good, and little that is made later is cyclic
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
     code = uvloop.run(daemon.run(loaded))
     raise typer.Exit(code or 0)
+
+
+def _leave_no_core() -> None:
+    """A crash writes no file of what was in memory: keys and partners' records are."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -149,9 +149,8 @@ RACING = (
         "3f",
         "a timer ends a lane at rest with its grant",
         "gateway/peers/serving.py",
-        (f"{CUTS}::test_a_lane_at_rest_ends_with_its_grant_when_the_end_is_moved_closer",),
+        (f"{RACES}::test_a_lane_at_rest_ends_with_its_grant_however_long_the_source_is_silent",),
         "03f-end-of-a-grant.patch",
-        fails="TimeoutError",  # nor this end
     ),
     Control(
         "3g",
@@ -371,6 +370,13 @@ SECRETS = (
         "gateway/logs.py",
         ("tests/gateway/test_logs.py::test_secrets_are_never_shown",),
         "14d-hidden-in-the-log.patch",
+    ),
+    Control(
+        "14e",
+        "a crash leaves no file of what was in memory",
+        "gateway/cli/gateway.py",
+        (f"{KEY_FILES}::test_a_crash_leaves_no_file_of_what_was_in_memory",),
+        "14e-no-core-files.patch",
     ),
 )
 

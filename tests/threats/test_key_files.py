@@ -1,14 +1,15 @@
-"""Threat 16: a gateway does not start with a key, or a token, that somebody else could have read or put there."""
+"""Threats 14 and 16: a gateway does not start with a key that others could have read, and its crash gives none away."""
 
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.support.organization import Organization
+from tests.support.organization import Organization, stop_all
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -53,3 +54,10 @@ def test_the_start_fails_and_says_which_file_and_why(
     refused = acme.refused()
     assert refused.code == code
     assert path.name in f"{refused}"
+
+
+def test_a_crash_leaves_no_file_of_what_was_in_memory(tmp_path: Path) -> None:
+    acme = Organization.init(tmp_path / "acme", "acme.example")
+    with stop_all(acme):
+        acme.start()
+        assert resource.prlimit(acme.process.pid, resource.RLIMIT_CORE) == (0, 0)

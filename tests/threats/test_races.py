@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
 
+from gateway.exporter import ExportSettings
 from mesh.batch.stamp import StampedBatch
 from mesh.errors import MeshError
 from mesh.ids import Partition
@@ -124,4 +125,17 @@ async def test_a_stream_carries_nothing_after_the_grant_when_the_clock_jumps_pas
         clock.ahead = timedelta(hours=1, seconds=1)
         acme.cluster.put_raw(Partition(TOPIC, 0), dense(4).batches[-1].data)
         assert await ends(lane.next()), "records were sent after the end of the grant"
+        assert session.is_open
+
+
+async def test_a_lane_at_rest_ends_with_its_grant_however_long_the_source_is_silent() -> None:
+    silent = replace(hubs.SETTINGS, export=ExportSettings(wait_s=60))
+    async with two(settings=silent, deadline_s=20) as both:
+        acme, globex = both.acme, both.globex.organization.org
+        await acme.registry.revoke_grant(FLIGHTS, globex)
+        await acme.registry.create_grant(Grant(FLIGHTS, globex, end_ms=hubs.now_ms() + 1000), hubs.now_ms())
+        session = await both.globex.hub.wait(acme.organization.org)
+        lane = session.open_lane(lane_of())
+        await lane.next()
+        assert await ends(lane.next()), "the lane has outlived its grant"
         assert session.is_open
