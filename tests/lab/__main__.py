@@ -31,6 +31,7 @@ from tests.lab.run import Brokers, RunPlan, clusters, run, versions
 
 KEEP = Path("build/faults")
 ENOUGH_FAILURES = 5
+TOLD_LINES = 12
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -104,8 +105,10 @@ def _tell(result: Result) -> None:
 def _tell_violations(outcome: dict[str, Any], options: argparse.Namespace) -> None:
     if not outcome["violations"]:
         return
-    for finding in [*outcome["findings"], *outcome["trouble"]]:
+    for finding in [*outcome["findings"], *(each.splitlines()[0] for each in outcome["trouble"])]:
         print(f"    VIOLATION {finding}")
+    for trouble in outcome["trouble"]:
+        print("".join(f"        {line}\n" for line in trouble.splitlines()[-TOLD_LINES:]), end="")
     kept = outcome["directory"]
     kind = "--short" if options.short else f"--kills {options.kills}"
     print(f"    judge again: python -m tests.verifier {kept}")

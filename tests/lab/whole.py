@@ -60,14 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     first = options.seed if options.kills else SHORT_FROM + options.seed
     simulated = _part("tests.simulator", "--schedules", str(options.schedules), "--seed", str(first))
     planted = _part("tests.planted")
-    totals = _totals(found, lab, simulated, planted)
-    totals["seconds"] = round(time.monotonic() - began_s, 1)
+    total = totals(found, lab, simulated, planted)
+    total["seconds"] = round(time.monotonic() - began_s, 1)
     if options.json:
-        whole = totals | {"laboratory": found, "planted": planted.said.splitlines(), "simulator": _told(simulated)}
+        whole = total | {"laboratory": found, "planted": planted.said.splitlines(), "simulator": _told(simulated)}
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
-    print(closing(totals), flush=True)
-    return 0 if totals["ok"] else 1
+    print(closing(total), flush=True)
+    return 0 if total["ok"] else 1
 
 
 def _part(module: str, *arguments: str) -> Part:
@@ -83,7 +83,7 @@ def _part(module: str, *arguments: str) -> Part:
     return Part(process.wait(), "".join(said), time.monotonic() - began_s)
 
 
-def _totals(found: dict[str, Any], lab: Part, simulated: Part, planted: Part) -> dict[str, Any]:
+def totals(found: dict[str, Any], lab: Part, simulated: Part, planted: Part) -> dict[str, Any]:
     schedules, violated = (int(each) for each in (_SCHEDULES.findall(simulated.said) or [("0", "0")])[-1])
     caught, bugs = (int(each) for each in (_PLANTED.findall(planted.said) or [("0", str(BUGS))])[-1])
     is_ok = lab.code == simulated.code == planted.code == 0 and caught == bugs == BUGS and schedules > 0
