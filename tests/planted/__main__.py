@@ -1,0 +1,97 @@
+"""python -m tests.planted                    each of the twenty bugs, in a copy of its own, until its check fails
+python -m tests.planted --from-scratch     without the seeds that found them once: the honest figures
+python -m tests.planted --only abort       only bugs whose patch or words say so; --beyond: those beyond the twenty, too
+
+Exits 1 where a bug was not caught by the check that is meant to catch it, or where the same hunts find anything in the
+project as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from tests.planted.hunting import Caught, hunted, spared
+from tests.planted.table import BEYOND, SIMULATOR, TWENTY, Bug
+
+LIMIT = 4000
+HEADS = ("bug", "caught by", "check", "after", "seed")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.planted", description=__doc__)
+    parser.add_argument("--only", default="", help="only bugs whose patch or words contain this")
+    parser.add_argument("--jobs", type=int, default=2, help="how many hunts side by side")
+    parser.add_argument("--json", type=Path, help="write the results here, too")
+    parser.add_argument("--from-scratch", action="store_true", help="search from seed 1 on, not at known seeds")
+    parser.add_argument("--beyond", action="store_true", help="those beyond the twenty, too")
+    parser.add_argument("--limit", type=int, default=LIMIT, help="schedules for each")
+    options = parser.parse_args()
+    bugs = [bug for bug in TWENTY + (BEYOND if options.beyond else ()) if options.only in f"{bug.patch} {bug.says}"]
+    found = hunted_all(bugs, options.jobs, options.limit, from_scratch=options.from_scratch)
+    seeds = sorted({each.seed for each in found if each.bug.by == SIMULATOR and each.is_caught})
+    nothing = spared(tuple(bugs), tuple(seeds))
+    for each in (each for each in nothing if each.check or each.trouble):
+        print(f"FOUND WITHOUT A BUG: {each.check} at seed {each.seed} ({each.bug.by}): {each.finding}{each.trouble}")
+    if options.json is not None:
+        options.json.write_text(json.dumps([told(each) for each in found], indent=2) + "\n", encoding="utf-8")
+    return 1 if closing(found, nothing) else 0
+
+
+def hunted_all(bugs: Iterable[Bug], jobs: int, limit: int, *, from_scratch: bool) -> list[Caught]:
+    """In the order of `bugs`, each printed when it is there. The slow ones begin first."""
+    widths = (62, 14, 18, 26)
+    print(_row(HEADS, widths))
+    with ThreadPoolExecutor(jobs) as pool:
+        begun = {}
+        for bug in sorted(bugs, key=lambda bug: bug.by == SIMULATOR):
+            begun[bug.patch] = pool.submit(partial(hunted, bug, () if from_scratch else bug.first, limit))
+        found = []
+        for bug in sorted(bugs, key=lambda bug: bug.patch):
+            caught = begun[bug.patch].result()
+            found.append(caught)
+            print(
+                _row((bug.says, _by(bug), caught.check or bug.check, caught.after, _seed(caught)), widths), flush=True
+            )
+            if caught.trouble:
+                print(f"    {caught.trouble}")
+    return found
+
+
+def closing(found: list[Caught], nothing: list[Caught]) -> bool:
+    """Prints the last lines; answers whether something is wrong."""
+    without = sum(bool(each.check or each.trouble) for each in nothing)
+    print(f"the same hunts without a bug: {without} findings in {len(nothing)} of them")
+    beyond = [each for each in found if each.bug in BEYOND]
+    if beyond:
+        print(f"beyond the twenty: {sum(each.is_caught for each in beyond)}/{len(beyond)}")
+    twenty = [each for each in found if each.bug in TWENTY]
+    caught = sum(each.is_caught for each in twenty)
+    print(f"planted bugs caught: {caught}/{len(twenty)}")
+    return bool(without) or not all(each.is_caught for each in found)
+
+
+def told(caught: Caught) -> dict[str, object]:
+    return asdict(caught) | {"bug": caught.bug.says, "patch": caught.bug.patch, "caught": caught.is_caught}
+
+
+def _by(bug: Bug) -> str:
+    return "simulator" if bug.by == SIMULATOR else "laboratory"
+
+
+def _seed(caught: Caught) -> str:
+    return str(caught.seed) if caught.is_caught and caught.bug.by == SIMULATOR else ""
+
+
+def _row(cells: tuple[str, ...], widths: tuple[int, ...]) -> str:
+    return " | ".join([*(cell.ljust(width) for cell, width in zip(cells, widths, strict=False)), cells[-1]]).rstrip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

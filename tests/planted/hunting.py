@@ -1,0 +1,73 @@
+"""Runs a hunt in a copy of the project, from outside of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.planted.copies import patched, run
+from tests.planted.table import SIMULATOR, Bug
+
+HUNT_S = 600.0
+SCENE_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Caught:
+    """What came of one bug's hunt; `trouble` where the hunt itself failed."""
+
+    bug: Bug
+    seed: int = -1
+    check: str = ""
+    finding: str = ""
+    schedules: int = 0
+    elapsed_s: float = 0.0
+    others: tuple[str, ...] = ()
+    trouble: str = ""
+
+    @property
+    def is_caught(self) -> bool:
+        return self.seed >= 0 and self.check == (self.bug.check or self.check) and not self.trouble
+
+    @property
+    def after(self) -> str:
+        if not self.is_caught:
+            return f"NOT CAUGHT in {self.schedules} schedules" if self.bug.by == SIMULATOR else "NOT CAUGHT"
+        amount = "" if self.bug.by != SIMULATOR else f"{self.schedules} schedule{'s' * (self.schedules != 1)}, "
+        return f"{amount}{self.elapsed_s:.1f} s"
+
+
+def hunted(bug: Bug, first: tuple[int, ...], limit: int) -> Caught:
+    """Plant it, and hunt it: the seeds of `first`, then `limit` more from 1 on."""
+    with patched(bug.path) as directory:
+        arguments = ["--check", bug.check]
+        if bug.by != SIMULATOR:
+            return _asked(bug, directory, ["tests.planted.scenes", bug.by, *arguments], SCENE_S)
+        seeds = ["--first", *map(str, first)] if first else []
+        return _asked(bug, directory, ["tests.planted.hunt", *arguments, *seeds, "--limit", str(limit)], HUNT_S)
+
+
+def spared(bugs: tuple[Bug, ...], seeds: tuple[int, ...]) -> list[Caught]:
+    """The same hunts without a bug: each must come back with nothing, by any check."""
+    nothing = Bug("", "nothing", "")
+    with patched(None) as directory:
+        words = ["tests.planted.hunt", "--limit", "0", "--first", *map(str, seeds)]
+        found = [_asked(nothing, directory, words, HUNT_S)] if seeds else []
+        for scene in sorted({bug.by for bug in bugs} - {SIMULATOR}):
+            bug = Bug("", "nothing", "", by=scene)
+            found.append(_asked(bug, directory, ["tests.planted.scenes", scene], SCENE_S))
+    return found
+
+
+def _asked(bug: Bug, directory: Path, words: list[str], timeout_s: float) -> Caught:
+    try:
+        done = run(directory, [sys.executable, "-m", *words], timeout_s)
+        told = json.loads(done.stdout.splitlines()[-1])
+    except subprocess.TimeoutExpired:
+        return Caught(bug, trouble=f"the hunt took more than {timeout_s:g} s")
+    except (ValueError, IndexError):
+        return Caught(bug, trouble=f"the hunt failed: {done.stdout[-800:]}")
+    return Caught(bug, **{**told, "others": tuple(told["others"])})
