@@ -104,17 +104,15 @@ class Organization:
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(self.command(*settings), stdout=subprocess.PIPE, stderr=log, env=given)
 
-    def wait_struck(self, timeout_s: float = READY_S) -> None:
-        """Until it has died by itself, at a failpoint; `start` brings it back."""
-        process, self.process = self.process, None
+    def wait_struck(self, timeout_s: float = READY_S) -> int:
+        """Until it has ended by itself, at a failpoint; its exit code. `start` brings it back."""
+        process = self.process
         assert process is not None
-        try:
-            process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            self.process = process
-            raise
+        code = process.wait(timeout_s)
         assert process.stdout is not None
         process.stdout.close()
+        self.process = None
+        return code
 
     def limit_files(self, most_bytes: int) -> None:
         """No file may grow beyond, from now on: what a full disk is to the gateway. -1 takes the limit away."""

@@ -96,8 +96,8 @@ class KillAtPlaces:
         if not _died(stage, site, act):
             stage.kill(site)
             return
-        with suppress(AssertionError):
-            site.organization.wait_struck()
+        code = site.organization.wait_struck()
+        assert code == -signal.SIGKILL, f"{site.name}'s gateway ended by itself:\n{site.organization.log[-2000:]}"
         stage.killed(site)
         if struck.reached(place):
             stage.counters.sometimes(place_aim(self.victim, "killed", place))
