@@ -168,7 +168,19 @@ class _Worker(Thread):
         only = [word for each in share for word in ("--only", str(each.seed))]
         size = ["--short"] if options.short else ["--kills", str(options.kills)]
         keeping = ["--keep", str(options.keep), *(["--keep-all"] if options.keep_all else [])]
-        command = [sys.executable, "-m", "tests.lab", "--lines", *size, "--seed", str(options.seed), *keeping, *only]
+        leash = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+        command = [
+            *leash,
+            sys.executable,
+            "-m",
+            "tests.lab",
+            "--lines",
+            *size,
+            "--seed",
+            str(options.seed),
+            *keeping,
+            *only,
+        ]
         self._lines = lines
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
