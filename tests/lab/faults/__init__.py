@@ -9,7 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.failpoints import Place
-from tests.lab.faults import processes, wire_damage, wire_ends, wire_partition, wire_speed
+from tests.lab.faults import (
+    machine_clock,
+    machine_damage,
+    machine_disk,
+    processes,
+    wire_damage,
+    wire_ends,
+    wire_partition,
+    wire_speed,
+)
 from tests.lab.stage import Fault, Stage
 from tests.lab.wire.between import Toward
 
@@ -90,6 +99,21 @@ FAULTS: tuple[Entry, ...] = (
     Entry("kill source's broker", lambda _: processes.KillBroker(("source",)), 2, on=frozenset({KAFKA}), is_short=True),
     Entry("kill copy's site", lambda _: processes.KillBroker(("copy",), True), 1, 2, on=frozenset({KAFKA})),
     Entry("kill source's site", lambda _: processes.KillBroker(("source",), True), 1, 2, on=frozenset({KAFKA})),
+    Entry("full disk", lambda _: machine_disk.FileLimit(), 1, 0, frozenset({EMBEDDED})),
+    Entry(
+        "small disk",
+        lambda _: machine_disk.SmallDisk(),
+        1,
+        0,
+        frozenset({EMBEDDED}),
+        hindrance=machine_disk.cannot_mount,
+    ),
+    Entry("damaged log", lambda _: machine_damage.DamagedLog(), 1, 1, frozenset({EMBEDDED})),
+    Entry("older log", lambda _: machine_damage.OlderLog(), 1, 1, frozenset({EMBEDDED})),
+    Entry("older state of copy", lambda _: machine_damage.OlderState("copy"), 1, 1),
+    Entry("older state of source", lambda _: machine_damage.OlderState("source"), 1, 1),
+    Entry("wrong clock of copy", lambda _: machine_clock.WrongClock("copy"), 1, 0),
+    Entry("wrong clock of source", lambda _: machine_clock.WrongClock("source"), 1, 0),
     _wired("partition", lambda stage: _partition(stage, outlives=False)),
     _wired("partition that outlives the link", lambda stage: _partition(stage, outlives=True)),
     _wired("flapping link", lambda _: wire_partition.Flap()),
