@@ -33,6 +33,7 @@ from tests.lab.admin import NoAnswer, asking, call, status
 from tests.lab.collect import RunDirectory, Where, table_lines
 from tests.lab.durable import DurableCopies
 from tests.lab.faults import BY_NAME, EMBEDDED
+from tests.lab.groups import GROUPS, Application
 from tests.lab.logs import EmbeddedLogs, KafkaLogs, Logs, stored_of
 from tests.lab.stage import Counters, Fault, LanePlace, Recovery, Site, Stage
 from tests.lab.watching import Watcher
@@ -48,7 +49,7 @@ QUIET_S = 90.0
 DURABLE_COPIES = 6
 HEAL_BOUND_S = 60.0
 GOOD = ("ok", "info")
-SETTINGS = ("limits.lane_credit_bytes=65536",)
+SETTINGS = ("limits.lane_credit_bytes=65536", "timing.groups_s=0.5")
 """Slow enough that something is under way, and many batches small enough to be struck between."""
 
 WIRED_SETTINGS = ("timing.heartbeat_s=1", "timing.append_timeout_s=3")
@@ -145,6 +146,8 @@ class Scene:
     writers: list[Writer]
     watcher: Watcher
     copies: DurableCopies
+    application: Application | None
+    """Its group is kept in step; on Kafka only."""
 
     @classmethod
     def build(cls, stack: ExitStack, plan: RunPlan, directory: Path, brokers: Brokers, counters: Counters) -> Scene:
@@ -174,7 +177,8 @@ class Scene:
             max(1, plan.kills // 2),
         )  # fmt: skip
         stage.on_kill = lambda site: copies.make(site) if site is copy else None
-        return cls(plan, stage, kinds, [_writer(kind, stage) for kind in kinds], watcher, copies)
+        application = Application(stage) if stage.on_kafka else None
+        return cls(plan, stage, kinds, [_writer(kind, stage) for kind in kinds], watcher, copies, application)
 
     def play(self, outcome: Outcome) -> None:
         described = [_told(each) for each in self.stage.lanes]
@@ -188,6 +192,8 @@ class Scene:
         try:
             for writer in self.writers:
                 writer.start()
+            if self.application is not None:
+                self.application.start()
             self.stage.wait_progress(0)
             for name in self.plan.strikes:
                 fault = BY_NAME[name].make(self.stage)
@@ -217,6 +223,8 @@ class Scene:
         assert not stopped, f"after {row} lanes need a person: {stopped}"
 
     def _end_writing(self, outcome: Outcome) -> None:
+        if self.application is not None:
+            self.application.stop()
         for writer in self.writers:
             writer.stop()
         for writer in self.writers:
@@ -227,6 +235,8 @@ class Scene:
         """All is quiet at the end of this, and written down."""
         wait_for("everything to arrive", self.watcher.look, QUIET_S)
         self.copies.finish()
+        if self.application is not None:
+            self.application.settle()
         stage, ask = self.stage, asking(self.stage.copy.organization)
         for place in stage.lanes:
             topic, number = place.source.topic, place.source.partition
@@ -304,10 +314,12 @@ def _start(stage: Stage, kinds: Sequence[Kind]) -> None:
         each.wait_ready()
     _create(stage.source, kinds)
     source.pair(copy)
-    source.share(SHARE, copy, *(kind.topic for kind in kinds))
+    source.mesh("share", "create", SHARE, *(word for kind in kinds for word in ("--topic", kind.topic)))
+    source.mesh("grant", "create", SHARE, "--to", copy.org, "--groups", "read")
     stage.directory.note_trust("opened", grant=SHARE)
     mappings = [word for kind in kinds for word in ("--topic", f"{kind.topic}={PREFIX}{kind.topic}")]
-    copy.mesh("subscribe", f"{source.org}/{SHARE}", *mappings)
+    groups = ("--group", GROUPS) if stage.on_kafka else ()
+    copy.mesh("subscribe", f"{source.org}/{SHARE}", *mappings, *groups)
 
 
 def _create(site: Site, kinds: Sequence[Kind]) -> None:

@@ -52,7 +52,7 @@ def _places(stage: Stage, places: tuple[Place, ...], count: int) -> list[Place]:
 
 
 def _importer(stage: Stage, count: int = 5) -> Fault:
-    own = processes.STORING if stage.on_kafka else processes.COMMITTING
+    own = (*processes.STORING, *processes.MOVING) if stage.on_kafka else processes.COMMITTING
     return processes.KillAtPlaces("copy", _places(stage, (*processes.IMPORTER, *own, *processes.CONTROL), count))
 
 

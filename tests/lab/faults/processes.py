@@ -28,6 +28,7 @@ IMPORTER = (
 )  # fmt: skip
 STORING = (Place.STORE, Place.STORED)
 """Reached where a state is put by itself: at gaps, which transactions leave."""
+MOVING = (Place.GROUP_COMMIT, Place.GROUP_COMMITTED)
 COMMITTING = (Place.EMBEDDED_COMMIT, Place.EMBEDDED_COMMITTED)
 CONTROL = (Place.CONTROL, Place.CONTROL_STORED)
 REACHED_S = 15.0
@@ -82,7 +83,7 @@ class KillAtPlaces:
         stage.kill(site)
         for place in self.places:
             # What is passed once in a start is struck the first time.
-            is_rare = place in (Place.RESUME, Place.RESUMED, *CONTROL)
+            is_rare = place in (Place.RESUME, Place.RESUMED, *MOVING, *CONTROL)
             passes = 1 if is_rare else 1 + stage.chance.randrange(self.most_passes)
             self._one(stage, site, place, passes)
 
@@ -111,7 +112,7 @@ def place_aim(victim: str, what: str, place: Place) -> str:
 
 
 REQUIRED = frozenset(
-    [place_aim("copy", "killed", each) for each in (*IMPORTER, *STORING, *COMMITTING, *CONTROL)]
+    [place_aim("copy", "killed", each) for each in (*IMPORTER, *STORING, *MOVING, *COMMITTING, *CONTROL)]
     + [place_aim("source", "killed", each) for each in (*EXPORTER, *COMMITTING, *CONTROL)]
 )
 """What a large campaign must have met."""
