@@ -18,7 +18,7 @@ import copy
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -40,14 +40,17 @@ from mesh.spans import GapReason, Span
 from mesh.testing.links import linked_pair
 from mesh.wire.codec import decode_frame, encode_frame
 
-LANES = 2
+HIDDEN = "records turned into a gap"
 STARTS = (0, 1_000_000)
 ROOM = 1 << 40
-KINDS = ("replayed", "left out", "swapped", "flipped", "flipped", "flipped")
-"""Half of them are flipped: there are many ways to."""
+FLIPPED, FLIPPED_MORE = "one bit flipped", "two or three bits flipped"
+KINDS = ("replayed", "left out", "swapped", FLIPPED, FLIPPED, FLIPPED, FLIPPED_MORE)
+"""Most have a bit flipped: there are many ways to."""
 Check = Callable[[memoryview, Limits, RecordChecker], BatchHeader]
-Truth = dict[tuple[int, int], tuple[tuple[Span, ...], tuple[bytes, ...]]]
-"""Of each lane and offset: the spans that begin there, and the batches from their attributes on, as CRCs cover them."""
+Placed = dict[int, bytes]
+"""Batches by the source offset of their first record, from their attributes on: what CRCs cover, and is appended."""
+Truth = dict[tuple[int, int], Placed]
+"""Of each segment, by lane and first offset."""
 
 
 @dataclass
@@ -57,6 +60,8 @@ class Outcome:
     by_code: Counter[str] = field(default_factory=Counter)
     unchanged: int = 0
     """Were taken, and would append what is right."""
+    hidden: int = 0
+    """Were taken, and would append what is right but for records that became a gap: two flips must agree for that."""
     bad: list[str] = field(default_factory=list)
 
     def line(self, seed: int, seconds: float) -> str:
@@ -65,7 +70,8 @@ class Outcome:
         return (
             f"{sum(self.tried.values()):,} damaged frames ({tried}), seed {seed}, {seconds:.0f} s\n"
             f"refused: {sum(self.refused.values()):,} ({codes})\n"
-            f"taken, and what they would append is right: {self.unchanged:,}\n"
+            f"taken, and all that they would append is right: {self.unchanged:,}\n"
+            f"taken with records turned into a gap, by bits that agree: {self.hidden:,}\n"
             f"frames: {len(self.bad)} bad appends in {sum(self.tried.values()):,}"
         )
 
@@ -86,20 +92,17 @@ class Receiver:
         return Receiver(link, self.lanes, self.check)
 
     def judge(self, frame: bytes, truth: Truth) -> str:
-        """What would be wrong of its appends; empty: nothing. Raises the MeshError that refuses it."""
+        """What would be wrong; empty: nothing. Raises the MeshError that refuses it."""
         sequence, decoded = decode_frame(frame)
+        wrong = ""
         if not self.link.receive(sequence, decoded, 0.0) or not isinstance(decoded, Data):
-            return ""
+            return wrong
         for number, segment in decoded.segments:
             views = [memoryview(each) for each in segment.batches]
             counts = [self.check(each, DEFAULT_LIMITS, check_records_fast).records_count for each in views]
             self.lanes[number].check(segment, counts)
-            right = truth.get((number, segment.first_source_offset))
-            if right is None or _content(segment) != right[1]:
-                return f"lane {number} from {segment.first_source_offset}: other records"
-            if [_is_gap(each) for each in segment.spans] != [_is_gap(each) for each in right[0]]:
-                return f"lane {number} from {segment.first_source_offset}: the records lie elsewhere"
-        return ""
+            wrong = wrong or _wrong(_placed(segment, counts), truth.get((number, segment.first_source_offset), {}))
+        return wrong
 
     def take(self, frame: bytes) -> None:
         """An honest one."""
@@ -112,12 +115,18 @@ class Receiver:
                 list(self.lanes[number].accept(segment, counts))
 
 
-def _is_gap(span: Span) -> tuple[int, int, bool]:
-    return span.source_offset, span.length, span.reason is not None
+def _placed(segment: Segment, counts: Sequence[int]) -> Placed:
+    offsets = [
+        offset for span in segment.spans if span.reason is None for offset in range(span.source_offset, span.end)
+    ]
+    firsts = [offsets[sum(counts[:at])] for at in range(len(counts))]
+    return {first: bytes(each[CRC_START:]) for first, each in zip(firsts, segment.batches, strict=True)}
 
 
-def _content(segment: Segment) -> tuple[bytes, ...]:
-    return tuple(bytes(each[CRC_START:]) for each in segment.batches)
+def _wrong(placed: Placed, right: Placed) -> str:
+    if placed == right:
+        return ""
+    return HIDDEN if placed.items() <= right.items() else "other records, or elsewhere"
 
 
 @dataclass
@@ -159,7 +168,8 @@ class Stream:
                 batches.append(self._batch(count))
             at += count
         segment = Segment(lane.position, at, lane.ordinal, tuple(spans), tuple(batches), 1_700_000_000_000, 3)
-        self.truth[number, lane.position] = (segment.spans, _content(segment))
+        counts = [span.length for span in spans if span.reason is None]
+        self.truth[number, lane.position] = _placed(segment, counts)
         exporter.send_segment(lane, segment)
         return segment
 
@@ -193,7 +203,7 @@ def damaged(kind: str, frames: list[bytes], at: int, chance: Random) -> bytes:
     if kind == "swapped":
         return frames[min(at + chance.randrange(1, 5), len(frames) - 1)]
     changed = bytearray(frames[at])
-    for _ in range(chance.choice([1, 1, 1, 2, 3])):
+    for _ in range(1 if kind == FLIPPED else chance.choice([2, 3])):
         changed[chance.randrange(len(changed))] ^= 1 << chance.randrange(8)
     return bytes(changed)
 
@@ -221,7 +231,9 @@ def _try(clone: Receiver, kind: str, frame: bytes, stream: Stream, at: int, outc
         outcome.by_code[error.code] += 1
         return
     outcome.unchanged += not wrong
-    if wrong or (kind != "flipped" and frame != stream.frames[at]):
+    if wrong == HIDDEN and kind == FLIPPED_MORE:
+        outcome.hidden += 1
+    elif wrong or (kind not in {FLIPPED, FLIPPED_MORE} and frame != stream.frames[at]):
         outcome.bad.append(f"{kind} at frame {at}: {wrong or 'taken out of its order'}: {frame.hex()}")
 
 
