@@ -1,5 +1,6 @@
 """python -m tests.planted                    each of the twenty bugs, in a copy of its own, until its check fails
-python -m tests.planted --from-scratch     without the seeds that found them once: the honest figures
+python -m tests.planted --from-scratch     without the seeds that found them once: the honest figures; with --keep,
+                                           what finds them now is kept for the short form
 python -m tests.planted --only abort       only bugs whose patch or words say so; --beyond: those beyond the twenty, too
 
 Exits 1 where a bug was not caught by the check that is meant to catch it, or where the same hunts find anything in the
@@ -18,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.planted.hunting import Caught, hunted, spared
-from tests.planted.table import BEYOND, SIMULATOR, TWENTY, Bug
+from tests.planted.table import BEYOND, SIMULATOR, TWENTY, Bug, keep_seeds, known_seeds
 
 LIMIT = 4000
 HEADS = ("bug", "caught by", "check", "after", "seed")
@@ -30,28 +31,33 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="how many hunts side by side")
     parser.add_argument("--json", type=Path, help="write the results here, too")
     parser.add_argument("--from-scratch", action="store_true", help="search from seed 1 on, not at known seeds")
+    parser.add_argument("--keep", action="store_true", help="keep the seeds for the short form")
     parser.add_argument("--beyond", action="store_true", help="those beyond the twenty, too")
     parser.add_argument("--limit", type=int, default=LIMIT, help="schedules for each")
     options = parser.parse_args()
     bugs = [bug for bug in TWENTY + (BEYOND if options.beyond else ()) if options.only in f"{bug.patch} {bug.says}"]
     found = hunted_all(bugs, options.jobs, options.limit, from_scratch=options.from_scratch)
-    seeds = sorted({each.seed for each in found if each.bug.by == SIMULATOR and each.is_caught})
-    nothing = spared(tuple(bugs), tuple(seeds))
+    seeds = {each.bug.patch: each.seed for each in found if each.bug.by == SIMULATOR and each.is_caught}
+    nothing = spared(tuple(bugs), tuple(sorted(set(seeds.values()))))
     for each in (each for each in nothing if each.check or each.trouble):
         print(f"FOUND WITHOUT A BUG: {each.check} at seed {each.seed} ({each.bug.by}): {each.finding}{each.trouble}")
     if options.json is not None:
         options.json.write_text(json.dumps([told(each) for each in found], indent=2) + "\n", encoding="utf-8")
+    if options.keep:
+        keep_seeds(seeds)
     return 1 if closing(found, nothing) else 0
 
 
 def hunted_all(bugs: Iterable[Bug], jobs: int, limit: int, *, from_scratch: bool) -> list[Caught]:
     """In the order of `bugs`, each printed when it is there. The slow ones begin first."""
+    known = {} if from_scratch else known_seeds()
     widths = (62, 14, 18, 26)
     print(_row(HEADS, widths))
     with ThreadPoolExecutor(jobs) as pool:
         begun = {}
         for bug in sorted(bugs, key=lambda bug: bug.by == SIMULATOR):
-            begun[bug.patch] = pool.submit(partial(hunted, bug, () if from_scratch else bug.first, limit))
+            first = (known[bug.patch],) if bug.patch in known else ()
+            begun[bug.patch] = pool.submit(partial(hunted, bug, first, limit))
         found = []
         for bug in sorted(bugs, key=lambda bug: bug.patch):
             caught = begun[bug.patch].result()

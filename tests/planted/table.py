@@ -7,10 +7,13 @@ scene in `scenes.py`.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 PATCHES = Path(__file__).parent / "bugs"
+SEEDS = Path(__file__).parent / "seeds.json"
 SIMULATOR = "simulator"
 
 
@@ -23,8 +26,6 @@ class Bug:
     """Of the verifier: no other one's finding counts. Empty: any, the simulator's own oracle included."""
     by: str = SIMULATOR
     """Or the name of a scene."""
-    first: tuple[int, ...] = ()
-    """Seeds that found it once: the short form tries them before it searches."""
 
     @property
     def path(self) -> Path:
@@ -63,3 +64,13 @@ BEYOND = (
     Bug("24-retention-passed-silently", "what retention took becomes a gap like any other", ""),
 )
 """Beyond the twenty: bugs that have no check of their own in the list."""
+
+
+def known_seeds() -> dict[str, int]:
+    """By patch, the seed that found it once: the short form tries it before it searches."""
+    found: dict[str, int] = json.loads(SEEDS.read_text(encoding="utf-8"))
+    return found
+
+
+def keep_seeds(seeds: Mapping[str, int]) -> None:
+    SEEDS.write_text(json.dumps(dict(sorted((known_seeds() | dict(seeds)).items())), indent=2) + "\n", encoding="utf-8")
