@@ -129,6 +129,8 @@ def as_mesh_error(request: web.Request, error: Exception) -> MeshError:
         return MethodRefused(request.method, request.path[:200], ", ".join(sorted(error.allowed_methods)))
     if isinstance(error, web.HTTPNotFound):
         return PathAbsent(request.method, request.path[:200])
+    if isinstance(error, web.RequestPayloadError):
+        return BodyRefused("its body is not in the encoding that its headers state")
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
         return BodyRefused("it is not JSON")
     incident = secrets.token_hex(6)

@@ -253,3 +253,30 @@ def test_a_token_file_that_is_a_link_is_not_used(tmp_path: Path) -> None:
 
     with pytest.raises(TokenFileUnsafe, match="not a regular file"):
         TokenFile(tmp_path / TOKEN_NAME)
+
+
+async def test_a_body_that_is_not_in_the_encoding_it_states_is_refused(admin: AdminGateway) -> None:
+    headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+    answer = await admin.session.post(f"{admin.url}/v1/shares", data=b'{"name": "x"}', headers=headers)
+    assert await refusal(answer) == (400, "body-refused")
+
+
+async def test_the_api_describes_itself(admin: AdminGateway) -> None:
+    document = await (await admin.session.get(f"{admin.url}/openapi.json")).json()
+    assert document["openapi"] == "3.1.0"
+    assert set(document["paths"]["/v1/shares"]) == {"get", "post"}
+    assert document["paths"]["/v1/shares"]["post"]["requestBody"]["content"]["application/json"]["schema"] == {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            "topics": {"type": ["array", "null"], "items": {"type": "string"}},
+        },
+        "additionalProperties": False,
+        "required": ["name"],
+    }
+
+
+async def test_a_parameter_that_the_path_does_not_know_is_refused(admin: AdminGateway) -> None:
+    for query in ("?rnages=true", "?ranges=true&ranges=true"):
+        answer = await admin.session.get(f"{admin.url}/v1/topics{query}")
+        assert await refusal(answer) == (400, "body-refused")
