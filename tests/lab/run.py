@@ -47,7 +47,7 @@ SHARE = "everything"
 PREFIX = "acme."
 QUIET_S = 90.0
 DURABLE_COPIES = 6
-HEAL_BOUND_S = 60.0
+HEAL_BOUND_S = 90.0
 GOOD = ("ok", "info")
 SETTINGS = ("limits.lane_credit_bytes=65536", "timing.groups_s=0.5")
 """Slow enough that something is under way, and many batches small enough to be struck between."""

@@ -20,6 +20,7 @@ from pathlib import Path
 from gateway.failpoints import LOG, PLAN, Place
 from tests.lab.admin import NoAnswer, call
 from tests.lab.stage import Site, Stage
+from tests.support.organization import READY_S
 
 EXPORTER = (Place.FETCH, Place.FETCHED, Place.SEND, Place.SENT)
 IMPORTER = (
@@ -32,7 +33,7 @@ MOVING = (Place.GROUP_COMMIT, Place.GROUP_COMMITTED)
 COMMITTING = (Place.EMBEDDED_COMMIT, Place.EMBEDDED_COMMITTED)
 CONTROL = (Place.CONTROL, Place.CONTROL_STORED)
 REACHED_S = 15.0
-"""A place that is not reached so soon is not on the way: the gateway is killed without it."""
+"""A place that a ready gateway does not reach so soon is not on the way: it is killed without it."""
 MOST_PASSES = 12
 LOOK_S = 0.01
 MOMENT_S = 0.3
@@ -123,7 +124,7 @@ def _died(stage: Stage, site: Site, act: Callable[[], None] | None) -> bool:
     process = site.organization.process
     assert process is not None
     assert process.stdout is not None
-    deadline = time.monotonic() + REACHED_S
+    deadline = time.monotonic() + READY_S
     is_ready = False
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -131,7 +132,7 @@ def _died(stage: Stage, site: Site, act: Callable[[], None] | None) -> bool:
         if not is_ready and select.select([process.stdout], [], [], LOOK_S)[0]:
             if not process.stdout.readline():
                 continue  # it dies just now
-            is_ready = True
+            is_ready, deadline = True, time.monotonic() + REACHED_S
             if act is not None:
                 threading.Thread(target=act, daemon=True).start()
             _note_arrival(stage, lambda: process.poll() is None, deadline)
@@ -227,12 +228,14 @@ class FreezeAtPlace:
         struck = Struck(stage.scratch / "struck.jsonl")
         passes = 1 + stage.chance.randrange(MOST_PASSES)
         site.organization.launch(environment=struck.environment(self.place, "freeze", passes))
-        deadline = time.monotonic() + REACHED_S
+        deadline = time.monotonic() + 2 * REACHED_S
         while not struck.reached(self.place) and time.monotonic() < deadline:
             time.sleep(LOOK_S)
-        if struck.reached(self.place):
-            time.sleep(stage.chance.uniform(0.2, self.longest_s))
-            stage.counters.sometimes(self.aims[0])
+        if not struck.reached(self.place):
+            stage.kill(site)  # else it would freeze later, when nobody thaws it
+            return
+        time.sleep(stage.chance.uniform(0.2, self.longest_s))
+        stage.counters.sometimes(self.aims[0])
 
     def heal(self, stage: Stage) -> None:
         site = named(stage, self.victim)
