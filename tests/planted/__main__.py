@@ -3,8 +3,9 @@ python -m tests.planted --from-scratch     without the seeds that found them onc
                                            what finds them now is kept for the short form
 python -m tests.planted --only abort       only bugs whose patch or words say so; --beyond: those beyond the twenty, too
 
-Exits 1 where a bug was not caught by the check that is meant to catch it, or where the same hunts find anything in the
-project as it is.
+Then the same hunts in the project as it is: the same scenes, and the schedules that found something, or with
+--from-scratch as many as the longest hunt took. Exits 1 where a bug was not caught by the check that is meant to catch it, or where
+those find anything.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ def main() -> int:
     bugs = [bug for bug in TWENTY + (BEYOND if options.beyond else ()) if options.only in f"{bug.patch} {bug.says}"]
     found = hunted_all(bugs, options.jobs, options.limit, from_scratch=options.from_scratch)
     seeds = {each.bug.patch: each.seed for each in found if each.bug.by == SIMULATOR and each.is_caught}
-    nothing = spared(tuple(bugs), tuple(sorted(set(seeds.values()))))
+    longest = max((each.schedules for each in found), default=0)
+    again = range(1, longest + 1) if options.from_scratch else sorted(set(seeds.values()))
+    nothing = spared(tuple(bugs), tuple(again))
     for each in (each for each in nothing if each.check or each.trouble):
         print(f"FOUND WITHOUT A BUG: {each.check} at seed {each.seed} ({each.bug.by}): {each.finding}{each.trouble}")
     if options.json is not None:
@@ -73,7 +76,9 @@ def hunted_all(bugs: Iterable[Bug], jobs: int, limit: int, *, from_scratch: bool
 def closing(found: list[Caught], nothing: list[Caught]) -> bool:
     """Prints the last lines; answers whether something is wrong."""
     without = sum(bool(each.check or each.trouble) for each in nothing)
-    print(f"the same hunts without a bug: {without} findings in {len(nothing)} of them")
+    schedules = sum(each.schedules for each in nothing if each.bug.by == SIMULATOR)
+    scenes = sum(each.bug.by != SIMULATOR for each in nothing)
+    print(f"without a bug: {without} findings in {schedules} schedules and {scenes} scenes")
     beyond = [each for each in found if each.bug in BEYOND]
     if beyond:
         print(f"beyond the twenty: {sum(each.is_caught for each in beyond)}/{len(beyond)}")

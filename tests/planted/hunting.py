@@ -24,7 +24,7 @@ class Caught:
     check: str = ""
     finding: str = ""
     schedules: int = 0
-    elapsed_s: float = 0.0
+    took_s: float = 0.0
     others: tuple[str, ...] = ()
     trouble: str = ""
 
@@ -37,7 +37,7 @@ class Caught:
         if not self.is_caught:
             return f"NOT CAUGHT in {self.schedules} schedules" if self.bug.by == SIMULATOR else "NOT CAUGHT"
         amount = "" if self.bug.by != SIMULATOR else f"{self.schedules} schedule{'s' * (self.schedules != 1)}, "
-        return f"{amount}{self.elapsed_s:.1f} s"
+        return f"{amount}{self.took_s:.1f} s"
 
 
 def hunted(bug: Bug, first: tuple[int, ...], limit: int) -> Caught:
