@@ -4,8 +4,8 @@ python -m tests.planted --from-scratch     without the seeds that found them onc
 python -m tests.planted --only abort       only bugs whose patch or words say so; --beyond: those beyond the twenty, too
 
 Then the same hunts in the project as it is: the same scenes, and the schedules that found something, or with
---from-scratch as many as the longest hunt took. Exits 1 where a bug was not caught by the check that is meant to catch it, or where
-those find anything.
+--from-scratch as many as the longest hunt took. Exits 1 where a bug was not caught by the check that is meant to
+catch it, or where those find anything.
 """
 
 from __future__ import annotations
