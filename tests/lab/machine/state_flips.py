@@ -87,7 +87,8 @@ class Home:
         bundle = load_own(self._keys, ORG, NOW).bundle
         leaf = to_pem([identity.leaf]).encode()
         verified = verify_leaf(leaf, {ORG: PeerTrust(PeerState.ACTIVE, bundle)}, NOW + timedelta(hours=1))
-        return verified, identity.chain_der, identity.private_key_pem
+        # What is signed, not how the signature is written down: one that verifies may be written in several ways.
+        return verified, identity.leaf.tbs_certificate_bytes, identity.private_key_pem
 
     def _authority(self) -> object:
         """A leaf that it issues is verified by the bundle that peers have."""
