@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 from typing import Any, cast
 
-from mesh.batch.header import split
+from mesh.batch.header import CONTROL_BIT, TRANSACTIONAL_BIT, split
+from mesh.batch.records import Record
 from mesh.batch.stamp import Producer, StampedBatch
 from mesh.cluster_errors import AppendUnknown, ClusterUnreachable, DiskFull, ProducerFenced, SequenceRefused, StateMoved
 from mesh.errors import MeshError
 from mesh.ids import Partition, TopicId
 from mesh.log import Fetched, LogRange, Topic, Witnesses
 from mesh.ports import Cluster, StateOf
-from mesh.sequences import Written, after
+from mesh.sequences import ProducerState, Written, after
 from mesh.testing.cluster import FakeCluster
 from tests.simulator.loop import Process
 from tests.simulator.truth import Truth
+from tests.support.records import TIMESTAMP_MS, batch_of, body, framed, resealed
 
 SLOW_S = 3.0
 LATE_S = (0.01, 0.3, 2.0)
@@ -75,12 +78,12 @@ class Edges:
 
 
 class SimulatedSource:
-    """Reads; with `truth`, names aborted transactions as a broker's index does."""
+    """Reads; with `truths`, names aborted transactions as a broker's index does."""
 
-    def __init__(self, cluster: FakeCluster, edges: Edges, truth: Truth | None) -> None:
+    def __init__(self, cluster: FakeCluster, edges: Edges, truths: Mapping[Partition, Truth]) -> None:
         self._source = cluster.ports.source
         self._edges = edges
-        self._truth = truth
+        self._truths = truths
         self.offset_at = self._source.offset_at
 
     async def fetch(
@@ -94,9 +97,10 @@ class SimulatedSource:
     ) -> Fetched:
         how = await self._edges.before("fetch")
         fetched = await self._source.fetch(partition, offset, topic_id, max_bytes, wait_s, last_epoch)
-        if self._truth is not None and fetched.data:
-            headers = [header for header, _ in split(fetched.data)]
-            aborted = self._truth.aborted(headers[0].base_offset, headers[-1].next_offset)
+        if partition in self._truths and fetched.data:
+            truth, headers = self._truths[partition], [header for header, _ in split(fetched.data)]
+            self._edges.seen["fetches from within a transaction"] += truth.is_inside(offset)
+            aborted = truth.aborted(headers[0].base_offset, headers[-1].next_offset)
             fetched = replace(fetched, aborted=aborted)
         await self._edges.pause()
         self._edges.after(how)
@@ -149,6 +153,9 @@ class SimulatedStore:
         self._edges.after(how)
 
     async def put_now(self, entries: Mapping[str, bytes | None]) -> None:
+        if self._broker.is_full:
+            self._edges.seen["puts to a full disk"] += 1
+            raise self._broker.full("the lanes state")
         if not self.is_claimed:
             self._edges.seen["put refused to a former owner"] += 1
             raise StateMoved("the simulation")
@@ -166,6 +173,10 @@ class _Append:
     """The answer of the append before it that has state to store: state is stored in the order of the log."""
     failed: Callable[[MeshError], None]
     """Told at once, so that nothing is sent behind it."""
+    topic_id: TopicId | None
+    """Of the incarnation that it is meant for, None where the broker takes names."""
+    connection: int = 0
+    """The number of the one that it was sent on."""
 
     def fail(self, error: MeshError) -> None:
         if not self.landed.done():
@@ -184,10 +195,17 @@ class Broker:
         self.process = process
         self.edges = edges
         self.claims = 0
-        self.starts = 0
+        self.starts = self.connections = 0
         self.named: dict[str, Producer] = {}
-        self.sure: set[str] = set()
+        self.sure: dict[Partition, set[str]] = defaultdict(set)
         """The gateways that know where the log ends: nobody else has written since they asked."""
+        self.full_until_s = 0.0
+        self.cuts: dict[Partition, Producer] = {}
+        """Where a marker of a strict cut lies: its time is the present, so that it is not forgotten soon."""
+        self.violated: Callable[[str], None] = lambda why: None
+        self.doubled: Callable[[Partition, range], None] = lambda partition, offsets: None
+        """Told of records that came in twice, where that may be."""
+        self._may_double: set[tuple[Partition, str]] = set()
         self.under_way: list[_Append] = []
         """Sent, and neither landed nor lost."""
         self.given: Callable[[Producer], None] = lambda producer: None
@@ -198,18 +216,74 @@ class Broker:
     def restart(self, writers: set[str]) -> None:
         """What is under way is lost, and producers whose records are old are forgotten.
 
-        Not where one of the `writers` has asked the log and another has written since: if the broker then forgets, too,
-        before the first writes, nothing but the answered offset tells. That bound is stated, and tried elsewhere.
+        Where one of the `writers` has asked the log and another has written since, the broker takes the first batch of
+        the one as if it were new. Nothing keeps it from that; it may be that one batch, and the answer must be noticed.
         """
         self.starts += 1
         for append in self.under_way:
             append.unknown("the broker went away")
         self.under_way.clear()
-        if writers <= self.sure:
-            self.cluster.forget_producers()
-        else:
-            self.edges.seen["broker restarts that forgot nothing"] += 1
-        self.cluster.log(next(iter(self.cluster._logs))).elect()
+        self._may_double = {
+            (partition, name) for partition in self.cluster._logs for name in writers - self.sure[partition]
+        }
+        self.edges.seen["producers forgotten between a question and an append"] += bool(self._may_double)
+        self.cluster.forget_producers()
+        for partition, log in self.cluster._logs.items():
+            if partition in self.cuts:
+                log.cut(self.cuts[partition])
+            log.elect()
+
+    @property
+    def is_full(self) -> bool:
+        return asyncio.get_running_loop().time() < self.full_until_s
+
+    def full(self, what: str) -> MeshError:
+        """What a gateway gets to hear of a full disk: of its own, or of a broker that is gone for it."""
+        return (
+            DiskFull(what)
+            if self.cluster.ports.destination.joins_state
+            else ClusterUnreachable("simulated", "no space")
+        )
+
+    def cut(self, name: str, producer: Producer, partitions: Sequence[Partition]) -> Producer:
+        """A marker at a newer epoch in each partition: from here on the older one is refused."""
+        known = [state.epoch for each in partitions if (state := self.cluster.log(each).producers.get(producer.id))]
+        epochs = [producer.epoch, *known, *(each.epoch for each in self.named.values() if each.id == producer.id)]
+        newer = self.named[name] = Producer(producer.id, max(epochs) + 1)
+        for partition in partitions:
+            log = self.cluster.log(partition)
+            log.put_raw(_marker(newer), log.end)
+            log.cut(newer)
+            self.cuts[partition] = newer
+        self.cluster.wake()
+        return newer
+
+    def recreate(self, name: str) -> None:
+        """Everything that was in the topic is gone, and so is what was known of its producers."""
+        self.cluster.recreate(name)
+        self.cuts.clear()
+        self.sure.clear()
+        self._may_double.clear()
+
+    def asked(self, partition: Partition, gateway: str) -> None:
+        """The gateway knows the log's end now."""
+        self.sure[partition].add(gateway)
+        self._may_double.discard((partition, gateway))
+
+    def took(self, append: _Append, gateway: str, base_offset: int) -> None:
+        """A batch was written."""
+        partition, batch = append.partition, append.batch
+        self.sure[partition] = {gateway}
+        if partition in self.cuts and batch.producer < self.cuts[partition]:
+            self.violated(f"fencing: {gateway} wrote at {base_offset} of {partition} after the cut")
+        own = [header for header, _ in self.cluster.log(partition)._entries[:-1]
+               if (header.producer_id, header.producer_epoch) == batch.producer]  # fmt: skip
+        if any(header.base_sequence + header.records_count > batch.base_sequence for header in own):
+            self.edges.seen["records taken twice by a broker that had forgotten"] += 1
+            if (partition, gateway) not in self._may_double:
+                self.violated(f"no duplicate: {gateway} wrote sequence {batch.base_sequence} of {partition} again")
+            self.doubled(partition, range(base_offset, base_offset + batch.count))
+        self._may_double.discard((partition, gateway))
 
     def truncate(self, partition: Partition, batches: int) -> bool:
         """An unclean election: the last batches are gone, and so is what was remembered of their producers."""
@@ -224,7 +298,17 @@ class Broker:
                 written = Written(header.base_sequence, header.records_count, header.base_offset)
                 log.producers[known] = after(log.producers.get(known), header.producer_epoch, written)
         self.sure.clear()
+        self._may_double.clear()
         return True
+
+
+def _marker(producer: Producer) -> bytes:
+    record = Record(0, TIMESTAMP_MS, bytes(4), bytes(6))
+    batch = bytearray(
+        batch_of(framed(body(record)), 1, attributes=CONTROL_BIT | TRANSACTIONAL_BIT, producer_id=producer.id)
+    )
+    batch[51:53] = producer.epoch.to_bytes(2, "big")
+    return resealed(bytes(batch))
 
 
 class Connection:
@@ -232,6 +316,8 @@ class Connection:
 
     def __init__(self, broker: Broker, joins_state: bool, gateway: str) -> None:
         self._gateway = gateway
+        broker.connections += 1
+        self.number = broker.connections
         self._broker = broker
         self._joins_state = joins_state
         self._queue: deque[_Append] = deque()
@@ -239,6 +325,7 @@ class Connection:
         self.is_open = True
 
     def send(self, append: _Append) -> None:
+        append.connection = self.number
         self._broker.under_way.append(append)
         self._queue.append(append)
         if not self._serving:
@@ -282,19 +369,29 @@ class Connection:
                 each.fail(DiskFull("the log") if self.is_open else AppendUnknown(*append.partition, "no answer"))
             self.lose(len(self._queue))
             return
-        cluster, log = self._broker.cluster, self._broker.cluster.log(append.partition)
-        end = log.end
+        broker, seen = self._broker, self._broker.edges.seen
+        cluster, log = broker.cluster, broker.cluster.log(append.partition)
+        if broker.is_full:
+            seen["appends to a full disk"] += 1
+            append.fail(broker.full("the log") if self._joins_state else AppendUnknown(*append.partition, "no space"))
+            return
+        if append.topic_id not in (None, cluster.topic(append.partition.topic).topic_id):
+            seen["appends refused by another topic of the name"] += 1
+            append.unknown("the broker knows no topic of that id")
+            return
+        end, known = log.end, log.producers.get(append.batch.producer.id)
         try:
             base_offset = log.append(append.batch)
         except MeshError as error:
-            if isinstance(error, SequenceRefused):
-                self._broker.edges.seen["sequences refused"] += 1
+            self._note(error, append, known)
             append.fail(error)
             return
         if log.end == end:
-            self._broker.edges.seen["repeats answered with the first offset"] += 1
+            seen["repeats answered with the first offset"] += 1
         else:
-            self._broker.sure = {self._gateway}
+            older = (each.connection < self.number for each in broker.under_way if each.partition == append.partition)
+            seen["appends that overtook an older connection's"] += any(older)
+            broker.took(append, self._gateway, base_offset)
         cluster.wake()
         if self._joins_state and append.state is not None:
             cluster.ports.lanes.store(append.state(base_offset))  # type: ignore[attr-defined]
@@ -303,6 +400,16 @@ class Connection:
             self._break(append)
         elif not append.landed.done():
             append.landed.set_result(base_offset)
+
+    def _note(self, error: MeshError, append: _Append, known: ProducerState | None) -> None:
+        seen = self._broker.edges.seen
+        seen["appends refused after a cut"] += (
+            isinstance(error, ProducerFenced) and append.partition in self._broker.cuts
+        )
+        if isinstance(error, SequenceRefused):
+            seen["sequences refused"] += 1
+            oldest = known.recent[0].base_sequence if known is not None and known.recent else 0
+            seen["repeats of what was remembered no more"] += append.batch.base_sequence < oldest
 
 
 class SimulatedDestination:
@@ -316,8 +423,10 @@ class SimulatedDestination:
         joins_state: bool,
         gateway: str,
         in_flight: int,
+        by_topic_id: bool,
     ) -> None:
         self._gateway = gateway
+        self._by_topic_id = by_topic_id
         self.joins_state = joins_state
         self.max_in_flight = in_flight
         self._broker = broker
@@ -325,15 +434,19 @@ class SimulatedDestination:
         self._may_write = may_write
         self._destination = broker.cluster.ports.destination
         self._waiting: deque[_Append] = deque()
-        self._unanswered: list[asyncio.Future[int]] = []
         self._wake = asyncio.Event()
-        self._is_broken = False
+        self._broken: set[Partition] = set()
+        self._proven: dict[Partition, int] = {}
         self.has_asked = False
-        self._stateful: asyncio.Future[int] | None = None
+        self._unanswered: dict[Partition, list[asyncio.Future[int]]] = defaultdict(list)
+        self._stateful: dict[Partition, asyncio.Future[int]] = {}
+        self._topic_ids: dict[Partition, TopicId] = {}
+        """As of the last question."""
         self.connection = Connection(broker, joins_state, gateway)
 
     async def producer(self, name: str = "") -> Producer:
         await self._broker.edges.before("producer")
+        self.has_asked = True
         known = self._broker.named.get(name)
         made = Producer(known.id, known.epoch + 1) if known else await self._destination.producer(name)
         self._broker.named[name] = made
@@ -346,16 +459,24 @@ class SimulatedDestination:
         how = self._broker.edges.take("append")
         if self.joins_state and how == "late":
             how = "full"  # no network lies between a gateway and its embedded log
-        append = _Append(partition, batch, state, landed, how, self._stateful, self._failed)
+        stateful, failed = self._stateful.get(partition), partial(self._failed, partition)
+        append = _Append(partition, batch, state, landed, how, stateful, failed, self._topic_id(partition))
         self._waiting.append(append)
         self.has_asked = True
         self._wake.set()
         answer: asyncio.Future[int] = asyncio.ensure_future(self._answer(append))
-        self._unanswered = [each for each in self._unanswered if not each.done()]
-        self._unanswered.append(answer)
+        unanswered = self._unanswered[partition]
+        unanswered[:] = [*(each for each in unanswered if not each.done()), answer]
         if state is not None:
-            self._stateful = answer
+            self._stateful[partition] = answer
         return answer
+
+    def _topic_id(self, partition: Partition) -> TopicId | None:
+        if not self._by_topic_id:
+            return None
+        if partition not in self._topic_ids:
+            self._topic_ids[partition] = self._broker.cluster.topic(partition.topic).topic_id
+        return self._topic_ids[partition]
 
     async def run(self) -> None:
         """Send what is queued; one task of the gateway."""
@@ -365,7 +486,7 @@ class SimulatedDestination:
                 await self._wake.wait()
             await self._broker.edges.pause()
             append = self._waiting.popleft()
-            if self._is_broken:
+            if append.partition in self._broken:
                 append.unknown("nothing is sent on a guess")
             elif not self._may_write():
                 self._broker.edges.seen["appends held back without ownership"] += 1
@@ -374,10 +495,17 @@ class SimulatedDestination:
                 if not self.connection.is_open:
                     self.connection = Connection(self._broker, self.joins_state, self._gateway)
                 self.connection.send(append)
+                if (
+                    self._proven.get(append.partition) != self._broker.starts
+                ):  # a broker that may know nothing of the producer gets one alone
+                    await asyncio.wait([append.landed])
+                    if append.landed.exception() is None:
+                        self._proven[append.partition] = self._broker.starts
 
-    def _failed(self, error: MeshError) -> None:
+    def _failed(self, partition: Partition, error: MeshError) -> None:
         # A broker that refuses the one refuses itself what is out of line behind it.
-        self._is_broken = self._is_broken or not isinstance(error, SequenceRefused | ProducerFenced)
+        if not isinstance(error, SequenceRefused | ProducerFenced):
+            self._broken.add(partition)
 
     async def _answer(self, append: _Append) -> int:
         base_offset = await append.landed
@@ -388,12 +516,12 @@ class SimulatedDestination:
             try:
                 await self._store.put(append.state(base_offset))
             except MeshError as error:
-                self._is_broken = True
+                self._broken.add(append.partition)
                 raise AppendUnknown(*append.partition, f"its state could not be stored: {error}") from error
         return base_offset
 
     async def witness(self, partition: Partition, producer: Producer, from_offset: int) -> Witnesses:
-        while pending := [each for each in self._unanswered if not each.done()]:
+        while pending := [each for each in self._unanswered[partition] if not each.done()]:
             await asyncio.wait(pending)
         how = await self._broker.edges.before("witness")
         first = await self._destination.witness(partition, producer, from_offset)
@@ -406,17 +534,24 @@ class SimulatedDestination:
             self._broker.edges.seen["a producer forgotten"] += 1
         if self._broker.under_way:
             self._broker.edges.seen["logs asked with appends under way"] += 1
-        self._is_broken = False
+        self._broken.discard(partition)
         self.has_asked = True
-        self._broker.sure.add(self._gateway)
+        self._broker.asked(partition, self._gateway)
+        if second.topic_id is not None:
+            self._topic_ids[partition] = second.topic_id
         return replace(second, last_sequence=first.last_sequence)
 
-    cut = None
+    async def cut(self, name: str, producer: Producer, partitions: Sequence[Partition]) -> Producer:
+        how = await self._broker.edges.before("cut")
+        newer = self._broker.cut(name, producer, partitions)
+        await self._broker.edges.pause()
+        self._broker.edges.after(how)
+        return newer
 
 
-def source_ports(cluster: FakeCluster, edges: Edges, truth: Truth) -> Cluster:
+def source_ports(cluster: FakeCluster, edges: Edges, truths: Mapping[Partition, Truth]) -> Cluster:
     topics = cast(Any, SimulatedTopics(cluster, edges))
-    return replace(cluster.ports, topics=topics, source=cast(Any, SimulatedSource(cluster, edges, truth)))
+    return replace(cluster.ports, topics=topics, source=cast(Any, SimulatedSource(cluster, edges, truths)))
 
 
 def destination_ports(
@@ -425,7 +560,7 @@ def destination_ports(
     return replace(
         broker.cluster.ports,
         topics=cast(Any, SimulatedTopics(broker.cluster, edges)),
-        source=cast(Any, SimulatedSource(broker.cluster, edges, None)),
+        source=cast(Any, SimulatedSource(broker.cluster, edges, {})),
         destination=cast(Any, destination),
         lanes=store,
     )

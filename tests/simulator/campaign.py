@@ -5,10 +5,15 @@ A campaign counts only if it met the states that its faults aim at: `SOMETIMES` 
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
+
+import structlog
 
 from tests.simulator.plan import Act, Plan, draw
 from tests.simulator.verdict import Outcome
@@ -31,10 +36,26 @@ SOMETIMES = (
     "links cut with frames under way",
     "foreign writes accepted by the operator",
     "trim", "truncate", "recreate", "foreign", "restart-broker", "half-cut", "put after", "append full", "frozen",
-    "truncate-copy",
+    "truncate-copy", "recreate-copy", "promoted", "recreated", "rivals",
+    "appends to a full disk",
+    "puts to a full disk",
+    "appends refused by another topic of the name",
+    "appends refused after a cut",
+    "appends that overtook an older connection's",
+    "repeats of what was remembered no more",
+    "producers forgotten between a question and an append",
+    "records taken twice by a broker that had forgotten",
+    "frozen after a batch was taken twice",
+    "copies truncated that others made longer again",
+    "begun within a transaction",
+    "fetches from within a transaction",
+    "stalls told of",
+    "schedules of several lanes",
 )  # fmt: skip
 ENOUGH = 3000
 """From so many schedules on each of `SOMETIMES` must have come."""
+PART = 100
+"""Schedules that a process runs before it tells of them."""
 SHRINK_RUNS = 400
 OTHER_SEEDS = (0, 1_000_003, 2_000_003)
 
@@ -70,6 +91,37 @@ class Campaign:
             yield outcome
             if len(self.failed) >= enough_failures:
                 return
+
+    def add(self, part: Campaign) -> None:
+        """What another process has run of it."""
+        self.schedules += part.schedules
+        self.steps += part.steps
+        self.cpu_s += part.cpu_s
+        self.seen += part.seen
+        self.failed += part.failed
+
+
+def part_of(first_seed: int, schedules: int) -> Campaign:
+    """A part of a campaign, for a process of its own."""
+    part = Campaign()
+    for _ in part.run(first_seed, schedules):
+        pass
+    return part
+
+
+def side_by_side(first_seed: int, schedules: int, jobs: int) -> Iterator[Campaign]:
+    """Every part of a campaign in the order of the seeds, of which `jobs` run at a time."""
+    ends = first_seed + schedules
+    firsts = range(first_seed, ends, PART)
+    counts = [min(PART, ends - first) for first in firsts]
+    with ProcessPoolExecutor(jobs, get_context("spawn"), initializer=prepare) as pool:
+        yield from pool.map(part_of, firsts, counts)
+
+
+def prepare() -> None:
+    """Once in each process that runs schedules."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    gc.freeze()  # what is there now stays: a collection need not look at it
 
 
 def kind_of(outcome: Outcome) -> str:

@@ -15,14 +15,16 @@ from gateway.link.session import Session, SessionLimits
 from mesh.batch.limits import DEFAULT_LIMITS
 from mesh.batch.records import check_records
 from mesh.errors import MeshError
-from mesh.ids import LaneId, OrgId, Partition, ShareName, SubscriptionName, TopicName
+from mesh.ids import OrgId, ShareName
+from mesh.lanes.checkpoint import load_lane, prefix, producer_name
 from mesh.lanes.status import LaneState
 from mesh.link.frames import LaneOpen
 from mesh.link.machine import Link
-from mesh.shares import OnForeignWrite, OnLoss, Subscription, TopicMapping
+from mesh.shares import OnForeignWrite, OnLoss, StartAt, Subscription, TopicMapping
 from mesh.testing.links import hello
 from tests.simulator.brokers import SimulatedDestination, SimulatedStore, destination_ports
 from tests.simulator.loop import Life, Process
+from tests.simulator.tracks import DESTINATION, LANE, PEER, Track
 from tests.simulator.truth import SOURCE
 from tests.simulator.verdict import check_acknowledged
 from tests.simulator.wires import Wire, WireEnd
@@ -30,11 +32,6 @@ from tests.support.sessions import Trusting, echo, serve_nothing
 
 if TYPE_CHECKING:
     from tests.simulator.world import World
-
-DESTINATION = TopicName("acme.departures")
-TO = Partition(DESTINATION, 0)
-LANE = LaneId(SubscriptionName("flights"), SOURCE, 0)
-PEER = OrgId("acme.example")
 
 BEAT_S = 2.0
 CLAIM_LOOK_S = 2.0
@@ -66,6 +63,8 @@ class Group:
         self._world = world
         self.owner = ""
         self.term = 0
+        self.deaf_s = 0.0
+        """How much longer than usual who loses the lanes does not hear of it."""
         self._alive_until: dict[str, float] = {}
         self._changed = asyncio.Event()
 
@@ -98,11 +97,11 @@ class Group:
     def _is_alive(self, name: str) -> bool:
         return self._alive_until.get(name, 0) > self._world.loop.time()
 
-    async def wait(self, term: int) -> None:
+    async def wait(self, term: int, *, loses: bool = False) -> None:
         """Until another term than `term` is known."""
         while self.term == term:
             await self._changed.wait()
-        await asyncio.sleep((0, 0.01, 0.5)[self._world.edges.choose(3)])
+        await asyncio.sleep((0, 0.01, 0.5)[self._world.edges.choose(3)] + loses * self.deaf_s)
 
     def owning(self) -> Gateway | None:
         return next((each for each in self._world.gateways if each.name == self.owner and each.runs), None)
@@ -111,23 +110,25 @@ class Group:
 class _Opener:
     """A link that looks at what its lanes acknowledge."""
 
-    def __init__(self, world: World, session: Session) -> None:
+    def __init__(self, world: World, session: Session, track: Track) -> None:
         self._world = world
         self._session = session
+        self._track = track
 
     def open_lane(self, opening: Callable[[int], LaneOpen]) -> ImportLane:
         lane = self._session.open_lane(opening)
-        world, truth = self._world, self._world.truth
+        world, track, truth = self._world, self._track, self._track.truth
         incarnation, truncations, agreed = truth.incarnations, truth.truncations, truth.end
         acknowledge = lane.acknowledge
 
         def checked(source_offset: int) -> None:
-            if not world.violations and not world.copy_lost:
+            if not world.violations and not track.copy_lost:
                 stored = world.destination.ports.lanes._entries  # type: ignore[attr-defined]
                 same = 1 << 62 if truth.truncations == truncations else min(agreed, truth.agreed)
-                why = check_acknowledged(LANE, source_offset, world.copy, stored, same, incarnation)
-                if world.recorder is not None:
+                why = check_acknowledged(track.lane, source_offset, track.copy, stored, same, incarnation)
+                if world.recorder is not None and track.lane == LANE:
                     world.recorder.acknowledged(source_offset)
+                track.acknowledged = (source_offset, same, incarnation)
                 if why:
                     world.violated(why)
             acknowledge(source_offset)
@@ -142,12 +143,12 @@ class Gateway:
     def __init__(self, world: World, name: str) -> None:
         self._world = world
         self.name = name
-        self.runner: LaneRunner | None = None
+        self.runners: dict[int, LaneRunner] = {}
+        """Of the lanes that run here, by their partition."""
         self.wires: list[Wire] = []
 
     def __str__(self) -> str:
-        status = self.runner.status() if self.runner else None
-        return f"{self.name} {self.process.life.name} {status}"
+        return f"{self.name} {self.process.life.name} {[runner.status() for runner in self.runners.values()]}"
 
     # --- its lives
 
@@ -157,18 +158,18 @@ class Gateway:
         self.store = SimulatedStore(world.broker, world.edges)
         joins = world.plan.joins_state
         self._destination = SimulatedDestination(
-            world.broker, self.store, self._may_write, joins, self.name, 5 if world.plan.seed % 3 else 2
-        )
+            world.broker, self.store, self._may_write, joins, self.name, 5 if world.plan.seed % 3 else 2,
+            world.plan.by_topic_id,
+        )  # fmt: skip
         self._cluster = destination_ports(world.broker, self.store, self._destination, world.edges)
-        self.runner = None
+        self.runners = {}
         self.wires = []
         self._lease_s = 0.0
         self._session: Session | None = None
         self._linked = asyncio.Event()
         self._wanted = asyncio.Event()
-        self._resumed = asyncio.Event()
-        self._accepts_foreign = False
-        self._running: asyncio.Task[None] | None = None
+        self._resumed = [asyncio.Event() for _ in world.tracks]
+        self._accepts_foreign: set[int] = set()
         self._owning = self.process.start(self._own())
         for work in (self._destination.run(), self._beat(), self._keep_linking()):
             self.process.start(work)
@@ -187,6 +188,11 @@ class Gateway:
         return self._owning
 
     @property
+    def runner(self) -> LaneRunner | None:
+        """Of the first lane."""
+        return self.runners.get(0)
+
+    @property
     def runs(self) -> bool:
         return self.process.life is Life.RUNS
 
@@ -195,19 +201,20 @@ class Gateway:
         """Whether it may believe that it knows the log; a paused one, too."""
         return self.process.life is not Life.DEAD and self._destination.has_asked
 
-    def resume(self, *, accept_foreign: bool = False) -> None:
-        self._accepts_foreign = accept_foreign
-        self.runner = None
-        self._resumed.set()
+    def resume(self, track: Track, *, accept_foreign: bool = False) -> None:
+        number = track.lane.partition
+        if accept_foreign:
+            self._accepts_foreign.add(number)
+        del self.runners[number]
+        self._resumed[number].set()
 
-    def is_at(self, source_offset: int) -> bool:
-        if self.runner is None or not self.runs or not self.store.is_claimed:
+    def is_at_end(self, track: Track) -> bool:
+        runner = self.runners.get(track.lane.partition)
+        if runner is None or not self.runs or not self.store.is_claimed or self._world.group.owner != self.name:
             return False
-        status = self.runner.status()
-        if self._world.group.owner != self.name:
-            return False
+        status = runner.status()
         moves = status.state in (LaneState.RUNNING, LaneState.CATCHING_UP)
-        return moves and status.source_position == source_offset
+        return moves and status.source_position == track.truth.readable_end
 
     # --- what runs in it
 
@@ -247,7 +254,7 @@ class Gateway:
             self._wanted.set()
             self._linked.clear()
             await self._linked.wait()
-        return _Opener(self._world, self._session)
+        return _Opener(self._world, self._session, next(each for each in self._world.tracks if str(each.lane) == key))
 
     async def _own(self) -> None:
         group = self._world.group
@@ -266,14 +273,42 @@ class Gateway:
     async def _run_term(self, term: int) -> None:
         changed = asyncio.create_task(self._wait_lost(term))
         try:
-            while not changed.done():
-                await self._run_lane(changed)
+            lanes = [asyncio.create_task(self._keep(track, changed)) for track in self._world.tracks]
+            try:
+                await asyncio.wait(lanes)
+            finally:
+                for each in lanes:
+                    each.cancel()
+                await asyncio.wait(lanes)
+            if not changed.done():
+                await self._promote()
+                await asyncio.wait([changed])
         finally:
             changed.cancel()
 
+    async def _keep(self, track: Track, changed: asyncio.Task[None]) -> None:
+        """Until the lane is another's, or a promotion is told of."""
+        while not changed.done() and not self._world.promotion.is_set():
+            await self._run_lane(track, changed)
+
+    async def _promote(self) -> None:
+        """As `gateway.promoting` does: the lanes that run here have stopped; what failed is tried again."""
+        world = self._world
+        while not world.is_promoted:
+            try:
+                for track in world.tracks:
+                    stored = load_lane(track.lane, await self.store.load(prefix(track.lane)))
+                    if stored is not None:
+                        name, producer = producer_name(track.lane), stored[0].producer
+                        await self._destination.cut(name, producer, [track.to])
+            except MeshError:
+                await asyncio.sleep(0.3)
+            else:
+                world.promoted()
+
     async def _wait_lost(self, term: int) -> None:
         """Until the group gives the lane to another, or one that had not heard of its loss has claimed it."""
-        heard = asyncio.create_task(self._world.group.wait(term))
+        heard = asyncio.create_task(self._world.group.wait(term, loses=True))
         try:
             while self.store.is_claimed and not heard.done():
                 await asyncio.wait([heard], timeout=CLAIM_LOOK_S)
@@ -282,21 +317,26 @@ class Gateway:
         finally:
             heard.cancel()
 
-    async def _run_lane(self, changed: asyncio.Task[None]) -> None:
-        """Until the lane is another's, or the operator lets it go on."""
-        self._resumed.clear()
-        self.runner = self._make_runner()
-        running = asyncio.create_task(self.runner.run())
-        resumed = asyncio.create_task(self._resumed.wait())
+    async def _run_lane(self, track: Track, changed: asyncio.Task[None]) -> None:
+        """Until the lane is another's, is promoted, or the operator lets it go on."""
+        number = track.lane.partition
+        self._resumed[number].clear()
+        runner = self.runners[number] = self._make_runner(track)
+        running = asyncio.create_task(runner.run())
+        told = [asyncio.create_task(self._resumed[number].wait()), asyncio.create_task(self._hears_of_promotion())]
         try:
-            await asyncio.wait([changed, resumed], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([changed, *told], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            resumed.cancel()
-            running.cancel()
+            for each in (*told, running):
+                each.cancel()
             await asyncio.wait([running])
-            self.runner = None
+            self.runners.pop(number, None)
 
-    def _make_runner(self) -> LaneRunner:
+    async def _hears_of_promotion(self) -> None:
+        await self._world.promotion.wait()
+        await asyncio.sleep((0, 0.01, 0.5)[self._world.edges.choose(3)])
+
+    def _make_runner(self, track: Track) -> LaneRunner:
         world = self._world
         pipeline = PipelineSettings(DEFAULT_LIMITS, check_records, world.plan.checkpoint_bytes)
         subscription = Subscription(
@@ -304,15 +344,17 @@ class Gateway:
             PEER,
             ShareName("flights"),
             (TopicMapping(SOURCE, DESTINATION),),
+            StartAt("offset", track.start) if track.start else StartAt(),
             on_foreign_write=OnForeignWrite.REPORT if world.plan.goes_on else OnForeignWrite.STOP,
-            on_loss=OnLoss.CONTINUE if world.goes_on else OnLoss.STOP,
+            on_loss=OnLoss.CONTINUE if track.goes_on else OnLoss.STOP,
         )
-        accept_foreign, self._accepts_foreign = self._accepts_foreign, False
+        accept_foreign = track.lane.partition in self._accepts_foreign
+        self._accepts_foreign.discard(track.lane.partition)
         return LaneRunner(
             self._cluster,
             self,
             subscription,
-            LANE,
+            track.lane,
             LaneSettings(pipeline, world.plan.credit_bytes, 0.1, 1.0),
             accept_foreign=accept_foreign,
             now_ms=lambda: int(world.loop.time() * 1000),

@@ -65,8 +65,11 @@ class Held:
 
 
 class Truth:
-    def __init__(self, cluster: FakeCluster) -> None:
+    def __init__(self, cluster: FakeCluster, partition: Partition = FROM) -> None:
         self._cluster = cluster
+        self.partition = partition
+        self.prefix = b"record-" if partition == FROM else b"of-%d-record-" % partition.number
+        """What the values of its records begin with, and those of no other partition."""
         self.held: list[Held] = []
         """By offset, of the present history of the present incarnation."""
         self.contents: list[Content] = []
@@ -88,7 +91,7 @@ class Truth:
 
     @property
     def start(self) -> int:
-        return self._cluster.log(FROM).start
+        return self._cluster.log(self.partition).start
 
     @property
     def last_stable(self) -> int:
@@ -97,7 +100,7 @@ class Truth:
     @property
     def readable_end(self) -> int:
         """Where a reader of what is committed comes to stand."""
-        return self._cluster.log(FROM).range.last_stable
+        return self._cluster.log(self.partition).range.last_stable
 
     # What producers and time do.
 
@@ -154,41 +157,46 @@ class Truth:
 
     def trim(self, batches: int) -> bool:
         """Retention takes what is oldest, never what is not decided yet."""
-        log = self._cluster.log(FROM)
+        log = self._cluster.log(self.partition)
         ends = [end for end in self._ends if log.start < end <= self.last_stable][:batches]
         if not ends:
             return False
         self.trims += 1
-        self._cluster.delete_before(FROM, ends[-1])
+        self._cluster.delete_before(self.partition, ends[-1])
         return True
 
     def truncate(self, batches: int) -> bool:
         """An unclean election: the last batches are gone. Not where it would open a transaction again."""
-        log = self._cluster.log(FROM)
+        log = self._cluster.log(self.partition)
         ends = [end for end in [log.start, *self._ends] if log.start <= end < self.end and self._is_between(end)]
         if not ends:
             return False
         end = ends[-min(batches, len(ends))]
         self.truncations += 1
         self.agreed = min(self.agreed, end)
-        self._cluster.truncate(FROM, end)
+        self._cluster.truncate(self.partition, end)
         self._ends = [each for each in self._ends if each <= end]
         del self.held[end:]
         self.transactions = [each for each in self.transactions if each.first < end]
         self._stable()
         return True
 
-    def recreate(self) -> None:
+    def recreated(self) -> None:
+        """The topic was deleted and created again."""
         self.incarnations += 1
         self.agreed = 0
-        self._cluster.recreate(SOURCE)
         self._ends, self.held, self.transactions = [], [], []
         self._stable()
 
     def elect(self) -> None:
         """Another leader, and nothing lost."""
-        self._cluster.log(FROM).elect()
+        self._cluster.log(self.partition).elect()
         self._cluster.wake()
+
+    def is_inside(self, offset: int) -> bool:
+        """Whether a transaction that was aborted or is open began before the offset and does not end before it."""
+        around = [each for each in self.transactions if each.first < offset and (each.is_open or each.marker >= offset)]
+        return any(each.kind != COMMIT for each in around)
 
     def aborted(self, first: int, end: int) -> tuple[AbortedTransaction, ...]:
         """As a broker's index tells: those whose marker lies at or after `first`, in the order of the markers."""
@@ -210,7 +218,7 @@ class Truth:
         self.held += [Held(-1) for _ in range(extent)]
         for delta in deltas:
             number = len(self.contents)
-            content = _content(number)
+            content = _content(number, self.prefix)
             self.contents.append(content._replace(timestamp_ms=appended_ms) if stamped else content)
             self.written.append((base + delta, transaction))
             self.held[base + delta] = Held(number, transaction=transaction)
@@ -231,17 +239,17 @@ class Truth:
 
     def _put(self, data: bytes, base: int) -> None:
         self._ends.append(self.end)
-        log = self._cluster.log(FROM)
+        log = self._cluster.log(self.partition)
         log.put_raw(data, base)
         self._stable()
 
     def _stable(self) -> None:
         stable = self.last_stable
-        self._cluster.set_last_stable(FROM, stable if stable < self.end else None)
+        self._cluster.set_last_stable(self.partition, stable if stable < self.end else None)
 
 
-def _content(number: int) -> Content:
+def _content(number: int, prefix: bytes) -> Content:
     """Null, empty and repeated parts come by, and headers in no order of their names."""
     key = [b"k%d" % number, None, b""][number % 3]
     headers = (("h", None), ("h", b"%d" % number), ("a", b"")) if number % 4 == 1 else ()
-    return Content(key, b"record-%d" % number, headers, TIMESTAMP_MS + number)
+    return Content(key, prefix + b"%d" % number, headers, TIMESTAMP_MS + number)

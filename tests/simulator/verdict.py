@@ -34,6 +34,8 @@ class Copy:
     numbers: list[int] = field(default_factory=list)
     """By destination offset: which record lies there, FOREIGN where somebody else's."""
     places: dict[int, int] = field(default_factory=dict)
+    excused: set[int] = field(default_factory=set)
+    """Offsets of records that came in twice because nothing could tell: see `Broker.restart`."""
     _batches: int = 0
     _last: int = -1
 
@@ -43,6 +45,9 @@ class Copy:
             batch = DefaultRecordBatch(bytearray(data))
             if not batch.validate_crc():
                 self.violations.append(f"fidelity: the batch at {batch.base_offset} does not fit its CRC")
+            if batch.is_control_batch:  # the marker of a strict cut
+                self.numbers.append(FOREIGN)
+                continue
             for record in batch:
                 content = Content(record.key, record.value, tuple(record.headers), record.timestamp)
                 self._take(record.offset, content)
@@ -52,6 +57,7 @@ class Copy:
         """The log has lost something: read it anew."""
         self.numbers.clear()
         self.places.clear()
+        self.excused.clear()
         self._batches, self._last = 0, -1
 
     def _take(self, offset: int, content: Content) -> None:
@@ -59,10 +65,10 @@ class Copy:
             self.violations.append(f"accounting: offset {len(self.numbers)} of the copy holds nothing")
             self.numbers += [FOREIGN] * (offset - len(self.numbers))
         value = content.value or b""
-        if not value.startswith(b"record-"):
+        if not value.startswith(self.truth.prefix) or offset in self.excused:
             self.numbers.append(FOREIGN)
             return
-        number = int(value[7:])
+        number = int(value.removeprefix(self.truth.prefix))
         if number in self.places:
             self.violations.append(f"no duplicate: record {number} lies at {self.places[number]} and {offset}")
         elif number < self._last:
@@ -117,18 +123,22 @@ def _grows(truth: Truth, offset: int) -> bool:
     return before is not None and not before.is_visible and before.gap is held.gap
 
 
-def check_end(lane: LaneId, copy: Copy, stored: dict[str, bytes]) -> list[str]:
-    """What is wrong after all is healed and the lane has come to the end of its source and been stopped."""
+def check_end(lane: LaneId, copy: Copy, stored: dict[str, bytes], start: int = 0) -> list[str]:
+    """What is wrong after all is healed and the lane has come to the end of its source and been stopped.
+
+    `start` is where the subscription begins.
+    """
     copy.read()
     found = load_lane(lane, stored)
     if found is None:
         return ["prefix: nothing is stored of the lane"]
     unmapped = sum(entry.unmapped for entry in load_ledger(lane, stored))
-    return _Final(copy, *found, unmapped).check()
+    return _Final(copy, *found, unmapped, start).check()
 
 
 class _Final:
-    def __init__(self, copy: Copy, checkpoint: Checkpoint, offset_map: OffsetMap, unmapped: int) -> None:
+    def __init__(self, copy: Copy, checkpoint: Checkpoint, offset_map: OffsetMap, unmapped: int, start: int) -> None:
+        self._start = start
         self._truth = copy.truth
         self._copy = copy
         self._map = offset_map
@@ -150,7 +160,11 @@ class _Final:
             else:
                 self._check_gap(offset, held, following)
             following = following if place is None else place
-        if self._map.start > self._truth.start and not self._truth.trims and not self._truth.incarnations:
+        if (
+            self._map.start > max(self._start, self._truth.start)
+            and not self._truth.trims
+            and not self._truth.incarnations
+        ):
             self._wrong.append(f"prefix: the lane begins at {self._map.start}")
         self._check_back()
         return self._wrong

@@ -22,18 +22,22 @@ from mesh.errors import MeshError
 from mesh.lanes.checkpoint import load_lane, prefix
 from mesh.lanes.recovery import FreezeReason, LaneFrozen
 from mesh.lanes.status import LaneState
+from mesh.lanes.watch import STALL_WARNING_S
 from mesh.testing.cluster import FakeCluster
 from tests.simulator.brokers import Broker, Edges, source_ports
-from tests.simulator.importers import LANE, TO, Gateway, Group, session_over
+from tests.simulator.importers import Gateway, Group, session_over
 from tests.simulator.loop import NeverEnds, Process, SimulatedLoop
 from tests.simulator.plan import LOSSES, Act, Fault, Plan
 from tests.simulator.recording import Recorder
+from tests.simulator.tracks import TO, Track
 from tests.simulator.truth import ABORT, COMMIT, SOURCE, Truth
-from tests.simulator.verdict import Copy, Outcome, check_end
+from tests.simulator.verdict import Outcome, check_acknowledged, check_end
 from tests.simulator.wires import Wire, WireEnd
 from tests.support.batches import plain_batch
 
 HEALED_S = 400.0
+STALL_S = 65.0
+ON_A_LANE = {"trim", "truncate", "elect", "foreign", "truncate-copy"}
 AT_LANDING = {
     "kill-at-landing": "kill-importer", "sleep-at-landing": "sleep-importer", "move-at-landing": "move",
 }  # fmt: skip
@@ -82,27 +86,45 @@ class World:
         self.violations: list[str] = []
         self.edges = Edges(Random(plan.seed + 2), self.seen)
         self.source = FakeCluster(cluster_id="source")
-        self.truth = Truth(self.source)
-        self.source_ports = source_ports(self.source, self.edges, self.truth)
         self.destination = FakeCluster(cluster_id="destination", joins_state=plan.joins_state)
+        self.tracks = [
+            Track.make(number, self.source, self.destination, self.violations, goes_on=plan.goes_on)
+            for number in range(plan.lanes)
+        ]
+        truths = {track.truth.partition: track.truth for track in self.tracks}
+        self.source_ports = source_ports(self.source, self.edges, truths)
         self.nature = Process("nature", loop)
         self.broker = Broker(self.destination, self.nature, self.edges)
         self.broker.landed = self._landed
-        self.copy = Copy(self.destination, TO, self.truth, self.violations)
+        self.broker.violated = self.violated
+        self.broker.doubled = lambda partition, offsets: self.tracks[partition.number].doubled_at(offsets)
         self.group = Group(self)
         self.provider = Provider(self)
         self.gateways = [Gateway(self, f"gw-{number}") for number in range(1, plan.gateways + 1)]
-        self.goes_on = plan.goes_on
-        self.foreign = 0
         self.at_landing: list[Fault] = []
-        self.is_frozen = False
-        self.copy_lost = False
-        """Whether the destination log was truncated: what was acknowledged may be gone, and the lane has to notice."""
+        self.promotion = asyncio.Event()
+        """Set where the subscription is to be promoted: that is stored, and heard of some time later."""
+        self.is_promoted = False
         self.is_healed = self.is_settled = False
         """Whether the lane had all the time it could want."""
         self.recorder = None if directory is None else Recorder(directory, self)
         if self.recorder is not None:
             self.broker.given = self.recorder.given
+
+    # --- the first lane, for whoever looks at one
+
+    @property
+    def truth(self) -> Truth:
+        return self.tracks[0].truth
+
+    @property
+    def is_frozen(self) -> bool:
+        return bool(self.tracks[0].ended)
+
+    @property
+    def moving(self) -> list[Track]:
+        """The lanes that are to come to their end."""
+        return [track for track in self.tracks if not track.ended]
 
     def tell(self, text: str) -> None:
         self.story.append(f"step {self.loop.steps:4}, {self.loop.time() - 1000:7.3f} s: {text}")
@@ -114,28 +136,49 @@ class World:
     # --- the run
 
     async def run(self) -> None:
-        await self.source.ports.topics.create(SOURCE, 1, {})
-        await self.destination.ports.topics.create(TO.topic, 1, {})
+        self.seen["schedules of several lanes"] += self.plan.lanes > 1
+        await self.source.ports.topics.create(SOURCE, self.plan.lanes, {})
+        await self.destination.ports.topics.create(TO.topic, self.plan.lanes, {})
+        early, later = self.plan.acts[: self.plan.early], self.plan.acts[self.plan.early :]
+        for act in early:
+            self._act(act)
+        self._subscribe()
         for fault in self.plan.faults:
             self.loop.at_step(fault.step, partial(self.befall, fault))
         self.nature.start(self.group.watch())
         self.nature.start(self._operate())
         for gateway in self.gateways:
             gateway.start()
-        for act in self.plan.acts:
-            await asyncio.sleep(act.pause_s)
+        for act in later:
+            await asyncio.sleep(act.pause_s + (STALL_S if act.kind == "stall" else 0))
             self._act(act)
         await self._faults_come()
         self._heal()
         await self._settled()
         self._note_claim()
         await self._stop()
-        self.copy.read()
-        stored = await self.destination.ports.lanes.load(prefix(LANE))
-        if not self.is_frozen and not self.violations:
-            for violation in check_end(LANE, self.copy, stored):
-                self.violated(violation)
+        stored: dict[str, bytes] = {}
+        for track in self.tracks:
+            stored |= await self._check(track)
         self._note_end(stored)
+
+    def _subscribe(self) -> None:
+        for track in self.tracks:
+            track.start = track.truth.end * self.plan.starts // 8
+            self.seen["begun within a transaction"] += track.start > 0 and track.truth.is_inside(track.start)
+
+    async def _check(self, track: Track) -> dict[str, bytes]:
+        track.copy.read()
+        stored = await self.destination.ports.lanes.load(prefix(track.lane))
+        if not track.ended and not self.violations:
+            for violation in check_end(track.lane, track.copy, stored, track.start):
+                self.violated(violation)
+        elif track.ended == "promoted" and track.acknowledged is not None and not track.copy_lost:
+            acknowledged, same, incarnation = track.acknowledged
+            same = min(same, track.truth.agreed)
+            if why := check_acknowledged(track.lane, acknowledged, track.copy, stored, same, incarnation):
+                self.violated(why)
+        return stored
 
     async def _faults_come(self) -> None:
         """A while for what is still to come, and for what it does."""
@@ -145,7 +188,7 @@ class World:
                 break
 
     def _act(self, act: Act) -> None:
-        truth = self.truth
+        truth = self.tracks[act.lane % len(self.tracks)].truth
         match act.kind:
             case "write":
                 truth.write(act.count)
@@ -157,7 +200,7 @@ class World:
                 truth.skip(act.count)
             case "empty":
                 truth.write_empty()
-            case "begin":
+            case "begin" | "stall":
                 truth.begin(act.count)
             case "go-on":
                 truth.go_on(act.count)
@@ -165,7 +208,9 @@ class World:
                 truth.finish(act.count, COMMIT if act.kind == "commit" else ABORT)
             case "elect":
                 truth.elect()
-        self.tell(f"source: {act.kind} {act.count}, its log ends at {truth.end}")
+        if act.kind == "stall":  # the next act comes after what operators are warned of
+            truth.write(1)
+        self.tell(f"source {truth.partition.number}: {act.kind} {act.count}, its log ends at {truth.end}")
 
     def _heal(self) -> None:
         if self.recorder is not None:
@@ -173,25 +218,27 @@ class World:
         self.loop.forget_actions()
         self.at_landing.clear()
         self.edges.heal()
+        self.broker.full_until_s = self.group.deaf_s = 0.0
         self._revive(self.provider)
         for gateway in self.gateways:
             gateway.process.resume()
             for wire in gateway.wires:
                 wire.release()
-        while any(each.is_open for each in self.truth.transactions):
-            self.truth.finish(0, COMMIT if self.plan.seed % 2 else ABORT)
-        self.truth.write_compacted(1)  # the log ends behind its last record
+        for track in self.tracks:
+            while any(each.is_open for each in track.truth.transactions):
+                track.truth.finish(0, COMMIT if self.plan.seed % 2 else ABORT)
+            track.truth.write_compacted(1)  # the log ends behind its last record
         self.is_healed = True
         self.tell("healed")
 
     async def _settled(self) -> None:
-        if self.truth.truncations or self.truth.incarnations:
+        if any(track.truth.truncations or track.truth.incarnations for track in self.tracks):
             await asyncio.sleep(
                 12.0
             )  # where the source has grown as far again, a position says nothing: it must notice
         deadline = self.loop.time() + HEALED_S
-        while not self.is_frozen and not self.violations:
-            if any(gateway.is_at(self.truth.readable_end) for gateway in self.gateways):
+        while not self.violations:
+            if all(any(gateway.is_at_end(track) for gateway in self.gateways) for track in self.moving):
                 self.is_settled = True
                 return
             if self.loop.time() > deadline:
@@ -215,49 +262,68 @@ class World:
             await asyncio.wait(stopping)
 
     def _note_end(self, stored: dict[str, bytes]) -> None:
-        for number in self.copy.numbers:
-            self.loop.note(number)
+        for track in self.tracks:
+            for number in track.copy.numbers:
+                self.loop.note(number)
         for value in stored.values():
             self.loop.note(int.from_bytes(value[:64], "big"))
 
     # --- the operator
 
     async def _operate(self) -> None:
-        while not self.is_frozen:
+        while self.moving:
             await asyncio.sleep(1.0)
             for gateway in self.gateways:
-                runner = gateway.runner
-                if runner is not None and gateway.runs and runner.status().state is LaneState.STOPPED:
-                    self._look(gateway, runner)
+                for track in self.moving:
+                    runner = gateway.runners.get(track.lane.partition)
+                    if runner is not None and gateway.runs:
+                        self._look(gateway, track, runner)
 
-    def _look(self, gateway: Gateway, runner: LaneRunner) -> None:
-        status, error = runner.status(), runner._error
-        if isinstance(error, LaneFrozen):
-            self._look_at_frozen(error)
-        elif status.code == "foreign-write" and (self.foreign or self.truth.incarnations):
+    def _look(self, gateway: Gateway, track: Track, runner: LaneRunner) -> None:
+        status, error, truth = runner.status(), runner._error, track.truth
+        if status.state is not LaneState.STOPPED:
+            self.seen["stalls told of"] += status.stalled_s >= STALL_WARNING_S
+        elif isinstance(error, LaneFrozen):
+            self._look_at_frozen(track, error)
+        elif status.code == "foreign-write" and (track.foreign or truth.incarnations or track.doubled):
             # What a lane of the former incarnation had sent may come in before the new one writes.
             self.seen["foreign writes accepted by the operator"] += 1
-            gateway.resume(accept_foreign=True)
-        elif status.code in MAY_STAND and self._happened(MAY_STAND[status.code]):
+            gateway.resume(track, accept_foreign=True)
+        elif status.code in MAY_STAND and self._happened(MAY_STAND[status.code], truth):
             self.tell(f"operator: goes on after {status.code} {status.lost}")
-            self.goes_on = True
-            gateway.resume()
+            track.goes_on = True
+            gateway.resume(track)
+        elif status.code == "destination-recreated" and self.seen["recreate-copy"]:
+            self._end(track, "recreated", str(error))
+        elif status.code == "producer-fenced" and self.promotion.is_set():
+            pass  # it hears of the promotion in a moment
         else:
             self.violated(f"stopped without need: {status.code}: {status.reason}")
 
-    def _look_at_frozen(self, error: LaneFrozen) -> None:
+    def _look_at_frozen(self, track: Track, error: LaneFrozen) -> None:
         """A lane may freeze only where its source lost what no checkpoint covered, or its copy was truncated."""
-        lost = self.truth.trims or self.truth.truncations or self.truth.incarnations
-        if (lost and error.reason in SOURCE_LOST) or (self.copy_lost and error.reason in COPY_LOST):
-            self.is_frozen = True
-            self.seen["frozen"] += 1
-            self.tell(f"frozen, as it must be: {error}")
+        lost = track.truth.trims or track.truth.truncations or track.truth.incarnations
+        damaged = track.copy_lost or track.doubled
+        if (lost and error.reason in SOURCE_LOST) or (damaged and error.reason in COPY_LOST):
+            self.seen["frozen after a batch was taken twice"] += bool(track.doubled)
+            self._end(track, "frozen", str(error))
         else:
             self.violated(f"frozen without need: {error}")
 
-    def _happened(self, what: str) -> bool:
-        truth = self.truth
+    def _end(self, track: Track, how: str, why: str) -> None:
+        track.ended = how
+        self.seen[how] += 1
+        self.tell(f"{track.lane} {how}, as it must be: {why}")
+
+    def _happened(self, what: str, truth: Truth) -> bool:
         return {"trim": truth.trims, "truncate": truth.truncations, "recreate": truth.incarnations}[what] > 0
+
+    def promoted(self) -> None:
+        """The cut holds in every partition."""
+        if not self.is_promoted:
+            self.is_promoted = True
+            for track in self.moving:
+                self._end(track, "promoted", "the cut holds")
 
     # --- faults
 
@@ -272,7 +338,11 @@ class World:
         if kind.endswith("-at-landing"):
             self.at_landing.append(replace(fault, kind=AT_LANDING[kind]))
             return
-        gateway = self.gateways[fault.count % len(self.gateways)]
+        gateway, track = self.gateways[fault.count % len(self.gateways)], self.tracks[fault.count % len(self.tracks)]
+        if kind in ON_A_LANE:
+            if getattr(self, "_" + kind.replace("-", "_"))(fault.count, track) is not False:
+                self.seen[kind] += 1
+            return
         if kind in ("kill-importer", "pause-importer", "sleep-importer", "move", "cut", "half-cut"):
             gateway = self.group.owning() or gateway
         if getattr(self, "_" + kind.replace("-", "_"))(fault.count, gateway) is not False:
@@ -314,11 +384,12 @@ class World:
         return True
 
     def _note_kill(self) -> None:
-        own = self.destination.log(TO).end - self.foreign
-        lanes = self.destination.ports.lanes
-        stored = load_lane(LANE, lanes._entries)  # type: ignore[attr-defined]
-        if stored is not None and own > stored[0].ordinal:
-            self.seen["killed between append and checkpoint"] += 1
+        for track in self.tracks:
+            own = self.destination.log(track.to).end - track.foreign
+            lanes = self.destination.ports.lanes
+            stored = load_lane(track.lane, lanes._entries)  # type: ignore[attr-defined]
+            if stored is not None and own > stored[0].ordinal:
+                self.seen["killed between append and checkpoint"] += 1
         if self.broker.under_way:
             self.seen["killed with appends under way"] += 1
 
@@ -353,31 +424,79 @@ class World:
     def _move(self, count: int, gateway: Gateway) -> None:
         self.group.move()
 
-    def _trim(self, count: int, gateway: Gateway) -> bool:
-        return self.truth.trim(count)
+    def _trim(self, count: int, track: Track) -> bool:
+        return track.truth.trim(count)
 
-    def _truncate(self, count: int, gateway: Gateway) -> bool:
-        return self.truth.truncate(count)
+    def _truncate(self, count: int, track: Track) -> bool:
+        if not track.truth.truncate(count):
+            return False
+        self.loop.call_later(
+            0.1 * (count % 3), track.truth.write, count + 1
+        )  # another history, soon as long as the former
+        return True
+
+    def _elect(self, count: int, track: Track) -> None:
+        track.truth.elect()
+
+    def _foreign(self, count: int, track: Track) -> bool:
+        if self.promotion.is_set():
+            return False  # from then on it is nobody else's
+        self.seen["copies truncated that others made longer again"] += track.copy_lost
+        track.foreign += count
+        self.destination.foreign_write(track.to, plain_batch([b"foreign"] * count))
+        return True
+
+    def _truncate_copy(self, count: int, track: Track) -> bool:
+        if self.promotion.is_set() or not self.broker.truncate(track.to, count):
+            return False
+        self._lose_copy(track)
+        return True
+
+    def _lose_copy(self, track: Track) -> None:
+        track.copy_lost = True
+        track.copy.forget()
+
+    # faults of all lanes
 
     def _recreate(self, count: int, gateway: Gateway) -> None:
-        self.truth.recreate()
+        self.source.recreate(SOURCE)
+        for track in self.tracks:
+            track.truth.recreated()
 
-    def _elect(self, count: int, gateway: Gateway) -> None:
-        self.truth.elect()
+    def _recreate_copy(self, count: int, gateway: Gateway) -> bool:
+        if self.promotion.is_set():
+            return False
+        self.broker.recreate(TO.topic)
+        for track in self.tracks:
+            self._lose_copy(track)
+        return True
+
+    def _fill_disk(self, count: int, gateway: Gateway) -> None:
+        self.broker.full_until_s = self.loop.time() + count
+
+    def _promote(self, count: int, gateway: Gateway) -> None:
+        for _ in range(count % 3):
+            self.edges.arm("append", "late")
+        self.promotion.set()
+
+    def _rivals(self, count: int, gateway: Gateway) -> bool:
+        owner = self.group.owner
+        self.group.deaf_s = 3.0
+        self.group.move()
+        if self.group.owner == owner:
+            return False
+        self.loop.call_later(1.0 + count * 0.1, self._contend)
+        return True
+
+    def _contend(self) -> None:
+        """Both have asked the log by now; whoever writes first is forgotten before the other does."""
+        self.group.deaf_s = 0.0
+        self.at_landing.append(Fault(0, "restart-broker", 1))
+        for track in self.tracks:
+            track.truth.write(1)
 
     def _restart_broker(self, count: int, gateway: Gateway) -> None:
         self.broker.restart({each.name for each in self.gateways if each.may_still_write})
-
-    def _foreign(self, count: int, gateway: Gateway) -> None:
-        self.foreign += count
-        self.destination.foreign_write(TO, plain_batch([b"foreign"] * count))
-
-    def _truncate_copy(self, count: int, gateway: Gateway) -> bool:
-        if not self.broker.truncate(TO, count):
-            return False
-        self.copy_lost = True
-        self.copy.forget()
-        return True
 
     def _landed(self, name: str) -> None:
         if self.recorder is not None:
