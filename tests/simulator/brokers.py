@@ -205,6 +205,8 @@ class Broker:
         self.violated: Callable[[str], None] = lambda why: None
         self.doubled: Callable[[Partition, range], None] = lambda partition, offsets: None
         """Told of records that came in twice, where that may be."""
+        self.unsure: Callable[[Partition, range], None] = lambda partition, offsets: None
+        """Told of records by a gateway behind whose question others have written: rule C makes them the right ones."""
         self._may_double: set[tuple[Partition, str]] = set()
         self.under_way: list[_Append] = []
         """Sent, and neither landed nor lost."""
@@ -273,6 +275,8 @@ class Broker:
     def took(self, append: _Append, gateway: str, base_offset: int) -> None:
         """A batch was written."""
         partition, batch = append.partition, append.batch
+        if gateway not in self.sure[partition]:
+            self.unsure(partition, range(base_offset, base_offset + batch.count))
         self.sure[partition] = {gateway}
         if partition in self.cuts and batch.producer < self.cuts[partition]:
             self.violated(f"fencing: {gateway} wrote at {base_offset} of {partition} after the cut")

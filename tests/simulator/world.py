@@ -98,6 +98,7 @@ class World:
         self.broker.landed = self._landed
         self.broker.violated = self.violated
         self.broker.doubled = lambda partition, offsets: self.tracks[partition.number].doubled_at(offsets)
+        self.broker.unsure = lambda partition, offsets: self._stray(self.tracks[partition.number], offsets)
         self.group = Group(self)
         self.provider = Provider(self)
         self.gateways = [Gateway(self, f"gw-{number}") for number in range(1, plan.gateways + 1)]
@@ -317,6 +318,12 @@ class World:
 
     def _happened(self, what: str, truth: Truth) -> bool:
         return {"trim": truth.trims, "truncate": truth.truncations, "recreate": truth.incarnations}[what] > 0
+
+    def _stray(self, track: Track, offsets: range) -> None:
+        """Not the right ones where the source was truncated meanwhile: its history is another. See the design page."""
+        if track.truth.truncations:
+            self.seen["records of a lost history by a former owner"] += 1
+            track.copy.excused.update(offsets)
 
     def promoted(self) -> None:
         """The cut holds in every partition."""
