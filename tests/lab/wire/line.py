@@ -167,8 +167,8 @@ class Line:
     sky: Sky
 
     def __post_init__(self) -> None:
-        cut_way, cut_at = self.sky.cuts.popleft() if self.sky.cuts else (Way.TO_SERVER, -1)
-        cuts = dict.fromkeys(Way, -1) | {cut_way: cut_at}
+        self._cut = self.sky.cuts.popleft() if self.sky.cuts else None
+        cuts = dict.fromkeys(Way, -1) | dict([self._cut] if self._cut else [])
         self._pumps = (
             Pump(Way.TO_SERVER, self.client, self.server, self.sky, cuts[Way.TO_SERVER]),
             Pump(Way.TO_CLIENT, self.server, self.client, self.sky, cuts[Way.TO_CLIENT]),
@@ -186,6 +186,8 @@ class Line:
                 raise
             await self._swallow(self._forsaken)
         finally:
+            if self._cut and not any(pump.is_cut for pump in self._pumps):
+                self.sky.cuts.appendleft(self._cut)  # it ended before its byte: the next one may come so far
             self._finish()
 
     async def _pump(self) -> None:
