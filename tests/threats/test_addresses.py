@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from google.protobuf.descriptor import Descriptor
 
+import mesh.trust.invite
 from gateway.offers import taken_settings
 from gateway.peer import Peer
 from gateway.peers.doctor import examine
@@ -70,6 +71,11 @@ class Rebinding:
         found = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         family = socket.AF_INET6 if ":" in found else socket.AF_INET
         return [(family, socket.SOCK_STREAM, 0, "", (found, port))]
+
+
+@pytest.fixture(autouse=True)
+def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mesh.trust.invite, "SCRYPT_N", 1 << 4)  # what it costs to guess is not tested here
 
 
 @pytest.mark.parametrize("host", DISGUISES)

@@ -65,4 +65,5 @@ def test_a_crash_leaves_no_file_of_what_was_in_memory(tmp_path: Path) -> None:
     acme = Organization.init(tmp_path / "acme", "acme.example")
     with stop_all(acme):
         acme.start()
+        assert acme.process is not None
         assert resource.prlimit(acme.process.pid, resource.RLIMIT_CORE) == (0, 0)

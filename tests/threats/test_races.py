@@ -14,7 +14,7 @@ from mesh.batch.stamp import StampedBatch
 from mesh.errors import MeshError
 from mesh.ids import Partition
 from mesh.ports import StateOf
-from mesh.shares import Grant, PeerState
+from mesh.shares import Grant
 from mesh.testing.cluster import FakeCluster
 from tests.support import hubs, importing
 from tests.support.hubs import FLIGHTS, TOPIC, lane_of, two, until
@@ -42,9 +42,8 @@ class HeldDestination(SlowDestination):
         return offset
 
 
-@pytest.mark.parametrize("state", [PeerState.REVOKED, PeerState.SUSPENDED])
 async def test_of_a_thousand_batches_in_flight_none_is_appended_after_the_answer(
-    state: PeerState, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(importing, "SlowDestination", HeldDestination)
     monkeypatch.setattr(hubs, "DEADLINE_S", 30)
@@ -52,7 +51,7 @@ async def test_of_a_thousand_batches_in_flight_none_is_appended_after_the_answer
         held = run.slow
         assert isinstance(held, HeldDestination)
         await until(lambda: held.taken - held.written >= IN_FLIGHT - 1)
-        revoking = asyncio.create_task(run.revoke(state))
+        revoking = asyncio.create_task(run.revoke())
         await until(lambda: not run.both.globex.hub.status())
         await asyncio.sleep(0.05)
         is_answered = revoking.done()
