@@ -205,8 +205,10 @@ class Broker:
         self.violated: Callable[[str], None] = lambda why: None
         self.doubled: Callable[[Partition, range], None] = lambda partition, offsets: None
         """Told of records that came in twice, where that may be."""
-        self.unsure: Callable[[Partition, range], None] = lambda partition, offsets: None
-        """Told of records by a gateway behind whose question others have written: rule C makes them the right ones."""
+        self.last: dict[Partition, str] = {}
+        """Who wrote last."""
+        self.unsure: Callable[[Partition], None] = lambda partition: None
+        """Told of the last batch where another has written since its gateway asked: by rule C it is the right one."""
         self._may_double: set[tuple[Partition, str]] = set()
         self.under_way: list[_Append] = []
         """Sent, and neither landed nor lost."""
@@ -275,9 +277,9 @@ class Broker:
     def took(self, append: _Append, gateway: str, base_offset: int) -> None:
         """A batch was written."""
         partition, batch = append.partition, append.batch
-        if gateway not in self.sure[partition]:
-            self.unsure(partition, range(base_offset, base_offset + batch.count))
-        self.sure[partition] = {gateway}
+        if self.last.get(partition, gateway) != gateway and gateway not in self.sure[partition]:
+            self.unsure(partition)
+        self.last[partition], self.sure[partition] = gateway, {gateway}
         if partition in self.cuts and batch.producer < self.cuts[partition]:
             self.violated(f"fencing: {gateway} wrote at {base_offset} of {partition} after the cut")
         own = [header for header, _ in self.cluster.log(partition)._entries[:-1]

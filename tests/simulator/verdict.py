@@ -53,6 +53,11 @@ class Copy:
                 self._take(record.offset, content)
         self._batches = len(entries)
 
+    def last_batch(self) -> list[tuple[int, int]]:
+        """The offset and the number of each record of the log's last batch, which is one of the lane."""
+        batch = DefaultRecordBatch(bytearray(self.cluster.log(self.partition)._entries[-1].data))
+        return [(record.offset, int((record.value or b"").removeprefix(self.truth.prefix))) for record in batch]
+
     def forget(self) -> None:
         """The log has lost something: read it anew."""
         self.numbers.clear()

@@ -98,7 +98,7 @@ class World:
         self.broker.landed = self._landed
         self.broker.violated = self.violated
         self.broker.doubled = lambda partition, offsets: self.tracks[partition.number].doubled_at(offsets)
-        self.broker.unsure = lambda partition, offsets: self._stray(self.tracks[partition.number], offsets)
+        self.broker.unsure = lambda partition: self._stray(self.tracks[partition.number])
         self.group = Group(self)
         self.provider = Provider(self)
         self.gateways = [Gateway(self, f"gw-{number}") for number in range(1, plan.gateways + 1)]
@@ -319,11 +319,14 @@ class World:
     def _happened(self, what: str, truth: Truth) -> bool:
         return {"trim": truth.trims, "truncate": truth.truncations, "recreate": truth.incarnations}[what] > 0
 
-    def _stray(self, track: Track, offsets: range) -> None:
-        """Not the right ones where the source was truncated meanwhile: its history is another. See the design page."""
-        if track.truth.truncations:
-            self.seen["records of a lost history by a former owner"] += 1
-            track.copy.excused.update(offsets)
+    def _stray(self, track: Track) -> None:
+        """Not the right records where the source was truncated meanwhile: they may be of the history that it lost."""
+        if not track.truth.truncations:
+            return
+        present = {held.number for held in track.truth.held}
+        lost = {offset for offset, number in track.copy.last_batch() if number not in present}
+        self.seen["records of a lost history by a former owner"] += len(lost)
+        track.copy.excused |= lost
 
     def promoted(self) -> None:
         """The cut holds in every partition."""
