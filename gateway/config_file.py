@@ -104,7 +104,7 @@ class Kafka(_Table):
 
 class Trust(_Table):
     private_addresses: Literal["refuse", "allow"] = Field(
-        default="refuse", description="where a partner's invite names addresses in private networks"
+        default="refuse", description="where a partner's invite, or a name in its peer file, leads to private networks"
     )
 
 
