@@ -133,6 +133,9 @@ class Dialling:
             if each == org and (org, address) in self._failures and not self._is_served((org, address), len(addresses))
         }
 
+    def why_down(self, org: OrgId) -> str:
+        return "; ".join(f"{address}: {error}" for address, error in self.down(org).items())
+
     async def _dial(self, org: OrgId, address: str, backoff: Backoff) -> None:
         try:
             peer = self._registry.peer(org)

@@ -23,6 +23,7 @@ from typing import Any
 import structlog
 
 from gateway.audit.actor import acting
+from gateway.enrolment.limits import AttemptLimit
 from gateway.exporter import ExportSettings
 from gateway.failing import ended_by
 from gateway.link.session import FrameStream, Session, SessionLimits
@@ -38,6 +39,7 @@ from gateway.peers.view import exports_shown, link_statuses
 from gateway.registry import Registry
 from gateway.rpc.authenticator import LinkAuthenticator
 from gateway.rpc.credentials import ServerTrust, TransportLimits
+from gateway.rpc.errors import TooManyCalls
 from gateway.rpc.identity import Identity, authenticate, presented_leaf
 from gateway.rpc.listener import Context
 from gateway.rpc.streams import AcceptedStream, DialledStream
@@ -87,6 +89,9 @@ class HubSettings:
     reconnect_max_s: float
     max_links_per_peer: int = 16
     """Links that one peer may have open to us: one for each of its gateways, and some that are about to end."""
+    calls_burst: int = 200
+    calls_per_s: float = 20.0
+    """Of one peer: beyond, nothing is made of a stream, whether it is to be used or to be reset."""
 
 
 class Hub:
@@ -119,8 +124,9 @@ class Hub:
         self._dialling = Dialling(
             lambda: self._identity, registry, self._table, self._run_dialled, settings.transport, backoff, self._metrics
         )
-        self._questions = Questions(self._table, self._why_down)
+        self._questions = Questions(self._table, self._dialling.why_down)
         self._refused_bundles: dict[OrgId, str] = {}
+        self._calls = AttemptLimit(settings.calls_burst, settings.calls_per_s)
         self._greeters: list[Callable[[Session], Awaitable[None]]] = []
         self._stopping = False
         self.transport = settings.transport
@@ -213,6 +219,9 @@ class Hub:
             self._metrics.refused("unverified", error.reason)
             self._sight.refused(presented_leaf(context), error, self._now_ms())
             raise
+        if not self._calls.allows(leaf.id.org, time.monotonic()):
+            self._metrics.refused(leaf.id.org, TooManyCalls.code)
+            raise TooManyCalls(leaf.id.org)
         self._sight.accepted(leaf.id.org, presented_leaf(context), self._now_ms())
         return leaf
 
@@ -358,9 +367,6 @@ class Hub:
             last_alive_ms=self._sight.last_alive(OrgId(org)),
             leaves=tuple(self._sight.leaves(org)),
         )
-
-    def _why_down(self, org: OrgId) -> str:
-        return "; ".join(f"{address}: {error}" for address, error in self._dialling.down(org).items())
 
     def exports(self) -> list[dict[str, object]]:
         return exports_shown(self._table)

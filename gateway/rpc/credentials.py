@@ -46,8 +46,8 @@ class TransportLimits:
     """gRPC spreads it by a tenth either way; the end of a connection by age is no error."""
     max_connection_grace_s: float = 30
     handshake_timeout_s: float = 10
-    max_concurrent_streams: int = 64
-    """Of one connection; a link takes one."""
+    max_concurrent_streams: int = 8
+    """Of one connection; a link takes one. So many handlers one packet may start: each is a millisecond for all."""
     max_metadata_bytes: int = 8 * 1024
     """Of the headers of a call; a call of ours has about 200 bytes. Beyond twice as much it is refused by all means."""
     max_connections: int = 2000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mesh.errors import OperatorError
+from mesh.errors import OperatorError, PeerError
 
 
 @dataclass(eq=False)
@@ -25,3 +25,14 @@ class Tls12Accepted(OperatorError):
     code: ClassVar[str] = "tls12-accepted"
     sentence: ClassVar[str] = "the listener on {address} accepts TLS 1.2"
     hint: ClassVar[str] = "start the gateway with the mesh command, which restricts gRPC to TLS 1.3 before it is loaded"
+
+
+@dataclass(eq=False)
+class TooManyCalls(PeerError):
+    """Whoever opens streams to reset them is counted at the opening: gRPC does not tell of resets."""
+
+    org: str
+
+    code: ClassVar[str] = "too-many-calls"
+    sentence: ClassVar[str] = "{org} makes more calls than are taken"
+    hint: ClassVar[str] = "ask its operator why so many are made; a link is one call for as long as it lasts"

@@ -11,6 +11,7 @@ import structlog
 
 from gateway.admin.errors import AddressRefused, PortInUse
 from gateway.rpc.credentials import ServerTrust, TransportLimits, server_credentials, server_options
+from gateway.rpc.errors import TooManyCalls
 from gateway.rpc.streams import AcceptedStream
 from mesh.errors import MeshError
 from mesh.trust.leaf import VerifiedLeaf
@@ -25,7 +26,7 @@ class PeerService(Protocol):
     """What answers verified calls."""
 
     def verify(self, context: Context) -> VerifiedLeaf:
-        """Who calls. Raises LeafRefused."""
+        """Who calls. Raises LeafRefused, TooManyCalls."""
 
     async def accept(self, leaf: VerifiedLeaf, stream: AcceptedStream, address: str) -> None:
         """Run a link until it ends. Raises MeshError."""
@@ -136,6 +137,9 @@ async def _who(service: PeerService, context: Context) -> VerifiedLeaf:
     """The verified caller; a stranger gets one constant answer, the reason stays in our log."""
     try:
         return service.verify(context)
+    except TooManyCalls as error:  # without a line for each: the flood would be in the log, too
+        await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, error.code)
+        raise
     except MeshError as error:
         log.warning("call refused", address=_address(context), code=error.code, **_plain(error))
         await context.abort(grpc.StatusCode.UNAUTHENTICATED, "not a peer of this organization")
