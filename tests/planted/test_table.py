@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.planted.__main__ import closing
 from tests.planted.copies import check, touched
+from tests.planted.hunting import Caught
 from tests.planted.table import BEYOND, PATCHES, SIMULATOR, TWENTY, Bug, known_seeds
 from tests.verifier.checks import CHECKS
 
@@ -29,3 +31,20 @@ def test_the_table_names_every_patch_and_every_patch_is_in_the_table() -> None:
     assert len(TWENTY) == 20
     assert {bug.check for bug in TWENTY} <= set(CHECKS)
     assert set(known_seeds()) >= {bug.patch for bug in TWENTY if bug.by == SIMULATOR}
+
+
+def test_what_another_check_finds_does_not_count(capsys: pytest.CaptureFixture[str]) -> None:
+    bug, other = TWENTY[:2]
+    right = Caught(bug, 4, bug.check, "…", 4)
+    assert right.is_caught
+    assert not Caught(bug, 4, "prefix", "…", 4).is_caught
+    assert not Caught(bug, trouble="it does not start").is_caught
+    assert closing([right, Caught(other)], [])
+    assert capsys.readouterr().out.splitlines()[-1] == "planted bugs caught: 1/2"
+
+
+def test_what_is_found_without_a_bug_is_no_success() -> None:
+    bug = TWENTY[0]
+    right = Caught(bug, 4, bug.check, "…", 4)
+    assert not closing([right], [Caught(Bug("", "nothing", ""))])
+    assert closing([right], [Caught(Bug("", "nothing", ""), 4, "prefix", "…", 4)])
