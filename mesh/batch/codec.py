@@ -4,7 +4,8 @@ Strategy: a reader is asked for a little more than is allowed, in steps, and is 
 on the word of the input. Invariants:
 A. At most `limits.inflated(n)` bytes and one step are held, whatever `n` bytes of input claim.
 B. The input is used to its last byte: what follows a stream is refused, and a stream that ends early too.
-C. What the Java client cannot read is refused: linked lz4 blocks, a second lz4 frame.
+C. What a stock client cannot read is refused: of the Java client linked lz4 blocks and a second lz4 frame, of
+   librdkafka, which waits for ever then, a second gzip member.
 D. Work is bounded like memory: a stream of many empty parts is refused.
 """
 
@@ -27,8 +28,6 @@ from mesh.batch.zstd_frames import check_frames
 
 _STEP_BYTES = 256 * 1024
 _GZIP_WBITS = 31
-_GZIP_MAX_MEMBERS = 64
-"""Producers write one; each costs some microseconds, however empty."""
 _PIECE_BYTES = 64 * 1024
 """Input is fed in pieces, since zlib and lz4 copy what they leave over at each call."""
 
@@ -96,12 +95,9 @@ def _read_none(data: memoryview, cap: int, limits: Limits) -> bytes:
 
 def _read_gzip(data: memoryview, cap: int, limits: Limits) -> bytes:
     sink = _Sink(Codec.GZIP, len(data), cap)
-    rest: Buffer = data
-    for _ in range(_GZIP_MAX_MEMBERS):
-        rest = _read_gzip_member(rest, sink)
-        if not rest:
-            return sink.value()
-    raise BatchUndecodable("gzip", f"more than {_GZIP_MAX_MEMBERS} members")
+    if rest := _read_gzip_member(data, sink):
+        raise BatchUndecodable("gzip", f"{len(rest)} bytes follow the stream, which librdkafka does not read")
+    return sink.value()
 
 
 def _read_gzip_member(data: Buffer, sink: _Sink) -> Buffer:
