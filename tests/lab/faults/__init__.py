@@ -132,7 +132,8 @@ FAULTS: tuple[Entry, ...] = (
     _wired("reset at each byte", lambda _: wire_ends.CutSweep()),
     _wired("bytes damaged", _damaged),
     _wired("bytes lost", lambda stage: wire_damage.Lost(toward=_toward(stage))),
-    _wired("slow broker", lambda _: wire_speed.SlowBroker(), frozenset({KAFKA})),
+    _wired("slow broker", lambda _: wire_speed.SlowBroker(0.5, overdue=False), frozenset({KAFKA})),
+    _wired("slow broker, overdue", lambda _: wire_speed.SlowBroker(), frozenset({KAFKA})),
     _wired("partition from the broker", lambda _: wire_speed.BrokerUnreachable(), frozenset({KAFKA})),
     _wired("reset mid-append", lambda _: wire_ends.BrokerResets(), frozenset({KAFKA})),
 )

@@ -9,6 +9,7 @@ from tests.lab.stage import Stage
 from tests.lab.wire.weather import Way
 
 PRODUCE_S = 5.0
+OVERDUE = "no answer within"
 THROUGH_BYTES = 1000
 """After so many late bytes what arrives has come through the latency."""
 
@@ -56,19 +57,32 @@ class Narrow:
 class SlowBroker:
     """Every answer of the copy's broker comes `latency_s` late: a produce takes that long.
 
-    Where that is more than `timing.append_timeout_s`, outcomes are unknown, and the log is asked.
+    Where that is more than `timing.append_timeout_s`, outcomes are unknown, and the log is asked: `overdue`.
     """
 
     latency_s: float = PRODUCE_S
-    row: str = "slow broker"
-    aims: tuple[str, ...] = ("slow broker: answers came late while records waited",)
+    overdue: bool = True
+
+    @property
+    def row(self) -> str:
+        return "slow broker, beyond the time for an append" if self.overdue else "slow broker"
+
+    @property
+    def aims(self) -> tuple[str, ...]:
+        return (f"{self.row}: answers came after their time" if self.overdue else f"{self.row}: records went on",)
 
     def strike(self, stage: Stage) -> None:
         stage.wait_progress()
-        wire = wire_of_copy(stage)
-        before = wire.counters().bytes_late
+        wire, organization = wire_of_copy(stage), stage.copy.organization
+        before, logged = wire.counters().bytes_late, len(organization.log)
         wire.weather(Way.TO_CLIENT, latency_s=self.latency_s)
-        if met("answers that are late", lambda: wire.counters().bytes_late > before):
+        if not met("answers that are late", lambda: wire.counters().bytes_late > before):
+            return
+        if self.overdue:
+            if met("an answer that is overdue", lambda: OVERDUE in organization.log[logged:]):
+                stage.counters.sometimes(self.aims[0])
+        else:
+            stage.wait_progress(stage.wait_progress())
             stage.counters.sometimes(self.aims[0])
 
     def heal(self, stage: Stage) -> None:

@@ -13,7 +13,8 @@ from __future__ import annotations
 import io
 import json
 import threading
-from collections.abc import Iterator
+from base64 import b64encode
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,8 @@ class Feeder:
 
     organization: Organization
     seed: int
+    enter: Callable[[], None] = lambda: None
+    """Called first in its thread."""
     appended: int = 0
     failures: list[str] = field(default_factory=list)
 
@@ -51,9 +54,11 @@ class Feeder:
 
     def stop(self) -> None:
         self._stop.set()
-        self._thread.join(30)
+        if self._thread.ident is not None:
+            self._thread.join(30)
 
     def _run(self) -> None:
+        self.enter()
         chance = Random(f"{self.seed}/feeder")
         while not self._stop.wait(PAUSE_S):
             lines = [self._line(chance) for _ in range(chance.randrange(1, 20))]
@@ -63,6 +68,16 @@ class Feeder:
             except NoAnswer as error:
                 self.failures.append(str(error))
                 return
+
+    def fill(self, records: int, value_bytes: int) -> None:
+        """So many records of random bytes, at once; while it does not flow."""
+        chance = Random(f"{self.seed}/{self.appended}")
+        lines = []
+        for _ in range(records):
+            self.appended += 1
+            value = b64encode(chance.randbytes(value_bytes)).decode()
+            lines.append(json.dumps({"value_b64": value, "partition": 0}) + "\n")
+        send(self.organization, "POST", f"/v1/topics/{TOPIC}/records", "".join(lines).encode(), "application/x-ndjson")
 
     def _line(self, chance: Random) -> dict[str, object]:
         self.appended += 1
@@ -114,12 +129,13 @@ def told(batches: bytes) -> list[object]:
 
 
 @contextmanager
-def rig(directory: Path, seed: int, *settings: str) -> Iterator[Rig]:
+def rig(directory: Path, seed: int, *settings: str, flows: bool = True, eager: bool = True) -> Iterator[Rig]:
+    """`flows`: records go in from the start; `eager`: with `EAGER`, otherwise with the defaults."""
     print(f"seed {seed}")
     acme = Organization.init(directory / "acme", "acme.example")
     globex = Organization.init(directory / "globex", "globex.example")
     for each in (acme, globex):
-        each.settings = (*EAGER, *settings)
+        each.settings = (*(EAGER if eager else ()), *settings)
     link = Between.put(acme, globex, seed)
     feeder = Feeder(acme, seed)
     try:
@@ -135,8 +151,9 @@ def rig(directory: Path, seed: int, *settings: str) -> Iterator[Rig]:
             logs = (EmbeddedLogs(source.data), EmbeddedLogs(copy.data))
             run = RunDirectory(directory / "run")
             stage = Stage(seed, Random(seed), run, Counters(), source, copy, logs, [lane], directory, link=link)
-            feeder.start()
-            stage.wait_progress(0)
+            if flows:
+                feeder.start()
+                stage.wait_progress(0)
             yield Rig(stage, feeder)
     finally:
         feeder.stop()
