@@ -25,6 +25,7 @@ demo: $(STAMP) ## two companies share a stream, on the embedded log
 test: $(STAMP) ## all tests, the Kafka ones included
 	$(BIN)/python -m pytest -n 2 tests -m "not kafka and not slow"
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests -m "(kafka or slow) and not alone"
+	$(MAKE) faults
 	$(BIN)/python -m pytest tests -m alone
 
 test-kafka: $(STAMP) ## the matrix: every kind of source through every fault, on real brokers
@@ -42,7 +43,7 @@ simulate: $(STAMP) ## ten thousand mirrors in virtual time, with faults at every
 fuzz: $(STAMP) ## a million batches and every other input that is not ours, mutated by seed; the admin API by its document
 	$(BIN)/python -m tests.fuzz batch --mutants 1000000
 	$(BIN)/python -m tests.fuzz others --mutants 100000
-	FUZZ_EXAMPLES=100 $(BIN)/python -m pytest tests/fuzz
+	FUZZ_EXAMPLES=50 FUZZ_BATCHES=5000 $(BIN)/python -m pytest tests/fuzz
 
 faults: $(STAMP) ## real kills, simulated schedules, planted bugs: a few minutes
 	$(BIN)/python -m tests.lab.whole

@@ -54,8 +54,7 @@ def _verdict(data: bytes, checker: RecordChecker) -> BatchHeader | MeshError:
 
 def check_readers(data: bytes) -> None:
     """Every reader sees in the stamped batch what we saw in the one that came."""
-    header = BatchHeader._make(judge.HEADER.unpack_from(data))
-    ours = _ours(header, data)
+    ours = read_ours(data)
     stamp = restamp(data, PRODUCER, _SEQUENCE)
     stamped = bytes(stamp.header) + bytes(stamp.payload)
     if len(ours) != stamp.count:
@@ -69,7 +68,9 @@ def check_readers(data: bytes) -> None:
             raise Finding(f"{name} reads {theirs!r:.500} where we read {ours!r:.500}")
 
 
-def _ours(header: BatchHeader, data: bytes) -> Read:
+def read_ours(data: bytes) -> Read:
+    """The records of a batch that was accepted; offsets count from its first."""
+    header = BatchHeader._make(judge.HEADER.unpack_from(data))
     plain = decompress(header.codec, memoryview(data)[HEADER_BYTES:], LIMITS)
     return [
         (r.offset_delta, r.timestamp_ms, r.key, r.value, [(name.encode(), value) for name, value in r.headers])
