@@ -35,6 +35,7 @@ CONTROL = (Place.CONTROL, Place.CONTROL_STORED)
 REACHED_S = 15.0
 """A place that a ready gateway does not reach so soon is not on the way: it is killed without it."""
 MOST_PASSES = 12
+CHANGES = 20
 LOOK_S = 0.01
 MOMENT_S = 0.3
 
@@ -173,12 +174,22 @@ class Struck:
 
 
 def changing(site: Site) -> Callable[[], None]:
-    """Makes the gateway store a change: a share that nobody is granted, there or not there when it is struck."""
+    """Makes the gateway store a change: a share that nobody is granted, there or not there when it is struck.
+
+    Again and again until it dies or has stored one: its cluster may not have answered yet.
+    """
+    process = site.organization.process
+    assert process is not None
 
     def change() -> None:
-        body = {"name": f"nobody-{time.monotonic_ns()}", "topics": ["unheard-of.*"]}
-        with suppress(NoAnswer):
-            call(site.organization, "POST", "/v1/shares", body, timeout_s=5)
+        for _ in range(CHANGES):
+            if process.poll() is not None:
+                return
+            body = {"name": f"nobody-{time.monotonic_ns()}", "topics": ["unheard-of.*"]}
+            with suppress(NoAnswer):
+                call(site.organization, "POST", "/v1/shares", body, timeout_s=5)
+                return
+            time.sleep(LOOK_S)
 
     return change
 
