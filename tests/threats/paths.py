@@ -1,16 +1,26 @@
 """Every way by which compressed bytes are opened in a gateway, and what it costs at its peak.
 
-Each runs in a process of its own, forked from one that has everything loaded: the system's account of the largest
-memory it ever had, less what it began with, is the cost. What arrives is made before, and not counted.
+    with measuring() as measure:
+        code, cost_mib = measure("mirror", GZIP, payload, count)
+
+Each is read in a process of its own, forked from one that has everything loaded and nothing running: the system's
+account of the largest memory it ever had, less what it began with, is the cost. What arrives is made before, and not
+counted.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import resource
+import subprocess
+import sys
+import tempfile
 import zlib
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
 
 from gateway.fast_records import check_records_fast
 from gateway.topics.lines import format_record
@@ -73,24 +83,19 @@ def verify(data: bytes) -> None:
             pass
 
 
-class Path(NamedTuple):
+class Way(NamedTuple):
     wrap: Callable[[int, bytes, int], bytes]
     """(codec, compressed records, count) -> what arrives."""
     read: Callable[[bytes], None]
 
-    def cost(self, codec: int, payload: bytes, count: int = 1) -> tuple[str, float]:
-        """The code of the error by which reading ends, empty without one, and its peak in MiB over what was before."""
-        data = self.wrap(codec, payload, count)
-        return cost(lambda: self.read(data))
-
 
 PATHS = {
-    "mirror": Path(batch, mirror),
-    "source": Path(append_time, source),
-    "old source": Path(old_message, source),
-    "topic read": Path(batch, read),
-    "verify": Path(batch, verify),
-    "verify old": Path(old_message, verify),
+    "mirror": Way(batch, mirror),
+    "source": Way(append_time, source),
+    "old source": Way(old_message, source),
+    "topic read": Way(batch, read),
+    "verify": Way(batch, verify),
+    "verify old": Way(old_message, verify),
 }
 OLD_PATHS = {"old source", "verify old"}
 
@@ -100,33 +105,64 @@ def opens(path: str, codec: int) -> bool:
     return not (path in OLD_PATHS and codec > 3)
 
 
-def cost(path: Callable[[], None]) -> tuple[str, float]:
-    """As `Path.cost`, of anything."""
-    ready, give = os.pipe()
-    child = os.fork()
-    if not child:
-        os._exit(_measured(path, give))
-    os.close(give)
-    with os.fdopen(ready) as found:
-        text = found.read()
-    os.waitpid(child, 0)
-    code, _, grown = text.partition(" ")
-    assert grown, f"the process ended without a word: {text!r}"
-    return code, float(grown)
+Measure: TypeAlias = Callable[[str, int, bytes, int], tuple[str, float]]
+"""(path, codec, compressed records, their count) -> the code of the error by which reading ends, empty without one, and
+its peak in MiB over what was there before."""
 
 
-def _measured(path: Callable[[], None], give: int) -> int:
-    code = ""
-    before = _peak_mib()
+@contextmanager
+def measuring() -> Iterator[Measure]:
+    command = [sys.executable, "-m", "tests.threats.paths"]
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process,
+        tempfile.NamedTemporaryFile() as kept,
+    ):
+        assert process.stdin is not None
+        assert process.stdout is not None
+        given, found = process.stdin, process.stdout
+
+        def measure(path: str, codec: int, payload: bytes, count: int = 1) -> tuple[str, float]:
+            Path(kept.name).write_bytes(payload)
+            given.write(json.dumps([path, codec, count, kept.name]).encode() + b"\n")
+            given.flush()
+            code, _, grown = found.readline().decode().partition(" ")
+            assert grown, f"the process ended without a word: {path}, {code!r}"
+            return code, float(grown)
+
+        try:
+            yield measure
+        finally:
+            process.kill()
+
+
+def serve() -> None:
+    for line in sys.stdin:
+        name, codec, count, file = json.loads(line)
+        way = PATHS[name]
+        data = way.wrap(codec, Path(file).read_bytes(), count)
+        child = os.fork()
+        if not child:
+            code, grown = measured(way, data)
+            print(code, grown, flush=True)
+            os._exit(0)
+        if os.waitpid(child, 0)[1]:
+            print(flush=True)
+
+
+def measured(way: Way, data: bytes) -> tuple[str, float]:
+    code, before = "", peak_mib()
     try:
-        path()
+        way.read(data)
     except MeshError as error:
         code = error.code
     except BaseException as error:
         code = f"({type(error).__name__})"
-    os.write(give, f"{code} {_peak_mib() - before:.1f}".encode())
-    return 0
+    return code, round(peak_mib() - before, 1)
 
 
-def _peak_mib() -> float:
+def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    serve()
