@@ -17,7 +17,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -47,6 +47,8 @@ SHARE = "everything"
 PREFIX = "acme."
 QUIET_S = 90.0
 DURABLE_COPIES = 6
+MOST_BACKLOG = 2_000
+"""Records that wait to be mirrored, beyond which the writers wait, too."""
 HEAL_BOUND_S = 90.0
 GOOD = ("ok", "info")
 SETTINGS = ("limits.lane_credit_bytes=65536", "timing.groups_s=0.5")
@@ -191,6 +193,7 @@ class Scene:
         self.watcher.start()
         try:
             for writer in self.writers:
+                writer.holds = lambda: self.watcher.backlog > MOST_BACKLOG
                 writer.start()
             if self.application is not None:
                 self.application.start()
@@ -231,9 +234,17 @@ class Scene:
             writer.join()
             outcome.trouble += [f"the writer of {writer.kind.topic}: {each}" for each in writer.failures]
 
+    def _arrive(self) -> None:
+        """As long as anything comes, it is waited for the rest: how soon is the verifier's matter."""
+        while not self.watcher.look():
+            wait_for("everything to arrive", self._less_than(self.watcher.backlog), QUIET_S)
+
+    def _less_than(self, backlog: int) -> Callable[[], bool]:
+        return lambda: self.watcher.look() or self.watcher.backlog < backlog
+
     def _collect(self) -> None:
         """All is quiet at the end of this, and written down."""
-        wait_for("everything to arrive", self.watcher.look, QUIET_S)
+        self._arrive()
         self.copies.finish()
         if self.application is not None:
             self.application.settle()

@@ -34,7 +34,9 @@ class Watcher:
         self._by_source = {(each.source.topic, each.source.partition): each for each in lanes}
         self._producers: set[tuple[str, int, int]] = set()
         self._acked: dict[str, int] = {}
-        self.largest_lag = 0
+        self._positions: dict[str, int] = {}
+        self.backlog = 0
+        """Source offsets that are not mirrored yet, all lanes together, as of the last look."""
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
@@ -54,6 +56,7 @@ class Watcher:
         """Whether everybody answered, and every lane has all that its source has."""
         with self._lock:
             try:
+                self._measure()
                 asked_s = time.monotonic()
                 told = status(self._copy.organization, QUICK_S)["lanes"]
                 self._acknowledged(told)
@@ -66,6 +69,15 @@ class Watcher:
         if producer_id >= 0 and (lane, producer_id, epoch) not in self._producers:
             self._producers.add((lane, producer_id, epoch))
             self._directory.note_producer(lane, producer_id, epoch, by)
+
+    def _measure(self) -> None:
+        """Of the logs alone: gateways may be down."""
+        sources = self._source_logs.ends([each.source for each in self._lanes], stable=True)
+        copies = self._copy_logs.ends([each.copy for each in self._lanes])
+        self.backlog = sum(
+            end - max(copied, self._positions.get(lane.name, 0))
+            for lane, end, copied in zip(self._lanes, sources, copies, strict=True)
+        )
 
     def _acknowledged(self, told: list[dict[str, Any]]) -> None:
         for each in told:
@@ -98,7 +110,7 @@ class Watcher:
         for (key, lane), source_end, copy_end in zip(self._by_key.items(), sources, copies, strict=True):
             position = positions.get(key, -1)
             is_all &= position >= source_end
-            self.largest_lag = max(self.largest_lag, source_end - position)
+            self._positions[lane.name] = max(position, self._positions.get(lane.name, 0))
             if position >= 0:
                 self._directory.note_standing(lane.name, asked_s, source_end, position, copy_end)
         return is_all
