@@ -501,9 +501,10 @@ class World:
     def _contend(self) -> None:
         """Both have asked the log by now; whoever writes first is forgotten before the other does."""
         self.group.deaf_s = 0.0
-        self.at_landing.append(Fault(0, "restart-broker", 1))
-        for track in self.tracks:
-            track.truth.write(1)
+        if not self.is_healed:
+            self.at_landing.append(Fault(0, "restart-broker", 1))
+            for track in self.tracks:
+                track.truth.write(1)
 
     def _restart_broker(self, count: int, gateway: Gateway) -> None:
         self.broker.restart({each.name for each in self.gateways if each.may_still_write})
