@@ -440,10 +440,13 @@ class World:
     def _truncate(self, count: int, track: Track) -> bool:
         if not track.truth.truncate(count):
             return False
-        self.loop.call_later(
-            0.1 * (count % 3), track.truth.write, count + 1
-        )  # another history, soon as long as the former
+        self.loop.call_later(0.1 * (count % 3), self._diverge, track, count + 1)
         return True
+
+    def _diverge(self, track: Track, count: int) -> None:
+        """Another history, soon as long as the former."""
+        if not self.is_healed:
+            track.truth.write(count)
 
     def _elect(self, count: int, track: Track) -> None:
         track.truth.elect()
