@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gateway.failpoints import Place
 from tests.lab.campaign import ALL_PLACES_FROM, KINDS, Deck, Result, plan, told
 from tests.lab.faults import BY_NAME, FAULTS, possible
 from tests.lab.faults.processes import REQUIRED
@@ -77,6 +78,10 @@ def test_what_was_aimed_at_and_never_met_is_told() -> None:
 def test_a_large_campaign_must_have_killed_at_every_place() -> None:
     found = result(outcome(kills=ALL_PLACES_FROM, met={"seen": 1, "unseen": 1}))
     assert found.never() == sorted(REQUIRED)
+
+
+def test_somebody_is_killed_at_every_place_that_there_is() -> None:
+    assert {place for place in Place if any(f" {place} " in aim for aim in REQUIRED)} == set(Place)
 
 
 def test_a_run_that_failed_a_check_or_broke_off_is_a_violation() -> None:
