@@ -82,8 +82,13 @@ class LeafKeeper:
 
     @property
     def is_due(self) -> bool:
-        """Whether it is time for a new leaf that we can issue: half-way, or because another root issues now."""
-        return self.can_issue and (self._now() >= self.renewal or not self._is_of_issuing_root())
+        """Whether it is time for a new leaf that we can issue.
+
+        That is half-way, where another root issues now, and where the leaf is of the future: it was made while our
+        clock was ahead, and nobody takes it now.
+        """
+        now, begin = self._now(), self.identity.leaf.not_valid_before_utc
+        return self.can_issue and (now >= self.renewal or now < begin or not self._is_of_issuing_root())
 
     def renew(self) -> Identity:
         """A leaf with a new key, durable in its files and in use. Raises OperatorError, AuthorityAbsent."""
