@@ -22,6 +22,7 @@ from pathlib import Path
 
 import structlog
 
+from tests.simulator import loop
 from tests.simulator.plan import Plan, draw
 from tests.simulator.recording import NOT_JUDGED, can_be_recorded
 from tests.simulator.verdict import Outcome
@@ -31,6 +32,8 @@ from tests.verifier.judging import judge
 from tests.verifier.reading import read_run
 
 MEMORY = Path("/dev/shm")
+STEPS = 10_000
+"""A schedule takes some hundreds; one that a bug keeps busy is given up sooner than in a campaign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ def main() -> int:
     parser.add_argument("--limit", type=int, default=4000, help="so many")
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    loop.STEP_LIMIT = STEPS
     gc.freeze()  # what is there now stays: a collection need not look at it
     seeds = chain(options.first, range(options.seed, options.seed + options.limit))
     print(json.dumps(asdict(hunt(seeds, options.check))))
