@@ -1,6 +1,6 @@
 """What a bad wire between two gateways costs, on the embedded log, with the defaults of the configuration.
 
-    python -m bench.wire [--mb 64] [--seed 1] [--json bench/results/wire.json]
+    python -m bench.wire [--mb 24] [--seed 1] [--json bench/results/wire.json]
 
 Everything of one run goes through the same proxy, so that ratios of it mean something on a machine that is busy:
 - catch-up with round trips of 0, 20, 100 and 200 ms; throughput follows the window, not the round trip
@@ -26,6 +26,7 @@ from tests.lab.wire.rig import Rig, rig
 from tests.support.organization import wait_for
 
 ROUND_TRIPS_MS = (0, 20, 100, 200)
+ROUNDS = 3
 RECORD_BYTES = 10_000
 PIECE_RECORDS = 200
 """Of one request to the source: a larger one would cost its gateway memory of its own."""
@@ -37,7 +38,7 @@ GIVEN_UP = ("timing.heartbeat_s=1",)
 @dataclass
 class Figures:
     mb_per_s: dict[str, float] = field(default_factory=dict)
-    """By round trip in ms."""
+    """By round trip in ms: the best of some."""
     resume_s: dict[str, list[float]] = field(default_factory=dict)
     """From the heal to the next record, by kind of partition."""
     growth_mb: dict[str, float] = field(default_factory=dict)
@@ -78,9 +79,10 @@ def catch_up(made: Rig, mb: int) -> float:
 
 def round_trips(made: Rig, mb: int, figures: Figures) -> None:
     catch_up(made, max(1, mb // 4))  # what starts only once is not measured
-    for ms in ROUND_TRIPS_MS:
+    for ms in ROUND_TRIPS_MS * ROUNDS:  # in turn, and the best of each: what else the machine did made the others slow
         made.link.weather(latency_s=ms / 2000)
-        figures.mb_per_s[str(ms)] = round(catch_up(made, mb), 1)
+        rate = round(catch_up(made, mb), 1)
+        figures.mb_per_s[str(ms)] = max(rate, figures.mb_per_s.get(str(ms), 0.0))
     made.link.calm()
 
 
@@ -126,7 +128,7 @@ def _links(made: Rig) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.wire", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--mb", type=int, default=64, help="megabytes of each catch-up")
+    parser.add_argument("--mb", type=int, default=24, help="megabytes of each catch-up")
     parser.add_argument("--times", type=int, default=3, help="partitions of each kind")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path)
