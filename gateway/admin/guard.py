@@ -94,6 +94,10 @@ def check_token(request: web.Request, tokens: Iterable[str]) -> None:
 
 
 def check_content_type(request: web.Request) -> None:
+    """JSON, and not compressed. Raises ContentTypeRefused."""
+    encoding = request.headers.get("Content-Encoding", "identity")
+    if encoding.lower() != "identity":
+        raise ContentTypeRefused(f"{request.content_type}, {encoding}"[:200])
     if request.method in {"GET", "HEAD"} or (request.method == "DELETE" and not request.body_exists):
         return
     if request.content_type not in JSON_TYPES:
@@ -130,7 +134,7 @@ def as_mesh_error(request: web.Request, error: Exception) -> MeshError:
     if isinstance(error, web.HTTPNotFound):
         return PathAbsent(request.method, request.path[:200])
     if isinstance(error, web.RequestPayloadError):
-        return BodyRefused("its body is not in the encoding that its headers state")
+        return BodyRefused("its body does not come as its headers say")
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
         return BodyRefused("it is not JSON")
     incident = secrets.token_hex(6)
