@@ -21,7 +21,7 @@ _ZSTD_WINDOW_BYTES = 8 << 20
 _STEP_BYTES = 1 << 18
 _FEED_BYTES = 1 << 16
 """zlib and lz4 copy what they leave over of their input, so they get it in parts."""
-_FREE_BYTES = 4 << 20
+_FREE_BYTES = _SMALL_BYTES = 4 << 20
 _RATIO = 1024
 """Up to so many bytes for each that came, and _FREE_BYTES in any case: as the mirror takes them."""
 _SNAPPY_RATIO = 64
@@ -34,6 +34,7 @@ class _Opened(BytesIO):
     def __init__(self, limit: int) -> None:
         super().__init__()
         self._limit = limit
+        self._has_room = limit <= _SMALL_BYTES
 
     @property
     def step(self) -> int:
@@ -45,7 +46,20 @@ class _Opened(BytesIO):
 
     def add(self, piece: bytes | bytearray) -> None:
         self.expect(len(piece))
+        if not self._has_room and self.tell() + len(piece) > _SMALL_BYTES:
+            self._make_room()
         self.write(piece)
+
+    def _make_room(self) -> None:
+        """All at once, since a large buffer that grows by moving exists twice meanwhile."""
+        self._has_room, position = True, self.tell()
+        self.seek(self._limit - 1)
+        self.write(b"\0")
+        self.seek(position)
+
+    def whole(self) -> bytes:
+        self.truncate()
+        return self.getvalue()
 
 
 def decompress(codec: int, data: memoryview, limit: int) -> bytes:
@@ -58,7 +72,7 @@ def decompress(codec: int, data: memoryview, limit: int) -> bytes:
         opener(data, opened)
     except (zlib.error, RuntimeError, EOFError, zstandard.ZstdError, cramjam.DecompressionError) as error:
         raise ValueError(f"its data cannot be decompressed ({error})") from error
-    return opened.getvalue()
+    return opened.whole()
 
 
 def _plain(data: memoryview, opened: _Opened) -> None:

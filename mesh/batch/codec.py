@@ -27,6 +27,7 @@ from mesh.batch.stamp import Buffer
 from mesh.batch.zstd_frames import check_frames
 
 _STEP_BYTES = 256 * 1024
+_SMALL_BYTES = 4 << 20
 _GZIP_WBITS = 31
 _PIECE_BYTES = 64 * 1024
 """Input is fed in pieces, since zlib and lz4 copy what they leave over at each call."""
@@ -80,10 +81,19 @@ class _Sink:
 
     def add(self, chunk: Buffer) -> None:
         self.reserve(len(chunk))
+        if self._size <= _SMALL_BYTES < self._size + len(chunk):
+            self._room()
         self._size += len(chunk)
         self._out.write(chunk)
 
+    def _room(self) -> None:
+        """Take the room for all that may come: growing step by step, a large buffer is there twice while it moves."""
+        self._out.seek(self._cap - 1)
+        self._out.write(b"\0")
+        self._out.seek(self._size)
+
     def value(self) -> bytes:
+        self._out.truncate(self._size)
         return self._out.getvalue()
 
 
