@@ -1,4 +1,7 @@
-"""Decodes record batches of format 2 as they lie in a log: the judge's own decoder, strict where consumers break.
+"""Decodes record batches as they lie in a log: the judge's own decoder, strict where consumers break.
+
+What follows is format 2. Messages of the formats 0 and 1 (`tests.verifier.old`) are given as batches without a
+producer.
 
     at  field               type      at  field                type
      0  base offset         i64       27  base timestamp       i64
@@ -22,12 +25,14 @@ from typing import BinaryIO, NamedTuple
 
 from crc32c import crc32c
 
+from tests.verifier import old
 from tests.verifier.codecs import unpack
 
 HEADER = Struct(">qiibIhiqqqhii")
 HEADER_BYTES = 61
 _UNCOVERED_BYTES = 12
 _CRC_FROM = 21
+_MAGIC_AT = 16
 _BATCH_LIMIT_BYTES = 1 << 30
 
 CODEC_BITS, APPEND_TIME, TRANSACTIONAL, CONTROL = 0x07, 0x08, 0x10, 0x20
@@ -81,7 +86,7 @@ def read_batches(file: BinaryIO) -> Iterator[Batch | Damaged]:
     position = 0
     while len(front := file.read(_UNCOVERED_BYTES)) == _UNCOVERED_BYTES:
         offset, length = int.from_bytes(front[:8], "big", signed=True), int.from_bytes(front[8:], "big", signed=True)
-        if not HEADER_BYTES - _UNCOVERED_BYTES <= length <= _BATCH_LIMIT_BYTES:
+        if not old.LEAST_BYTES <= length <= _BATCH_LIMIT_BYTES:
             yield Damaged(position, offset, f"a batch cannot have the length {length}")
             return
         rest = file.read(length)
@@ -96,6 +101,10 @@ def read_batches(file: BinaryIO) -> Iterator[Batch | Damaged]:
 
 def decode(raw: bytes, position: int = 0) -> Batch:
     """A whole batch. Raises ValueError saying what does not fit."""
+    if len(raw) > _MAGIC_AT and raw[_MAGIC_AT] in (0, 1):
+        return _of_old(raw, position)
+    if len(raw) < HEADER_BYTES:
+        raise ValueError(f"a batch has {len(raw)} bytes, its header alone {HEADER_BYTES}")
     header = Header._make(HEADER.unpack_from(raw))
     if header.magic != 2:
         raise ValueError(f"format {header.magic} is not 2")
@@ -107,6 +116,17 @@ def decode(raw: bytes, position: int = 0) -> Batch:
     except IndexError:
         raise ValueError("a record ends beyond its batch") from None
     return Batch(header, records, position)
+
+
+def _of_old(raw: bytes, position: int) -> Batch:
+    outer, messages = old.messages_in(raw)
+    first, latest_ms = messages[0].offset, max(each.timestamp_ms for each in messages)
+    attributes = outer.attributes & (CODEC_BITS | APPEND_TIME)
+    numbers = (attributes, outer.offset - first, messages[0].timestamp_ms, latest_ms, -1, -1, -1, len(messages))
+    header = Header(first, len(raw) - _UNCOVERED_BYTES, -1, outer.magic, 0, *numbers)
+    return Batch(
+        header, [Record(each.offset, each.timestamp_ms, each.key, each.value, []) for each in messages], position
+    )
 
 
 def outcome_of(control: Record) -> int:
