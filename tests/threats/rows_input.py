@@ -146,9 +146,8 @@ CONTROLS: tuple[Control, ...] = (
         "9b",
         "the listener has so many connections",
         "gateway/rpc/credentials.py",
-        (ISOLATION + "test_connections_are_bounded_and_a_place_that_gets_free_is_given_again",),
+        (FLOODS + "test_no_more_connections_are_taken_than_there_may_be",),
         "09b-connections.patch",
-        "TimeoutError",
     ),
     Control(
         "9c",
@@ -163,6 +162,7 @@ CONTROLS: tuple[Control, ...] = (
         "gateway/peers/hub.py",
         ("tests/gateway/peers/test_cuts.py::test_links_of_one_peer_are_bounded_and_the_next_peer_has_its_own",),
         "09d-links-of-a-peer.patch",
+        "TimeoutError",
     ),
     Control(
         "9e",

@@ -87,15 +87,18 @@ async def test_streams_in_one_packet_are_bounded_by_what_a_connection_may_have()
 
     def burst(rude: Rude) -> None:
         assert rude.send(b"".join(map(http2.opened, range(1, 200, 2))))
-        rude.answer(0.5)
+        until_s = time.monotonic() + 5
+        while most < 1 + TransportLimits().max_concurrent_streams and time.monotonic() < until_s:
+            rude.answer(0.05)
+        rude.answer(0.3)
 
+    most = 0
     async with meeting(replace(LIMITED, max_links_per_peer=1000, calls_burst=1000)) as both:
-        most = 0
         count = both.acme.hub._table.count
 
         def counting(*place: str) -> int:
             nonlocal most
-            most = max(most, found := count(*place))  # type: ignore[arg-type]
+            most = max(most, 1 + (found := count(*place)))  # type: ignore[arg-type]
             return found
 
         both.acme.hub._table.count = counting  # type: ignore[method-assign, assignment]
@@ -170,4 +173,19 @@ async def test_handshakes_that_are_not_finished_are_ended() -> None:
                     await reader.read()
         for _, writer in held:
             writer.transport.abort()
+        await both.globex.hub.catalog(both.acme.organization.org)
+
+
+async def test_no_more_connections_are_taken_than_there_may_be() -> None:
+    settings = replace(LIMITED, transport=TransportLimits(max_connections=8, handshake_timeout_s=60))
+    async with meeting(settings) as both:
+        assert both.acme.listener is not None
+        host, _, port = both.acme.listener.address.rpartition(":")
+        held = [await asyncio.open_connection(host, int(port)) for _ in range(20)]
+        ended = [asyncio.ensure_future(reader.read()) for reader, _ in held]
+        done, waiting = await asyncio.wait(ended, timeout=3)
+        for _, writer in held:
+            writer.transport.abort()
+        await asyncio.wait(ended)
+        assert len(waiting) < 8 <= len(done)
         await both.globex.hub.catalog(both.acme.organization.org)
