@@ -115,8 +115,19 @@ class Honest:
 @contextmanager
 def attacking(flood: str, address: str, hostile: Organization, peer_file: Path) -> Iterator[subprocess.Popen[str]]:
     """The attacker's process, once it says that it has begun."""
-    command = [sys.executable, "-m", "bench.flooding", flood, address, str(hostile.home), str(peer_file)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=_humble)  # noqa: PLW1509
+    command = [
+        "nice",
+        "-n",
+        "19",
+        sys.executable,
+        "-m",
+        "bench.flooding",
+        flood,
+        address,
+        str(hostile.home),
+        str(peer_file),
+    ]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         assert process.stdout.readline(), f"{flood} did not begin"
@@ -127,10 +138,6 @@ def attacking(flood: str, address: str, hostile: Organization, peer_file: Path) 
         for stream in (process.stdin, process.stdout):
             assert stream is not None
             stream.close()
-
-
-def _humble() -> None:
-    os.nice(19)
 
 
 async def measure(
