@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from queue import Queue
 from threading import Thread
@@ -68,10 +68,11 @@ def _campaign(plans: Sequence[RunPlan], options: argparse.Namespace) -> int:
     result = Result(options.seed, versions=versions())
     print(f"{len(plans)} runs, {sum(each.kills for each in plans)} kills planned, seed {options.seed}", flush=True)
     outcomes = _here(plans, options) if options.jobs < 2 else _in_workers(plans, options)
-    for outcome in outcomes:
-        result.add(outcome)
-        print(outcome["line"], flush=True)
-        _tell_violations(outcome, options)
+    with suppress(KeyboardInterrupt):  # what has ended by then is told all the same
+        for outcome in outcomes:
+            result.add(outcome)
+            print(outcome["line"], flush=True)
+            _tell_violations(outcome, options)
     result.seconds = time.monotonic() - began_s
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
