@@ -93,6 +93,9 @@ async def begin_lane(
     """A new lane, with a producer of its own; its checkpoint is durable before anything is appended."""
     log_end, destination_id = await destination_of(cluster, partition)
     producer = await cluster.destination.producer(producer_name(lane))
+    # From the question on, appends are for the topic that was asked, not for another that is created under its name.
+    asked = await cluster.destination.witness(partition, producer, log_end)
+    log_end, destination_id = asked.range.end, asked.topic_id or destination_id
     progress = LaneProgress.begin(lane, topic_id, first_source_offset, log_end, producer, destination_id)
     progress.subscribed_ms = subscribed_ms
     checkpoint, entries = progress.to_store()

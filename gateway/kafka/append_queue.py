@@ -21,7 +21,7 @@ from gateway.kafka.errors import AppendNotSent
 from mesh.batch.stamp import Producer, StampedBatch
 from mesh.cluster_errors import AppendUnknown, ProducerFenced, SequenceRefused
 from mesh.errors import MeshError
-from mesh.ids import Partition
+from mesh.ids import Partition, TopicId
 from mesh.ports import StateOf
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ class AppendQueue:
     leader: LeaderAppends | None = None
     """Who sends what waits; None until the leader is found, and when it proved wrong."""
     finding: bool = False
+    topic_id: TopicId | None = None
+    """Of the incarnation whose log was asked: what is added goes there or nowhere, if the broker takes ids."""
     waiting: deque[Append] = field(default_factory=deque)
     returned: deque[Append] = field(default_factory=deque)
     """Sent, not written, to be sent again; in order."""
@@ -133,9 +135,9 @@ class AppendQueue:
         if self.last is not None and not self.last.answer.done():
             await asyncio.wait([self.last.answer])
 
-    def mended(self) -> None:
-        """The log was asked while nothing was in flight: whoever asked knows where it stands."""
-        self.broken_at = None
+    def mended(self, topic_id: TopicId | None = None) -> None:
+        """The log of that topic was asked while nothing was in flight: whoever asked knows where it stands."""
+        self.broken_at, self.topic_id = None, topic_id
 
 
 def fail(append: Append, error: MeshError) -> None:

@@ -19,9 +19,17 @@ from gateway.kafka.client import Client
 from gateway.kafka.codes import Code, append_error
 from gateway.kafka.connection import Connection
 from gateway.kafka.errors import AppendNotSent, LeaderMoved, ReplicasMissing
-from gateway.kafka.produce_message import PRODUCE, Appended, pack_produce, parse_produce
+from gateway.kafka.produce_message import (
+    PRODUCE,
+    PRODUCE_BY_ID,
+    Appended,
+    pack_produce,
+    pack_produce_by_id,
+    parse_produce,
+)
 from mesh.cluster_errors import AppendUnknown, SequenceRefused
 from mesh.errors import MeshError, NetworkError
+from mesh.ids import TopicId
 
 MAX_REQUESTS = 5
 MAX_REQUEST_BYTES = 8 << 20
@@ -34,6 +42,8 @@ TIMEOUT_MARGIN = 1.2
 class _Request:
     sent: list[tuple[AppendQueue, Append]]
     deadline: asyncio.TimerHandle
+    names: dict[TopicId, str] | None
+    """Of the topics, where it speaks of them by id."""
 
 
 @dataclass(eq=False, slots=True)
@@ -75,10 +85,11 @@ class LeaderAppends:
             self._end("the connection is closed")
         elif not self.connection.usable and not self._under_way:
             self._end("its session ended")
-        if not self.may_write():
-            self._refuse_all()
-        while self._may_send and (sent := self._gather()):
+        # Asked anew for each request: between two of them a process may have been stopped for long.
+        while (leave := self.may_write()) and self._may_send and (sent := self._gather()):
             self._send(sent)
+        if not leave:
+            self._refuse_all()
 
     def _refuse_all(self) -> None:
         """A process that was stopped may find old appends in its queues when it goes on."""
@@ -96,6 +107,8 @@ class LeaderAppends:
             if not queue.may_send:
                 del self._ready[queue]  # its next answer wakes it
                 continue
+            if sent and (queue.topic_id is None) != (sent[0][0].topic_id is None):
+                continue  # names and ids do not go together
             added = queue.waiting[0].batch.size_bytes
             if sent and size + added > MAX_REQUEST_BYTES:
                 break
@@ -107,10 +120,16 @@ class LeaderAppends:
 
     def _send(self, sent: list[tuple[AppendQueue, Append]]) -> None:
         timeout_s = self.client.config.request_timeout_s
-        batches = [(queue.partition, append.batch) for queue, append in sent]
-        future = self.connection.send(PRODUCE, pack_produce(batches, int(timeout_s * 1000)))
+        batches, timeout_ms = [(queue.partition, append.batch) for queue, append in sent], int(timeout_s * 1000)
+        ids = [queue.topic_id for queue, _ in sent if queue.topic_id is not None]
+        names = None
+        if self.connection.takes_topic_ids and len(ids) == len(sent):
+            names = {topic_id: queue.partition.topic for topic_id, (queue, _) in zip(ids, sent, strict=True)}
+            future = self.connection.send(PRODUCE_BY_ID, pack_produce_by_id(batches, ids, timeout_ms))
+        else:
+            future = self.connection.send(PRODUCE, pack_produce(batches, timeout_ms))
         late = partial(self._end, f"no answer within {timeout_s * TIMEOUT_MARGIN:g} s")
-        request = _Request(sent, asyncio.get_running_loop().call_later(timeout_s * TIMEOUT_MARGIN, late))
+        request = _Request(sent, asyncio.get_running_loop().call_later(timeout_s * TIMEOUT_MARGIN, late), names)
         self._under_way[request] = None
         future.add_done_callback(partial(self._answered, request))
 
@@ -118,7 +137,7 @@ class LeaderAppends:
         if self.over:
             return
         try:
-            answers = parse_produce(future.result())
+            answers = parse_produce(future.result(), request.names)
         except (NetworkError, ValueError, IndexError, struct.error, asyncio.CancelledError) as error:
             self._end(str(error) or "the gateway stops")
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from gateway.kafka.errors import BrokerRefused, LeaderMoved, ReplicasMissing
+from gateway.kafka.errors import AppendNotSent, BrokerRefused, LeaderMoved, ReplicasMissing
 from mesh.batch.stamp import StampedBatch
 from mesh.cluster_errors import (
     AppendUnknown,
@@ -113,6 +113,8 @@ def append_error(partition: Partition, batch: StampedBatch, code: int, why: str)
             return PermissionMissing("write to topic", topic)
         case Code.NOT_LEADER_OR_FOLLOWER | Code.LEADER_NOT_AVAILABLE | Code.UNKNOWN_TOPIC_OR_PARTITION:
             return LeaderMoved(topic, number)
+        case Code.UNKNOWN_TOPIC_ID | Code.INCONSISTENT_TOPIC_ID:  # deleted, or too new: the lane asks which
+            return AppendNotSent(topic, number, "the broker knows no topic of the id whose log was asked")
         case Code.NOT_ENOUGH_REPLICAS:
             return ReplicasMissing(topic, number)
         case _ if code in BATCH_FAULTS:

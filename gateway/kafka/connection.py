@@ -53,6 +53,8 @@ class Connection(asyncio.BufferedProtocol):
         self._filled = 0
         self.writable = True
         """Whether the transport takes more without piling up; it takes any amount all the same."""
+        self.takes_topic_ids = False
+        """Whether the broker takes batches for topics by their ids."""
         self.expires_at: float | None = None
         """By the event loop's clock: when the broker wants the credentials anew. Nobody should begin anything then."""
         self.on_writable: Callable[[], None] = _nothing

@@ -70,7 +70,7 @@ class KafkaDestination:
             return await ask_log(self._client, partition, producer, from_offset)
 
         witnesses = await patiently(self._client, partition, ask, self._client.config.request_timeout_s)
-        queue.mended()
+        queue.mended(witnesses.topic_id)
         return witnesses
 
     async def mend(self, partition: Partition) -> None:

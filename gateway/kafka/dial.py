@@ -22,7 +22,7 @@ from gateway.kafka.connection import Api, Connection
 from gateway.kafka.errors import AuthenticationFailed, ClusterTooOld, ClusterUntrusted
 from gateway.kafka.fetch_message import FETCH
 from gateway.kafka.messages import call
-from gateway.kafka.produce_message import PRODUCE
+from gateway.kafka.produce_message import PRODUCE, PRODUCE_BY_ID
 from mesh.cluster_errors import ClusterUnreachable
 
 NEEDED = {"Fetch": FETCH, "Produce": PRODUCE, "Metadata": Api(3, 12), "DescribeProducers": Api(61, 0)}
@@ -98,6 +98,8 @@ async def _check_versions(connection: Connection, config: KafkaConfig) -> None:
         range_ = known.get(api.key)  # type: ignore[call-overload]
         if range_ is None or not range_.min_version <= api.version <= range_.max_version:
             raise ClusterTooOld(connection.address, name, api.version)
+    produce = known[PRODUCE.key]  # type: ignore[index]
+    connection.takes_topic_ids = produce.max_version >= PRODUCE_BY_ID.version
 
 
 async def _authenticate(connection: Connection, config: KafkaConfig) -> None:

@@ -75,6 +75,7 @@ async def test_a_topic_that_is_created_again_under_a_lane_that_runs(cluster: Clu
         status = await mirror.until_stopped()
     assert status.code in {"destination-recreated", "topic-absent"}
     assert (await pairing.stop()).code == "destination-recreated"
+    assert await values_of(cluster, pairing.destination) == []
 
 
 async def test_a_smaller_limit_stops_the_lane_and_it_goes_on_once_it_was_raised(cluster: Cluster) -> None:
