@@ -15,7 +15,7 @@ from tests.lab.wire.between import Toward
 from tests.lab.wire.rig import rig
 from tests.lab.wire.weather import Way
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 SEED = 11
 STRIDE = 997

@@ -11,7 +11,7 @@ from tests.lab.wire.proxy import Proxy
 from tests.lab.wire.weather import Counters
 from tests.support.organization import Organization, wait_for
 
-MET_S = 20.0
+MET_S = 45.0
 """So long a fault waits for what it aims at; where that does not come it goes on, and the counter stays as it is."""
 
 

@@ -101,7 +101,7 @@ class Rig:
             fault.strike(self.stage)
         finally:
             fault.heal(self.stage)
-        self.stage.wait_progress(timeout_s=30)
+        self.stage.wait_progress()
         missed = self.stage.counters.never(fault.aims)
         assert not (expects and missed), f"{fault.row} has not met {missed}: {self.link.counters()}"
 
@@ -112,7 +112,7 @@ class Rig:
         source, copy = self.stage.logs
         there, here = Where("acme", TOPIC, 0), Where("globex", COPY, 0)
         end = source.ends([there])[0]
-        wait_for(f"all {end} records to arrive", lambda: copy.ends([here])[0] >= end, 60)
+        wait_for(f"all {end} records to arrive", lambda: copy.ends([here])[0] >= end, 120)
         sent, found = told(source.batches(there)), told(copy.batches(here))
         assert len(sent) == self.feeder.appended
         assert found == sent
