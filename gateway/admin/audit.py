@@ -15,10 +15,11 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from gateway.admin import answers
-from gateway.admin.described import Flag, Number, Text, operation, query_text
+from gateway.admin.described import Flag, Number, Text, operation
 from gateway.admin.ndjson import LineWriter, respond_lines
 from gateway.admin.peers import own_bundle
-from gateway.admin.topics import MAX_WHOLE, flag, whole
+from gateway.admin.query import query_flag, query_number, query_text
+from gateway.admin.topics import MAX_WHOLE
 from gateway.audit.auditor import Auditor
 from gateway.audit.reading import judged, lines_of, shown, shown_verdict
 from gateway.services import Services
@@ -35,8 +36,8 @@ def routes(services: Services) -> list[web.RouteDef]:
         streams=True,
     )
     async def listing(request: web.Request) -> web.StreamResponse:
-        since_ms, action = whole(request, "since_ms") or 0, query_text(request, "action", "")
-        entries = entries_of(auditor, follow=flag(request, "follow"))
+        since_ms, action = query_number(request, "since_ms") or 0, query_text(request, "action", "")
+        entries = entries_of(auditor, follow=query_flag(request, "follow"))
         return await respond_lines(request, _wanted(entries, since_ms, action))
 
     @operation("whether the audit log is whole", answers=answers.REPORT)

@@ -10,7 +10,8 @@ from __future__ import annotations
 from aiohttp import web
 
 from gateway.admin import answers
-from gateway.admin.described import Text, operation, query_text
+from gateway.admin.described import Text, operation
+from gateway.admin.query import query_text
 from gateway.registry import Registry
 from gateway.registry_errors import PeerNotActive
 from gateway.services import Services

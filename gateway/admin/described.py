@@ -4,7 +4,7 @@
     async def create(request): fields = await fields_of(request)
 
 A. A handler reads nothing that is not declared, nor as another kind: that is a mistake of ours, and an assertion.
-B. What is not declared is refused, in a body and in a query.
+B. What is not declared is refused, in a body (`gateway.admin.fields`) and in a query (`gateway.admin.query`).
 `gateway.admin.openapi` makes the document; what an answer holds stands in `gateway.admin.answers`.
 """
 
@@ -15,8 +15,6 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from aiohttp import web
-
-from gateway.admin.errors import BodyRefused
 
 Schema: TypeAlias = Mapping[str, Any]
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -112,7 +110,6 @@ class Number:
 
 
 Kind: TypeAlias = Text | Texts | TextMap | Objects | Flag | Number
-_Kind = TypeVar("_Kind", Text, Texts, TextMap, Objects, Flag, Number)
 Shape: TypeAlias = Mapping[str, Kind]
 
 NOTHING: Shape = {}
@@ -168,36 +165,6 @@ def asked_of(request: web.Request) -> Operation:
     found = operation_of(request.match_info.handler)
     assert found is not None, f"{request.path} is not described"
     return found
-
-
-def parameter(request: web.Request, name: str, kind: type[_Kind]) -> _Kind:
-    """The declaration of a parameter of the query that a handler is about to read."""
-    found = asked_of(request).query[name]
-    assert isinstance(found, kind), f"{name} is declared as {found}"
-    return found
-
-
-def query_text(request: web.Request, name: str, default: str | None = None) -> str:
-    """Raises BodyRefused where it is required and not there."""
-    declared = parameter(request, name, Text)
-    given = request.query.get(name)
-    if given is None:
-        if declared.required or default is None:
-            raise BodyRefused(f"the query must have {name}")
-        return default
-    return given
-
-
-def check_query(request: web.Request) -> None:
-    """Refuses parameters that the path does not know, and one given twice. Raises BodyRefused."""
-    declared = operation_of(request.match_info.handler)
-    if declared is None:
-        return
-    for name in request.query:
-        if name not in declared.query:
-            raise BodyRefused(f"the query has {name[:80]!r}, which this path does not know")
-        if len(request.query.getall(name)) > 1:
-            raise BodyRefused(f"the query has {name!r} twice")
 
 
 def body_schema(shape: Shape) -> Schema:

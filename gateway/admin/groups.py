@@ -22,10 +22,10 @@ from typing import Any
 from aiohttp import web
 
 from gateway.admin import answers
-from gateway.admin.described import Flag, Number, Shape, Text, operation, query_text
+from gateway.admin.described import Flag, Number, Shape, Text, operation
 from gateway.admin.fields import fields_of
 from gateway.admin.ndjson import respond_lines
-from gateway.admin.offsets import flag, number
+from gateway.admin.query import query_flag, query_number, query_text
 from gateway.groups.errors import GroupAbsent
 from gateway.groups.moving import Direction, Move, MovedPosition, commit, find
 from gateway.groups.rehearsal import Rehearsed, rehearse
@@ -45,6 +45,10 @@ MOVED: Shape = {"group": Text(), "reverse": Flag(), "as": Text(required=False), 
 
 
 def routes(services: Services) -> list[web.RouteDef]:
+    return [*_group_routes(services), *_move_routes(services)]
+
+
+def _group_routes(services: Services) -> list[web.RouteDef]:
     @operation(
         "the consumer groups of our cluster, or of a peer on its topics",
         query={"peer": Text(required=False)},
@@ -66,6 +70,14 @@ def routes(services: Services) -> list[web.RouteDef]:
     async def status(request: web.Request) -> web.Response:
         return web.json_response({"groups": [shown_sync(each) for each in services.groups.statuses()]})
 
+    return [
+        web.get("/v1/groups", listing),
+        web.get("/v1/groups/show", show),
+        web.get("/v1/groups/status", status),
+    ]
+
+
+def _move_routes(services: Services) -> list[web.RouteDef]:
     @operation("where a group would stand on the other side", query=MOVED, answers=answers.MOVE)
     async def translate(request: web.Request) -> web.Response:
         move = await wanted_move(
@@ -73,8 +85,8 @@ def routes(services: Services) -> list[web.RouteDef]:
             request.match_info["name"],
             query_text(request, "group"),
             query_text(request, "as", ""),
-            is_reverse=flag(request, "reverse"),
-            wait_s=number(request, "wait_s") or 0,
+            is_reverse=query_flag(request, "reverse"),
+            wait_s=query_number(request, "wait_s") or 0,
         )
         return web.json_response(shown_move(move))
 
@@ -103,14 +115,11 @@ def routes(services: Services) -> list[web.RouteDef]:
         streams=True,
     )
     async def rehearsal(request: web.Request) -> web.StreamResponse:
-        limit = number(request, "limit")
+        limit = query_number(request, "limit")
         name, group = request.match_info["name"], query_text(request, "group")
         return await respond_lines(request, _rehearsed(services, name, group, limit))
 
     return [
-        web.get("/v1/groups", listing),
-        web.get("/v1/groups/show", show),
-        web.get("/v1/groups/status", status),
         web.get("/v1/subscriptions/{name}/groups", translate),
         web.post("/v1/subscriptions/{name}/groups", write),
         web.get("/v1/subscriptions/{name}/groups/rehearsal", rehearsal),

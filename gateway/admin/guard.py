@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable, Iterable
 import structlog
 from aiohttp import web
 
-from gateway.admin.described import check_query
 from gateway.admin.errors import (
     BodyRefused,
     BodyTooLarge,
@@ -29,6 +28,7 @@ from gateway.admin.errors import (
     error_body,
     status_of,
 )
+from gateway.admin.query import check_query
 from gateway.audit.actor import OPERATOR, acting
 from mesh.errors import MeshError
 

@@ -18,8 +18,9 @@ from typing import Final
 from aiohttp import web
 
 from gateway.admin import answers
-from gateway.admin.described import Flag, Number, Text, operation, parameter, query_text
+from gateway.admin.described import Flag, Number, Text, operation
 from gateway.admin.errors import BodyRefused
+from gateway.admin.query import query_flag, query_number, query_text
 from gateway.services import Services
 from gateway.translating import Place, at_timestamp, place_of
 
@@ -42,8 +43,8 @@ def routes(services: Services) -> list[web.RouteDef]:
     )
     async def translate(request: web.Request) -> web.Response:
         subscription = services.registry.subscription(request.match_info["name"])
-        partition = number(request, "partition")
-        offset, timestamp_ms = number(request, "offset"), number(request, "timestamp")
+        partition = query_number(request, "partition")
+        offset, timestamp_ms = query_number(request, "offset"), query_number(request, "timestamp")
         if partition is None or "topic" not in request.query or (offset is None) == (timestamp_ms is None):
             raise BodyRefused("the query must have topic, partition and one of offset and timestamp")
         place = await place_of(services, subscription, query_text(request, "topic"), partition)
@@ -51,7 +52,7 @@ def routes(services: Services) -> list[web.RouteDef]:
             answer = await at_timestamp(services, subscription, place, timestamp_ms)
         else:
             assert offset is not None
-            count, reverse = number(request, "count"), flag(request, "reverse")
+            count, reverse = query_number(request, "count"), query_flag(request, "reverse")
             if count is not None:
                 return web.json_response({"answers": stretch(place, offset, count, reverse=reverse)})
             answer = place.back(offset) if reverse else place.forward(offset)
@@ -69,22 +70,3 @@ def stretch(place: Place, offset: int, count: int, *, reverse: bool) -> list[dic
     ask, held = (place.back if reverse else place.forward), place.offset_map
     end = held.destination_offset if reverse else held.position
     return [ask(offset), *(ask(each) for each in range(offset + 1, min(offset + count, end)))]
-
-
-def number(request: web.Request, name: str) -> int | None:
-    """A whole number of the query, None where it is not given. Raises BodyRefused."""
-    declared, text = parameter(request, name, Number), request.query.get(name)
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdecimal() and len(text) < 20 and declared.fits(int(text))):
-        raise BodyRefused(f"{name} must be {declared.kind}")
-    return int(text)
-
-
-def flag(request: web.Request, name: str) -> bool:
-    """True or false, false where it is not given. Raises BodyRefused."""
-    parameter(request, name, Flag)
-    text = request.query.get(name, "false")
-    if text not in {"true", "false"}:
-        raise BodyRefused(f"{name} must be true or false")
-    return text == "true"

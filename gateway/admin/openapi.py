@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, cast
+from typing import Any
 
 from aiohttp import web
 
 from gateway.admin import answers
 from gateway.admin.described import Operation, body_schema, operation, operation_of
-from gateway.services import Services
 
 PATH = "/openapi.json"
 _JSON, _LINES, _PLAIN = "application/json", "application/x-ndjson", "text/plain"
@@ -52,20 +51,6 @@ def document(app_routes: Iterable[web.RouteDef]) -> dict[str, Any]:
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
-
-
-def all_routes() -> list[web.RouteDef]:
-    """Every route of a gateway, without one: what handlers do is not looked at."""
-    from gateway.admin.server import described_routes  # which imports this module
-
-    return described_routes(cast(Services, _Absent()))
-
-
-class _Absent:
-    """Stands for the services where only the declarations are read."""
-
-    def __getattr__(self, name: str) -> _Absent:
-        return self
 
 
 def _operation(route: web.RouteDef, declared: Operation) -> dict[str, Any]:

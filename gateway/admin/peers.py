@@ -22,8 +22,9 @@ from aiohttp import web
 
 from certs.own import load_own
 from gateway.admin import answers
-from gateway.admin.described import Flag, Shape, Text, Texts, operation, query_text
+from gateway.admin.described import Flag, Shape, Text, Texts, operation
 from gateway.admin.fields import fields_of
+from gateway.admin.query import query_text
 from gateway.config import GatewayConfig
 from gateway.peer import Peer
 from gateway.rpc.targets import check_addresses

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import cast
 
 from aiohttp import web
 
@@ -96,6 +97,18 @@ def described_routes(
     found += health.routes(health_state or Health(), render_metrics)
     found += shutdown.routes(stop or _nothing)
     return [*found, *openapi.routes(found)]
+
+
+def all_routes() -> list[web.RouteDef]:
+    """Every route of a gateway, without one: for whoever reads the declarations and calls no handler."""
+    return described_routes(cast(Services, _Absent()))
+
+
+class _Absent:
+    """Stands for the services where only the declarations are read."""
+
+    def __getattr__(self, name: str) -> _Absent:
+        return self
 
 
 def _nothing() -> None:

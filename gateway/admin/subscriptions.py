@@ -90,6 +90,11 @@ class LanesStillRunning(OperatorError):
 
 
 def routes(services: Services) -> list[web.RouteDef]:
+    return [*_sight_routes(services), *_wish_routes(services), *_life_routes(services)]
+
+
+def _wish_routes(services: Services) -> list[web.RouteDef]:
+    """What shall be mirrored, and how."""
     registry = services.registry
 
     @operation(
@@ -113,26 +118,16 @@ def routes(services: Services) -> list[web.RouteDef]:
         policies = parsed_policies(await read_object(request))
         return web.json_response(shown(services, await registry.set_policies(request.match_info["name"], policies)))
 
-    @operation("the subscriptions", answers=answers.object_of({"subscriptions": answers.list_of(answers.SUBSCRIPTION)}))
-    async def listing(request: web.Request) -> web.Response:
-        found = [registry.subscriptions[name] for name in sorted(registry.subscriptions)]
-        return web.json_response({"subscriptions": [shown(services, each) for each in found]})
+    return [
+        web.post("/v1/subscriptions", create),
+        web.post("/v1/subscriptions/plan", planned),
+        web.post("/v1/subscriptions/{name}/policies", set_policies),
+    ]
 
-    @operation(
-        "a subscription and its lanes",
-        answers=answers.with_fields(
-            answers.SUBSCRIPTION,
-            lanes=answers.list_of(answers.REPORT),
-            warnings=answers.list_of(answers.REPORT),
-            differences=answers.null_or(answers.list_of(answers.REPORT)),
-        ),
-    )
-    async def show(request: web.Request) -> web.Response:
-        found = registry.subscription(request.match_info["name"])
-        statuses = lanes(services, found)
-        told: dict[str, object] = {"warnings": [asdict(warning) for warning in warnings(statuses)]}
-        told["differences"] = await differences_of(services, found)
-        return web.json_response(shown(services, found) | {"lanes": [shown_lane(s) for s in statuses]} | told)
+
+def _life_routes(services: Services) -> list[web.RouteDef]:
+    """From its first lane to its end."""
+    registry = services.registry
 
     @operation("stop the lanes of a subscription", answers=answers.SUBSCRIPTION)
     async def pause(request: web.Request) -> web.Response:
@@ -169,6 +164,38 @@ def routes(services: Services) -> list[web.RouteDef]:
         found = registry.subscription(request.match_info["name"])
         return web.json_response(shown(services, found) | {"lanes": [shown_promoted(lane) for lane in lanes]})
 
+    return [
+        web.post("/v1/subscriptions/{name}/pause", pause),
+        web.post("/v1/subscriptions/{name}/resume", resume),
+        web.post("/v1/subscriptions/{name}/promote", promote),
+        web.delete("/v1/subscriptions/{name}", delete),
+    ]
+
+
+def _sight_routes(services: Services) -> list[web.RouteDef]:
+    registry = services.registry
+
+    @operation("the subscriptions", answers=answers.object_of({"subscriptions": answers.list_of(answers.SUBSCRIPTION)}))
+    async def listing(request: web.Request) -> web.Response:
+        found = [registry.subscriptions[name] for name in sorted(registry.subscriptions)]
+        return web.json_response({"subscriptions": [shown(services, each) for each in found]})
+
+    @operation(
+        "a subscription and its lanes",
+        answers=answers.with_fields(
+            answers.SUBSCRIPTION,
+            lanes=answers.list_of(answers.REPORT),
+            warnings=answers.list_of(answers.REPORT),
+            differences=answers.null_or(answers.list_of(answers.REPORT)),
+        ),
+    )
+    async def show(request: web.Request) -> web.Response:
+        found = registry.subscription(request.match_info["name"])
+        statuses = lanes(services, found)
+        told: dict[str, object] = {"warnings": [asdict(warning) for warning in warnings(statuses)]}
+        told["differences"] = await differences_of(services, found)
+        return web.json_response(shown(services, found) | {"lanes": [shown_lane(s) for s in statuses]} | told)
+
     @operation("offsets without a copy, with the reason", answers=answers.GAPS)
     async def gaps(request: web.Request) -> web.Response:
         found = registry.subscription(request.match_info["name"])
@@ -178,14 +205,7 @@ def routes(services: Services) -> list[web.RouteDef]:
 
     return [
         web.get("/v1/subscriptions", listing),
-        web.post("/v1/subscriptions", create),
-        web.post("/v1/subscriptions/plan", planned),
         web.get("/v1/subscriptions/{name}", show),
-        web.post("/v1/subscriptions/{name}/policies", set_policies),
-        web.post("/v1/subscriptions/{name}/pause", pause),
-        web.post("/v1/subscriptions/{name}/resume", resume),
-        web.post("/v1/subscriptions/{name}/promote", promote),
-        web.delete("/v1/subscriptions/{name}", delete),
         web.get("/v1/subscriptions/{name}/gaps", gaps),
     ]
 

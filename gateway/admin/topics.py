@@ -12,13 +12,14 @@ from __future__ import annotations
 from aiohttp import web
 
 from gateway.admin import answers
-from gateway.admin.described import Flag, Number, Shape, Text, TextMap, operation, parameter, query_text
+from gateway.admin.described import Flag, Number, Shape, Text, TextMap, operation
 from gateway.admin.errors import error_body
 from gateway.admin.fields import fields_of
 from gateway.admin.ndjson import LineWriter
+from gateway.admin.query import query_flag, query_number, query_text
 from gateway.services import Services
 from gateway.topics.append import AppendOptions, AppendReport, append_lines
-from gateway.topics.errors import QueryRefused, TopicMirrored
+from gateway.topics.errors import TopicMirrored
 from gateway.topics.read import ReadQuery, read_topic
 from mesh.batch.header import Codec
 from mesh.cluster_errors import PartitionAbsent
@@ -34,6 +35,10 @@ NEW_TOPIC: Shape = {"name": Text(), "partitions": Number(least=1, most=MAX_PARTI
 
 
 def routes(services: Services) -> list[web.RouteDef]:
+    return [*_topic_routes(services), *_record_routes(services)]
+
+
+def _topic_routes(services: Services) -> list[web.RouteDef]:
     cluster = services.cluster
 
     @operation("make a topic", body=NEW_TOPIC, answers={201: answers.TOPIC})
@@ -52,7 +57,7 @@ def routes(services: Services) -> list[web.RouteDef]:
     async def listing(request: web.Request) -> web.Response:
         mirrored = mirrored_topics(services)
         topics = [shown(topic, mirrored.get(topic.name)) for topic in await cluster.topics.list()]
-        if flag(request, "ranges"):
+        if query_flag(request, "ranges"):
             for topic in topics:
                 topic["ranges"] = await ranges(cluster, str(topic["name"]), int(str(topic["partitions"])))
         return web.json_response({"topics": topics})
@@ -60,9 +65,19 @@ def routes(services: Services) -> list[web.RouteDef]:
     @operation("delete a topic", query={"force": Flag()}, answers=answers.object_of({"deleted": answers.TEXT}))
     async def delete(request: web.Request) -> web.Response:
         name = topic_name(request.match_info["name"])
-        refuse_mirrored(services, name, force=flag(request, "force"))
+        refuse_mirrored(services, name, force=query_flag(request, "force"))
         await cluster.topics.delete(name)
         return web.json_response({"deleted": name})
+
+    return [
+        web.get("/v1/topics", listing),
+        web.post("/v1/topics", create),
+        web.delete("/v1/topics/{name}", delete),
+    ]
+
+
+def _record_routes(services: Services) -> list[web.RouteDef]:
+    cluster = services.cluster
 
     @operation(
         "append records, a line each; a report, and behind it what went wrong",
@@ -78,7 +93,7 @@ def routes(services: Services) -> list[web.RouteDef]:
     )
     async def append(request: web.Request) -> web.StreamResponse:
         topic = await cluster.topics.describe(topic_name(request.match_info["name"]))
-        refuse_mirrored(services, topic.name, force=flag(request, "force"))
+        refuse_mirrored(services, topic.name, force=query_flag(request, "force"))
         options = append_options(request, topic)
         report = await append_lines(cluster.destination, topic, request.content.readany, options, services.now_ms)
         return await answer_append(request, report)
@@ -106,9 +121,6 @@ def routes(services: Services) -> list[web.RouteDef]:
         return await writer.finish()
 
     return [
-        web.get("/v1/topics", listing),
-        web.post("/v1/topics", create),
-        web.delete("/v1/topics/{name}", delete),
         web.post("/v1/topics/{name}/records", append),
         web.get("/v1/topics/{name}/records", read),
     ]
@@ -164,41 +176,20 @@ def refuse_mirrored(services: Services, topic: str, *, force: bool) -> None:
 
 
 def append_options(request: web.Request, topic: Topic) -> AppendOptions:
-    name = query_text(request, "codec", "lz4")
-    if name not in CODECS:
-        raise QueryRefused("codec", name[:80], f"it is one of {', '.join(CODECS)}")
-    partition = whole(request, "partition")
+    partition = query_number(request, "partition")
     if partition is not None and partition >= topic.partitions:
         raise PartitionAbsent(topic.name, partition, topic.partitions)
     return AppendOptions(
         partition=partition,
-        only_keys=flag(request, "key_partitioner"),
-        codec=CODECS[name],
+        only_keys=query_flag(request, "key_partitioner"),
+        codec=CODECS[query_text(request, "codec", "lz4")],
     )
 
 
 def read_query(request: web.Request) -> ReadQuery:
     return ReadQuery(
-        partition=whole(request, "partition"),
+        partition=query_number(request, "partition"),
         start=StartAt.parse(query_text(request, "from", "earliest")),
-        follow=flag(request, "follow"),
-        max_records=whole(request, "max"),
+        follow=query_flag(request, "follow"),
+        max_records=query_number(request, "max"),
     )
-
-
-def whole(request: web.Request, name: str) -> int | None:
-    """A whole number of the query, None where it is not given."""
-    declared, text = parameter(request, name, Number), request.query.get(name)
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdecimal() and len(text) < 20 and declared.fits(int(text))):
-        raise QueryRefused(name, text[:80], f"it is {declared.kind}")
-    return int(text)
-
-
-def flag(request: web.Request, name: str) -> bool:
-    parameter(request, name, Flag)
-    text = request.query.get(name, "false")
-    if text not in {"true", "false"}:
-        raise QueryRefused(name, text[:80], "it is true or false")
-    return text == "true"

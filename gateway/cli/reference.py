@@ -17,7 +17,8 @@ from typing import Any
 
 import typer
 
-from gateway.admin.openapi import all_routes, document
+from gateway.admin.openapi import document
+from gateway.admin.server import all_routes
 from gateway.cli.client import CLIENT_ERRORS
 from gateway.cli.main import app
 from gateway.doctor.permissions_page import permissions_page

@@ -25,7 +25,8 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 from certs.authority import Authority
 from certs.bundle import bundle_of
 from gateway.admin.guard import MAX_BODY_BYTES
-from gateway.admin.openapi import all_routes, document
+from gateway.admin.openapi import document
+from gateway.admin.server import all_routes
 from gateway.cli.reference import project_errors
 from mesh.ids import OrgId
 from mesh.trust.peerfile import PeerFile

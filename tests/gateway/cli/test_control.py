@@ -375,7 +375,7 @@ async def test_questions_without_an_answer_are_refused(gateway: ControlGateway) 
     )
     assert "did you mean 'departures'?" in said
     await gateway.refused("subscription-absent", *translate, "fares", "--topic", "departures", "--partition", "0", *at)
-    await gateway.refused("body-refused", *TRANSLATE, "--offset", str(1 << 60))
+    await gateway.refused("query-refused", *TRANSLATE, "--offset", str(1 << 60))
     for usage in ([], [*at, "--timestamp", "1"], ["--timestamp", "1", "--reverse"]):
         assert (await gateway.mesh(*TRANSLATE, *usage)).code == 2
 
