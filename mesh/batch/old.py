@@ -84,7 +84,7 @@ def split_any(data: memoryview, limits: Limits = DEFAULT_LIMITS) -> Iterator[tup
 def _upgraded(data: memoryview, at: int, limits: Limits) -> Iterator[tuple[bytes, int]]:
     """Batches of the wrapper at `at`, or one of the messages that stand alone from there, each with where to go on.
 
-    None where the first is cut. A wrapper's messages are made into objects a piece at a time.
+    Nothing where the first is cut. A wrapper's messages are made into objects a piece at a time.
     """
     message = _message(data, at)
     if message is None:
