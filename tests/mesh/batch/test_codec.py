@@ -148,7 +148,9 @@ def test_what_the_java_client_cannot_read_is_refused() -> None:
         decompress(Codec.LZ4, lz4_frame(b"one") + lz4_frame(b"two"), DEFAULT_LIMITS)
 
 
-@pytest.mark.parametrize("second", [gzip.compress(b"two"), gzip.compress(b""), b"\0"])
+@pytest.mark.parametrize(
+    "second", [gzip.compress(b"two"), gzip.compress(b""), b"\0"], ids=["a member", "an empty one", "a byte"]
+)
 def test_a_second_gzip_member_is_refused_for_which_librdkafka_waits_for_ever(second: bytes) -> None:
     with pytest.raises(BatchUndecodable, match=f"{len(second)} bytes follow the stream"):
         decompress(Codec.GZIP, gzip.compress(b"one") + second, DEFAULT_LIMITS)
