@@ -44,7 +44,7 @@ def topic_of(topic: MetadataResponseTopic) -> TopicMetadata:
     """Of an entry without an error."""
     leaders = [Leader(-1, -1)] * len(topic.partitions)
     for each in topic.partitions:
-        if each.partition_index < len(leaders):
+        if 0 <= each.partition_index < len(leaders):
             leaders[each.partition_index] = Leader(int(each.leader_id), int(each.leader_epoch))
     return TopicMetadata(str(topic.name), topic_id_of(topic.topic_id), topic.is_internal, tuple(leaders))
 

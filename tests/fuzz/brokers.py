@@ -21,11 +21,13 @@ from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from kio.schema.errors import ErrorCode
+from kio.schema.metadata.v12 import MetadataResponse
 from kio.serial import entity_writer
 
 from gateway.kafka.connection import Api, Connection
 from gateway.kafka.fetches import read_answer
 from gateway.kafka.messages import call
+from gateway.kafka.metadata import brokers_of, topic_of
 from gateway.kafka.produce_message import parse_produce
 from mesh.errors import MeshError
 from tests.fuzz.findings import ACCEPTED, said
@@ -57,22 +59,22 @@ def _kinds() -> dict[str, _Kind]:
         of = importlib.import_module(f"kio.schema.{module}")
         request, response = getattr(of, f"{name}Request"), getattr(of, f"{name}Response")
         out = io.BytesIO()
-        entity_writer(response)(out, _example(response))
+        entity_writer(response)(out, example(response))
         head = b"\0" if response.__header_schema__.__flexible__ else b""
-        found[name] = _Kind(_example(request), response, head + out.getvalue())
+        found[name] = _Kind(example(request), response, head + out.getvalue())
     return found
 
 
-def _example(kind: Any) -> Any:
+def example(kind: Any) -> Any:
     """A value of a message's type, each list with two elements."""
     origin = typing.get_origin(kind)
     if origin in (typing.Union, types.UnionType):
-        return _example(next(each for each in typing.get_args(kind) if each is not type(None)))
+        return example(next(each for each in typing.get_args(kind) if each is not type(None)))
     if origin is tuple:
-        return (_example(typing.get_args(kind)[0]),) * 2
+        return (example(typing.get_args(kind)[0]),) * 2
     if is_dataclass(kind) and isinstance(kind, type):
         hints = typing.get_type_hints(kind)
-        return kind(**{field.name: _example(hints[field.name]) for field in fields(kind) if field.init})
+        return kind(**{field.name: example(hints[field.name]) for field in fields(kind) if field.init})
     while hasattr(kind, "__supertype__"):
         kind = kind.__supertype__
     for base, value in _PLAIN.items():
@@ -153,6 +155,9 @@ async def _answered(name: str, sent: bytes) -> str:
         value = await asked
         if kind is None:
             _read_hot(name, connection, value)
+        elif isinstance(value, MetadataResponse):
+            brokers_of(value)
+            _ = [topic_of(each) for each in value.topics]
     except MeshError as error:
         return said(error)
     return ACCEPTED
