@@ -8,6 +8,9 @@ Invariants:
   under way has its answer and the leader is found; until its deadline.
 - The first append of a producer here goes alone, also after a pause and to a leader found anew. A broker without a
   memory of a producer accepts any first sequence: a second batch behind a refused first one would land in its place.
+- Once the log was asked, an append goes over a connection that was open before the question, or over one behind whose
+  opening the log was found to end where it was known to (`end`). A broker that starts anew may have forgotten the
+  producer, and would take what another has written meanwhile a second time; but its start ends every connection.
 """
 
 from __future__ import annotations
@@ -52,6 +55,8 @@ class AppendQueue:
     finding: bool = False
     topic_id: TopicId | None = None
     """Of the incarnation whose log was asked: what is added goes there or nowhere, if the broker takes ids."""
+    end: int | None = None
+    """Of the log, by the last question and the answers since; None where nobody has asked, or one who looks himself."""
     waiting: deque[Append] = field(default_factory=deque)
     returned: deque[Append] = field(default_factory=deque)
     """Sent, not written, to be sent again; in order."""
@@ -85,8 +90,10 @@ class AppendQueue:
         self.in_flight += 1
         return self.waiting.popleft()
 
-    def succeeded(self, append: Append) -> None:
+    def succeeded(self, append: Append, base_offset: int) -> None:
         self.in_flight -= 1
+        if self.end is not None:
+            self.end = max(self.end, base_offset + append.batch.count)  # a repeat is answered with its first offset
         self.proven, self.broken_at = append.batch.producer, None
 
     def give_back(self, append: Append, error: MeshError, now: float) -> None:
@@ -101,6 +108,15 @@ class AppendQueue:
     def lose_leader(self) -> None:
         """Whoever is found next may know less of the producer."""
         self.leader = self.proven = None
+
+    def found(self, leader: LeaderAppends, end: int | None) -> None:
+        """The log was asked for its `end` while the connection of `leader` was open."""
+        if self.leader is None:  # a question meanwhile has found one by itself
+            if self.end is not None and end != self.end:
+                self.refuse(AppendNotSent(*self.partition, f"the log ends at {end}, where {self.end} was known"))
+                return
+            self.leader = leader
+        self.leader.wake(self)
 
     def restore(self) -> None:
         """Everything under way has its answer: what came back takes its place at the head again."""
@@ -135,9 +151,12 @@ class AppendQueue:
         if self.last is not None and not self.last.answer.done():
             await asyncio.wait([self.last.answer])
 
-    def mended(self, topic_id: TopicId | None = None) -> None:
-        """The log of that topic was asked while nothing was in flight: whoever asked knows where it stands."""
-        self.broken_at, self.topic_id = None, topic_id
+    def mended(self, topic_id: TopicId | None = None, end: int | None = None) -> None:
+        """The log of that topic was asked while nothing was in flight: whoever asked knows where it stands.
+
+        Without an end, he looks himself before he relies on what a broker remembers.
+        """
+        self.broken_at, self.topic_id, self.end = None, topic_id, end
 
 
 def fail(append: Append, error: MeshError) -> None:

@@ -150,7 +150,7 @@ class LeaderAppends:
     def _settle(self, queue: AppendQueue, append: Append, answer: Appended | None) -> None:
         error = _error(append, answer)
         if error is None and answer is not None:
-            queue.succeeded(append)
+            queue.succeeded(append, answer.base_offset)
             self.landed(append, answer.base_offset)
         elif isinstance(error, LeaderMoved | ReplicasMissing) or (
             queue.returned and isinstance(error, SequenceRefused)

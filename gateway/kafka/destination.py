@@ -1,8 +1,10 @@
 """Kafka as a `Destination`: compare-and-append by producer id and sequence, and what the log says of a producer.
 
 An append takes its place in its partition's queue at once; a partition whose leader is not known, or no longer, has it
-found first. An append is answered when the broker has it on all in-sync replicas *and* the state entries made from
-its base offset are stored. If they cannot be stored, the append counts as unknown: the lane asks the log again.
+found first. A question is good for the connection that was opened before it; where another has to be opened, the log
+must still end where it is known to (`append_queue`). An append is answered when the broker has it on all in-sync
+replicas *and* the state entries made from its base offset are stored. If they cannot be stored, the append counts as
+unknown: the lane asks the log again.
 """
 
 from __future__ import annotations
@@ -13,11 +15,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from gateway.kafka.append_queue import MAX_IN_FLIGHT, Append, AppendQueue, fail
 from gateway.kafka.appends import LeaderAppends
 from gateway.kafka.client import Client, Purpose
+from gateway.kafka.offsets import log_end
 from gateway.kafka.patience import FIRST_PAUSE_S, patiently
 from gateway.kafka.transactions import cut, init_producer
 from gateway.kafka.witness import ask_log
 from mesh.batch.stamp import Producer, StampedBatch
-from mesh.cluster_errors import AppendUnknown
+from mesh.cluster_errors import AppendUnknown, ClusterUnreachable
 from mesh.errors import MeshError
 from mesh.ids import Partition
 from mesh.log import Witnesses
@@ -67,10 +70,11 @@ class KafkaDestination:
         await queue.settled()
 
         async def ask() -> Witnesses:
+            await self._reach(queue)
             return await ask_log(self._client, partition, producer, from_offset)
 
         witnesses = await patiently(self._client, partition, ask, self._client.config.request_timeout_s)
-        queue.mended(witnesses.topic_id)
+        queue.mended(witnesses.topic_id, witnesses.range.end)
         return witnesses
 
     async def mend(self, partition: Partition) -> None:
@@ -93,29 +97,40 @@ class KafkaDestination:
             queue.finding = True
             self._client.spawn(self._place(queue, pause_s))
 
+    async def _reach(self, queue: AppendQueue) -> None:
+        """Have an open connection to the leader before its log is asked. Raises as `Client.leader` and `connection`."""
+        leader = await self._leader(queue.partition)
+        if leader is not queue.leader and not queue.in_flight:
+            queue.lose_leader()
+            queue.leader = leader
+
     async def _place(self, queue: AppendQueue, pause_s: float) -> None:
-        async def leader() -> LeaderAppends:
-            _, found = await self._client.leader(queue.partition)
-            return await self._leader(found.node)
+        async def find() -> tuple[LeaderAppends, int | None]:
+            leader = await self._leader(queue.partition)
+            end = None if queue.end is None else await log_end(self._client, queue.partition, timeout_s=0)
+            if leader.over:
+                raise ClusterUnreachable(leader.connection.address, "its connection broke again")
+            return leader, end
 
         try:
             await asyncio.sleep(pause_s)  # an election takes its time
-            queue.leader = await patiently(self._client, queue.partition, leader, self._client.config.request_timeout_s)
+            leader, end = await patiently(self._client, queue.partition, find, self._client.config.request_timeout_s)
         except MeshError as error:
             queue.refuse(error)
         except BaseException:
             queue.refuse(self._client.gone())
             raise
         else:
-            queue.leader.wake(queue)
+            queue.found(leader, end)
         finally:
             queue.finding = False
 
-    async def _leader(self, node: int) -> LeaderAppends:
-        connection = await self._client.connection(node, Purpose.PRODUCE)
-        found = self._leaders.get(node)
+    async def _leader(self, partition: Partition) -> LeaderAppends:
+        _, leader = await self._client.leader(partition)
+        connection = await self._client.connection(leader.node, Purpose.PRODUCE)
+        found = self._leaders.get(leader.node)
         if found is None or found.over or found.connection is not connection:
-            found = self._leaders[node] = LeaderAppends(
+            found = self._leaders[leader.node] = LeaderAppends(
                 self._client, connection, self._landed, self._moved, self._ended, self._may_write
             )
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 from gateway.kafka.append_queue import MAX_IN_FLIGHT, PAUSE_S, Append, AppendQueue
@@ -14,7 +15,7 @@ from tests.support.batches import numbered, stamped
 
 PLACE = Partition("t", 0)
 OURS = Producer(7, 0)
-SOMEBODY: Any = object()
+SOMEBODY: Any = SimpleNamespace(wake=lambda queue: None)
 """A leader: the queue only asks whether there is one."""
 
 
@@ -38,7 +39,7 @@ def _proven(*sequences: int) -> tuple[AppendQueue, list[Append]]:
     """A queue whose producer the broker knows, and appends that wait in it."""
     queue = _queue()
     _added(queue, 2**31 - 1)
-    queue.succeeded(queue.take())
+    queue.succeeded(queue.take(), 0)
     return queue, _added(queue, *sequences)
 
 
@@ -55,7 +56,7 @@ async def test_the_first_append_of_a_producer_goes_alone() -> None:
     _added(queue, 0, 1, 2)
     first = queue.take()
     assert not queue.may_send
-    queue.succeeded(first)
+    queue.succeeded(first, 0)
     assert _sent(queue) == 2
 
 
@@ -65,7 +66,7 @@ async def test_after_a_pause_the_next_append_goes_alone() -> None:
     queue.add(_append(1, deadline=100 + PAUSE_S + 1))
     first = queue.take()
     assert not queue.may_send
-    queue.succeeded(first)
+    queue.succeeded(first, 0)
     assert _sent(queue) == 1
 
 
@@ -112,7 +113,7 @@ async def test_a_refused_batch_may_be_replaced_but_not_skipped() -> None:
     (skipping,) = _added(queue, 5)
     assert isinstance(skipping.answer.exception(), AppendNotSent)
     _added(queue, 4)
-    queue.succeeded(queue.take())
+    queue.succeeded(queue.take(), 0)
     _added(queue, 5)
     assert queue.may_send
 
@@ -146,6 +147,54 @@ async def test_a_leader_that_stays_away_is_not_waited_for_for_ever() -> None:
     assert isinstance(second.answer.exception(), AppendNotSent)
 
 
+def _reconnected(end: int | None, *sequences: int) -> tuple[AppendQueue, list[Append]]:
+    """The log was asked and ended at 3; the connection broke, and when another is open the log ends at `end`."""
+    queue = _queue()
+    queue.mended(end=3)
+    queue.lose_leader()
+    appends = _added(queue, *sequences)
+    queue.found(SOMEBODY, end)
+    return queue, appends
+
+
+async def test_over_a_new_connection_appends_go_on_where_nobody_has_written() -> None:
+    queue, _ = _reconnected(3, 3, 4)
+    assert _sent(queue) == 1
+
+
+async def test_over_a_new_connection_nothing_is_sent_where_another_has_written() -> None:
+    queue, appends = _reconnected(4, 3, 4)
+    appends += _added(queue, 5)
+    assert all(isinstance(append.answer.exception(), AppendNotSent) for append in appends)
+    assert not queue.may_send
+    queue.leader = SOMEBODY  # opened before the next question
+    queue.mended(end=4)
+    _added(queue, 4)
+    assert _sent(queue) == 1
+
+
+async def test_the_end_that_is_known_moves_with_the_answers() -> None:
+    queue = _queue()
+    queue.mended(end=3)
+    _added(queue, 3, 4, 3)
+    for base_offset in (3, 4, 3):  # the last one is a repeat
+        append = queue.take()
+        queue.succeeded(append, base_offset)
+    queue.lose_leader()
+    _added(queue, 5)
+    queue.found(SOMEBODY, 5)
+    assert _sent(queue) == 1
+
+
+async def test_a_connection_found_while_the_log_was_asked_anew_changes_nothing() -> None:
+    queue = _queue()
+    queue.mended(end=4)
+    (append,) = _added(queue, 4)
+    queue.found(SimpleNamespace(wake=None), 3)  # type: ignore[arg-type]
+    assert queue.leader is SOMEBODY
+    assert not append.answer.done()
+
+
 async def test_settled_waits_for_the_last_answer() -> None:
     queue, (_, last) = _proven(0, 1)
     async with asyncio.TaskGroup() as group:
@@ -153,7 +202,7 @@ async def test_settled_waits_for_the_last_answer() -> None:
         for _ in range(2):
             assert not waiter.done()
             append = queue.take()
-            queue.succeeded(append)
+            queue.succeeded(append, 0)
             append.answer.set_result(0)
             await asyncio.sleep(0)
     assert last.answer.done()

@@ -22,6 +22,8 @@ from tests.support.brokers import Broker
 pytestmark = pytest.mark.kafka
 
 KEEP = {"retention.ms": "-1"}
+OLD_MS = 1_600_000_000_000
+"""A time at which a broker has forgotten every producer long ago."""
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +121,28 @@ async def test_a_broker_that_hangs_makes_the_outcome_unknown_and_the_rest_unsent
         for sequence in range(1, 10):
             assert await cluster.destination.append(partition, _batch(producer, sequence)) == sequence
         assert await _values(cluster, partition) == numbered(*range(10))
+
+
+async def test_a_broker_that_starts_between_question_and_append_takes_nothing_twice(
+    broker: Broker, cluster: Cluster, partition: Partition
+) -> None:
+    """Two gateways have asked; one writes, the broker forgets who wrote old records, and the other goes on."""
+    producer = await cluster.destination.producer()
+    batches = [stamped(producer, sequence, numbered(sequence), [OLD_MS]) for sequence in range(3)]
+    async with open_kafka(KafkaConfig(bootstrap=(broker.address,), request_timeout_s=20)) as rival:
+        for each in (cluster, rival):
+            await each.destination.witness(partition, producer, 0)
+        assert await rival.destination.append(partition, batches[0]) == 0
+        await asyncio.to_thread(broker.kill)
+        broker.launch()
+        await asyncio.to_thread(broker.wait_ready)
+        with pytest.raises(AppendNotSent, match="ends at 1, where 0 was known"):
+            await cluster.destination.append(partition, batches[0])
+        # whose word of the log is still true goes on without asking anew, though he must open a connection, too
+        assert await rival.destination.append(partition, batches[1]) == 1
+    assert (await cluster.destination.witness(partition, producer, 0)).range.end == 2
+    assert await cluster.destination.append(partition, batches[2]) == 2
+    assert await _values(cluster, partition) == numbered(0, 1, 2)
 
 
 async def test_a_fetch_outlives_a_restart(broker: Broker, cluster: Cluster, partition: Partition) -> None:
