@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import Certificate
 
@@ -23,6 +21,7 @@ from certs import store
 from certs.authority import Authority
 from certs.bundle import bundle_of
 from certs.errors import CertificateFileUnreadable, KeyFileUnreadable, OwnTrustDamaged
+from certs.pairs import signs_for
 from certs.profiles import DEFAULT_LIFETIMES, Lifetimes
 from certs.rotation import Phase, Rotation
 from certs.sums import check_sum, summed
@@ -31,7 +30,6 @@ from mesh.ids import OrgId
 from mesh.trust.bundle import Bundle, check_bundle
 from mesh.trust.pem import to_der
 
-_PROBE = b"a key signs for its CA"
 FORMAT = 1
 MAX_BYTES = 1 << 20
 ELSEWHERE = 0
@@ -126,17 +124,8 @@ def _check_pair(certificate: Certificate, key: ec.EllipticCurvePrivateKey, files
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm) as error:
         path = str(files.ca_certificate(generation))
         raise CertificateFileUnreadable(path, "the CA in it is not what it signed") from error
-    if not _signs_for(key, certificate.public_key()):
+    if not signs_for(key, certificate.public_key()):
         raise KeyFileUnreadable(str(files.ca_key(generation)), "it does not sign for the CA beside it")
-
-
-def _signs_for(key: ec.EllipticCurvePrivateKey, public: object) -> bool:
-    if not isinstance(public, ec.EllipticCurvePublicKey):
-        return False
-    with suppress(InvalidSignature, ValueError):
-        public.verify(key.sign(_PROBE, ec.ECDSA(hashes.SHA256())), _PROBE, ec.ECDSA(hashes.SHA256()))
-        return True
-    return False
 
 
 def new_generation(keys: Path, org: OrgId, after: int, now: datetime, lifetimes: Lifetimes) -> int:

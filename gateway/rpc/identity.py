@@ -13,12 +13,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import Certificate
 
+from certs.pairs import signs_for
 from certs.store import key_pem, read_certificates, read_key
 from gateway.rpc.errors import IdentityUnusable
 from mesh.ids import GatewayId, IllegalName, OrgId
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 LEAF_PROPERTY = "x509_pem_cert"
 """The property of gRPC's authentication context that holds the certificate of the handshake, whole."""
-
-_PROBE = b"a key signs for its certificate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +76,9 @@ def load_identity(certificates: Path, key: Path) -> Identity:
         raise IdentityUnusable(str(certificates), str(error)) from error
     if spki(chain[0]) != _public(private):
         raise IdentityUnusable(str(certificates), "it is of another key than the private key beside it")
-    identity = Identity(gateway, chain, private)
-    _check_key(identity, certificates)
-    return identity
+    if not signs_for(private, chain[0].public_key()):
+        raise IdentityUnusable(str(certificates), "the private key beside it does not sign for it")
+    return Identity(gateway, chain, private)
 
 
 def presented_leaf(context: ServicerContext[Any, Any]) -> bytes:
@@ -93,16 +91,6 @@ def authenticate(
 ) -> VerifiedLeaf:
     """Who makes this call. Raises LeafRefused. Call it first in every handler, and again while a stream lives."""
     return cache.verified(presented_leaf(context), peers, now)
-
-
-def _check_key(identity: Identity, certificates: Path) -> None:
-    """A file keeps the public half beside the private one, so that damage of the latter shows only when it signs."""
-    public = identity.leaf.public_key()
-    assert isinstance(public, ec.EllipticCurvePublicKey), "the private key beside it is an EC key"
-    try:
-        public.verify(identity.sign(_PROBE), _PROBE, ec.ECDSA(hashes.SHA256()))
-    except (InvalidSignature, ValueError) as error:
-        raise IdentityUnusable(str(certificates), "the private key beside it does not sign for it") from error
 
 
 def _public(key: ec.EllipticCurvePrivateKey) -> bytes:
