@@ -31,6 +31,7 @@ from mesh.trust.leaf import PeerTrust
 from mesh.trust.peerfile import parse_peer_file
 from mesh.wire.v1 import catalog_pb2
 from tests.drills.door import Door, Speaker, speaking
+from tests.support.figures import percentile
 from tests.support.organization import Organization, stop_all
 
 RESULT = Path(__file__).parent / "results" / "floods.json"
@@ -105,10 +106,9 @@ class Honest:
             except (LinkLost, TimeoutError):
                 failed += 1
             await asyncio.sleep(max(0.0, EVERY_S - (time.monotonic() - at)))
-        took.sort()
         spent = (cpu_s(self._gateway) - cpu) / (time.monotonic() - began)
         files = len(os.listdir(f"/proc/{self._gateway}/fd"))
-        p50, p99 = (took[int(len(took) * part)] if took else -1.0 for part in (0.5, 0.99))
+        p50, p99 = (percentile(took, part) if took else -1.0 for part in (0.5, 0.99))
         return Seen(len(took), failed, round(p50, 2), round(p99, 2), round(spent, 2), rss_mib(self._gateway), files)
 
 

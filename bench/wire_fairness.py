@@ -25,7 +25,7 @@ from tests.lab.admin import NoAnswer, send
 from tests.lab.collect import Where
 from tests.lab.logs import EmbeddedLogs
 from tests.lab.wire.proxy import Proxy
-from tests.support.flow import percentile
+from tests.support.figures import percentile
 from tests.support.organization import Organization, stop_all, wait_for
 
 TOPIC, COPY, SHARE = "departures", "copy", "flights"

@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from math import ceil
 from statistics import median
 from typing import Any
 
 from tests.drills.attack import Measure
 from tests.drills.stage import SHARE
 from tests.drills.stream import EVERY_S, Stream, client
+from tests.support.figures import percentile
 from tests.support.organization import Organization
 
 BOUND_S = 1.0
@@ -52,9 +52,10 @@ def _cuts(
     what: str, stream: Stream, runs: int, cut: Callable[[], object], restore: Callable[[], object]
 ) -> list[Measure]:
     ordered, answered = zip(*(_cut(stream, cut, restore) for _ in range(runs)), strict=True)
-    figures = f"after the answer p99 {_ms(_p99(answered))}; after the order p50 {_ms(median(ordered))}, p99 "
-    figures += f"{_ms(_p99(ordered))}, max {_ms(max(ordered))}; {runs} runs"
-    return [Measure(f"{what} to last record at the destination", figures, "p99 < 1 s", _p99(ordered) < BOUND_S)]
+    p99 = percentile(ordered, 0.99)
+    figures = f"after the answer p99 {_ms(percentile(answered, 0.99))}; after the order p50 {_ms(median(ordered))}, "
+    figures += f"p99 {_ms(p99)}, max {_ms(max(ordered))}; {runs} runs"
+    return [Measure(f"{what} to last record at the destination", figures, "p99 < 1 s", p99 < BOUND_S)]
 
 
 def _cut(stream: Stream, cut: Callable[[], object], restore: Callable[[], object]) -> tuple[float, float]:
@@ -150,11 +151,6 @@ async def carried_out(measure: Callable[..., list[Measure]], *arguments: Any) ->
         return await asyncio.to_thread(measure, *arguments)
     except Exception as error:
         return [Measure(measure.__name__.replace("_", " "), f"not measured: {error!r:.300}", "", False)]
-
-
-def _p99(times: Sequence[float]) -> float:
-    """By nearest rank."""
-    return sorted(times)[ceil(0.99 * len(times)) - 1]
 
 
 def _ms(seconds: float) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from tests.lab.faults import EMBEDDED, FAULTS, KAFKA, Entry, possible
 from tests.lab.faults.processes import REQUIRED
 from tests.lab.run import GOOD, Outcome, RunPlan
+from tests.support.figures import percentile
 
 KILLS_OF_A_RUN = {EMBEDDED: 30, KAFKA: 24}
 SHARE_OF_KAFKA = 0.45
@@ -118,8 +119,8 @@ class Result:
 
     def recovery_s(self, what: str, part: float) -> float | None:
         """A quantile of `from_ready_s` or `from_kill_s`."""
-        times = sorted(each[what] for run in self.runs for each in run["recoveries"])
-        return round(times[min(len(times) - 1, int(part * len(times)))], 3) if times else None
+        times = [each[what] for run in self.runs for each in run["recoveries"]]
+        return round(percentile(times, part), 3) if times else None
 
     def as_json(self) -> dict[str, Any]:
         return {

@@ -16,6 +16,7 @@ from typing import Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
+from tests.support.figures import percentile
 from tests.support.stock import Digests, Key
 
 LOOK_S = 0.02
@@ -102,11 +103,6 @@ def progress(source: Ends, copy: Ends, timeout_s: float = 30) -> list[float]:
         assert time.monotonic() - began < timeout_s, f"no progress in {timeout_s:g} s: {sorted(arrived)} of {marks}"
         time.sleep(LOOK_S)
     return [arrived[number] for number in sorted(arrived)]
-
-
-def percentile(times_s: Sequence[float], part: float) -> float:
-    ordered = sorted(times_s)
-    return ordered[min(len(ordered) - 1, int(part * len(ordered)))]
 
 
 def figures(times_s: Sequence[float]) -> str:
