@@ -9,8 +9,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from tests.lab.faults.processes import named
 from tests.lab.machine.clock import Clock
-from tests.lab.stage import Site, Stage
+from tests.lab.stage import Stage
 
 HOUR_S = 3600.0
 A_WHILE_S = 1.0
@@ -31,7 +32,7 @@ class WrongClock:
         )
 
     def strike(self, stage: Stage) -> None:
-        site = self._site(stage)
+        site = named(stage, self.victim)
         stage.wait_progress()
         assert site.organization.stop() == 0
         self._clock = clock = Clock(stage.scratch / f"clock.{self.victim}")
@@ -58,8 +59,5 @@ class WrongClock:
         if self._clock is not None:
             self._clock.move(0)
             stage.recover()
-        self._site(stage).organization.stop()
+        named(stage, self.victim).organization.stop()
         stage.recover()
-
-    def _site(self, stage: Stage) -> Site:
-        return stage.copy if self.victim == "copy" else stage.source

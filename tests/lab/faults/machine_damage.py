@@ -19,6 +19,7 @@ from gateway.embedded import schema
 from gateway.embedded.checksums import PAGE_BYTES
 from gateway.embedded.cluster import LOG_FILE
 from gateway.embedded.mark import MARK_FILE, read_mark
+from tests.lab.faults.processes import named
 from tests.lab.stage import Stage
 from tests.support.organization import wait_for
 
@@ -174,7 +175,7 @@ class OlderState:
         return (f"went on with an older state directory ({self.victim})",)
 
     def strike(self, stage: Stage) -> None:
-        site = stage.copy if self.victim == "copy" else stage.source
+        site = named(stage, self.victim)
         older = stage.scratch / "state.older"
         stage.wait_progress()
         shutil.copytree(site.state, older)
@@ -185,6 +186,6 @@ class OlderState:
 
     def heal(self, stage: Stage) -> None:
         stage.recover()
-        site = stage.copy if self.victim == "copy" else stage.source
+        site = named(stage, self.victim)
         wait_for("the gateway to run", lambda: site.organization.process is not None)
         stage.counters.sometimes(self.aims[0])

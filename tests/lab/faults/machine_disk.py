@@ -96,13 +96,15 @@ class SmallDisk:
         site = stage.copy
         if self._kept is None:
             return
-        _mount("-o", "remount,size=1g", str(site.data))
-        _resumed(stage, self.aims[1])
-        assert site.organization.stop() == 0
-        shutil.rmtree(self._kept)
-        self._kept.mkdir(mode=0o700)
-        _copy(site.data, self._kept)
-        subprocess.run(["umount", str(site.data)], check=True, timeout=30)
+        try:
+            _mount("-o", "remount,size=1g", str(site.data))
+            _resumed(stage, self.aims[1])
+            assert site.organization.stop() == 0
+            shutil.rmtree(self._kept)
+            self._kept.mkdir(mode=0o700)
+            _copy(site.data, self._kept)
+        finally:  # lazily, for where it failed somebody still has it open: no mount is left behind
+            subprocess.run(["umount", "--lazy", str(site.data)], check=True, timeout=30)
         site.data.rmdir()
         self._kept.rename(site.data)
         site.organization.start()
