@@ -1,7 +1,7 @@
 """Two organizations, their gateways and clusters as one plan has them, from the first record to the verdict.
 
-The provider has one gateway, the subscriber one or two, which share one lane: by a group with sessions, and a lanes
-state that the last owner has claimed. An operator looks at what stands still, and lets go on only what may stand.
+The provider has one gateway, the subscriber one or two, which share one to three lanes: by a group with sessions, and a
+lanes state that the last owner has claimed. An operator looks at what stands still, and lets go on only what may stand.
 """
 
 from __future__ import annotations
@@ -234,9 +234,8 @@ class World:
 
     async def _settled(self) -> None:
         if any(track.truth.truncations or track.truth.incarnations for track in self.tracks):
-            await asyncio.sleep(
-                12.0
-            )  # where the source has grown as far again, a position says nothing: it must notice
+            # where the source has grown as far again, a position says nothing: it must notice
+            await asyncio.sleep(12.0)
         deadline = self.loop.time() + HEALED_S
         while not self.violations:
             if all(any(gateway.is_at_end(track) for gateway in self.gateways) for track in self.moving):

@@ -118,7 +118,7 @@ async def test_what_needs_no_token_still_needs_our_name(admin: AdminGateway) -> 
 
 
 async def test_a_body_one_byte_over_the_bound_is_refused(admin: AdminGateway) -> None:
-    """Also where it comes compressed, or in parts whose sum nobody stated."""
+    """Also where it comes in parts whose sum nobody stated."""
     for size, expected in ((guard.MAX_BODY_BYTES, 400), (guard.MAX_BODY_BYTES + 1, 413)):
         body = b'{"name": "%s"}' % (b"x" * (size - 12))
         assert len(body) == size
