@@ -80,13 +80,13 @@ async def _create(client: Client, name: str) -> int:
         name=KafkaTopicName(name), num_partitions=i32(1), replication_factor=i16(1), assignments=(), configs=()
     )
     request = CreateTopicsRequest(topics=(topic,), timeout=BRIEFLY, validate_only=True)
-    return int((await client.call(request, CreateTopicsResponse)).topics[0].error_code)
+    return int(client.only((await client.call(request, CreateTopicsResponse)).topics).error_code)
 
 
 async def _read(client: Client, name: str) -> int:
     topic = TopicRequest(name=KafkaTopicName(name), partition_indexes=(i32(0),))
     answer = await client.call(DescribeProducersRequest(topics=(topic,)), DescribeProducersResponse)
-    return int(answer.topics[0].partitions[0].error_code)
+    return int(client.only(client.only(answer.topics).partitions).error_code)
 
 
 async def _write(client: Client, name: str) -> int:
@@ -94,7 +94,7 @@ async def _write(client: Client, name: str) -> int:
     topic = TopicProduceData(name=KafkaTopicName(name), partition_data=(partition,))
     request = ProduceRequest(acks=i16(-1), timeout=BRIEFLY, topic_data=(topic,))
     answer = await client.call(request, ProduceResponse)
-    return int(answer.responses[0].partition_responses[0].error_code)
+    return int(client.only(client.only(answer.responses).partition_responses).error_code)
 
 
 async def _describe_configs(client: Client, name: str) -> int:
@@ -167,7 +167,7 @@ async def _describe_group(client: Client) -> DescribedGroup:
     """Raises ClusterUnreachable while nobody coordinates the group: its topic may just be made."""
     node = await coordinator(client, GROUP, GROUP_KEY)
     request = DescribeGroupsRequest(groups=(GroupId(GROUP),), include_authorized_operations=True)
-    group = (await client.call(request, DescribeGroupsResponse, node)).groups[0]
+    group = client.only((await client.call(request, DescribeGroupsResponse, node)).groups)
     if int(group.error_code) in NOT_NOW:
         raise ClusterUnreachable(client.cluster_id, "no broker coordinates groups")
     return group

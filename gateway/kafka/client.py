@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -30,6 +30,7 @@ from mesh.cluster_errors import ClusterUnreachable, PartitionAbsent
 from mesh.ids import Partition
 
 Response = TypeVar("Response", bound=ResponsePayload)
+Entry = TypeVar("Entry")
 ANY_BROKER = -1
 REFUSED_S = 0.1
 """How long a broker that could not be reached is left alone: a thousand lanes shall not each knock."""
@@ -153,6 +154,12 @@ class Client:
         self._connections[key] = made
         return made
 
+    def only(self, entries: Sequence[Entry]) -> Entry:
+        """What a broker answers of the one thing asked about. Raises ClusterUnreachable where it is left out."""
+        if not entries:
+            raise ClusterUnreachable(self.cluster_id, "an answer says nothing of what was asked")
+        return entries[0]
+
     def gone(self) -> ClusterUnreachable:
         """What everybody gets after `close`."""
         return ClusterUnreachable(self.cluster_id, "the gateway closed it")
@@ -195,7 +202,7 @@ class Client:
                 return known
             answer = await self._ask_metadata((name,))
             try:
-                (entry,) = answer.topics
+                entry = self.only(answer.topics)
                 if int(entry.error_code) not in {Code.NONE, Code.LEADER_NOT_AVAILABLE}:
                     raise request_error("describe", name, entry.error_code)
             finally:

@@ -93,7 +93,7 @@ async def _described(client: Client, name: GroupName, topics: Collection[str]) -
 async def _members(client: Client, name: GroupName, node: int) -> int | None:
     """How many there are, None where there is no group."""
     request = DescribeGroupsRequest(groups=(GroupId(name),), include_authorized_operations=False)
-    (found,) = (await client.call(request, DescribeGroupsResponse, node)).groups
+    found = client.only((await client.call(request, DescribeGroupsResponse, node)).groups)
     check(client, [int(found.error_code)], "describe", name)
     if found.group_state == DEAD:
         return await _members_of_new(client, name, node)
@@ -108,7 +108,7 @@ async def _members_of_new(client: Client, name: GroupName, node: int) -> int | N
     if not any(int(each.api_key) == DESCRIBE_NEW for each in versions.api_keys):
         return None
     request = ConsumerGroupDescribeRequest(group_ids=(GroupId(name),), include_authorized_operations=False)
-    (found,) = (await client.call(request, ConsumerGroupDescribeResponse, node)).groups
+    found = client.only((await client.call(request, ConsumerGroupDescribeResponse, node)).groups)
     if int(found.error_code) == Code.GROUP_ID_NOT_FOUND:
         return None
     check(client, [int(found.error_code)], "describe", name)

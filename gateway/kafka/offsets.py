@@ -55,7 +55,7 @@ async def _list_offset(client: Client, partition: Partition, timestamp: int, iso
     topic = ListOffsetsTopic(name=KafkaTopicName(partition.topic), partitions=(asked,))
     request = ListOffsetsRequest(replica_id=BrokerId(-1), isolation_level=i8(isolation), topics=(topic,))
     response = await client.call(request, ListOffsetsResponse, leader.node)
-    answer = response.topics[0].partitions[0]
+    answer = client.only(client.only(response.topics).partitions)
     code = int(answer.error_code)
     if code in LEADER_UNSETTLED:
         raise LeaderMoved(*partition)  # if it is the topic that is gone, the metadata says so next time

@@ -67,7 +67,7 @@ async def broker_config(client: Client, node: int = ANY_BROKER) -> dict[str, str
     node = node if node != ANY_BROKER else min(client.nodes)
     resource = DescribeConfigsResource(resource_type=BROKER_RESOURCE, resource_name=str(node), configuration_keys=None)
     answer = await client.call(DescribeConfigsRequest(resources=(resource,)), DescribeConfigsResponse, node)
-    found = answer.results[0]
+    found = client.only(answer.results)
     if found.error_code != 0:
         return {}
     return {each.name: each.value for each in found.configs if each.value is not None}

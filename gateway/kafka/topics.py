@@ -86,7 +86,7 @@ class KafkaTopics:
         if (await self.describe(name)).partitions < partitions:
             wanted = CreatePartitionsTopic(name=KafkaTopicName(name), count=i32(partitions), assignments=None)
             request = CreatePartitionsRequest(topics=(wanted,), timeout=_timeout(self._client), validate_only=False)
-            result = (await self._client.call(request, CreatePartitionsResponse)).results[0]
+            result = self._client.only((await self._client.call(request, CreatePartitionsResponse)).results)
             code = int(result.error_code)
             # somebody else may have grown it at the same moment: what there is counts
             if code != Code.NONE and (await self.describe(name)).partitions < partitions:
@@ -102,7 +102,7 @@ class KafkaTopics:
         )
         resource = AlterConfigsResource(resource_type=TOPIC_RESOURCE, resource_name=name, configs=changes)
         request = IncrementalAlterConfigsRequest(resources=(resource,), validate_only=False)
-        answer = (await self._client.call(request, IncrementalAlterConfigsResponse)).responses[0]
+        answer = self._client.only((await self._client.call(request, IncrementalAlterConfigsResponse)).responses)
         if answer.error_code != 0:
             raise _refusal("configure", name, int(answer.error_code), answer.error_message)
         return await self.describe(name)
@@ -125,7 +125,7 @@ class KafkaTopics:
         """Returns when the cluster has forgotten the name, so that it can be created anew."""
         topic = DeleteTopicState(name=None, topic_id=uuid.UUID((await self.describe(name)).topic_id))
         request = DeleteTopicsRequest(topics=(topic,), timeout=_timeout(self._client))
-        answer = (await self._client.call(request, DeleteTopicsResponse)).responses[0]
+        answer = self._client.only((await self._client.call(request, DeleteTopicsResponse)).responses)
         if answer.error_code != 0:
             raise request_error("delete", name, int(answer.error_code), answer.error_message)
         await self._gone(name)
@@ -190,7 +190,7 @@ async def create_topic(
         configs=tuple(CreatableTopicConfig(name=key, value=value) for key, value in config.items()),
     )
     request = CreateTopicsRequest(topics=(wanted,), timeout=_timeout(client))
-    answer = (await client.call(request, CreateTopicsResponse)).topics[0]
+    answer = client.only((await client.call(request, CreateTopicsResponse)).topics)
     code, why = int(answer.error_code), answer.error_message
     if code == INVALID_CONFIG and UNKNOWN_SETTING in (why or "") and any(key in config for key in SINCE_3_6):
         older = {key: value for key, value in config.items() if key not in SINCE_3_6}

@@ -118,7 +118,7 @@ async def _write_marker(client: Client, producer: Producer, partition: Partition
     async def ask() -> None:
         _, leader = await client.leader(partition)
         answer = await client.call(WriteTxnMarkersRequest(markers=(marker,)), WriteTxnMarkersResponse, leader.node)
-        code = int(answer.markers[0].topics[0].partitions[0].error_code)
+        code = int(client.only(client.only(client.only(answer.markers).topics).partitions).error_code)
         if code in LEADER_UNSETTLED:
             raise LeaderMoved(*partition)
         check(client, [code], "alter: it forgot the lane's transactional id, so the cut writes a marker", "itself")

@@ -45,7 +45,7 @@ async def known_producer(client: Client, partition: Partition, producer_id: int)
     _, leader = await client.leader(partition)
     topic = TopicRequest(name=KafkaTopicName(partition.topic), partition_indexes=(i32(partition.number),))
     response = await client.call(DescribeProducersRequest(topics=(topic,)), DescribeProducersResponse, leader.node)
-    answer = response.topics[0].partitions[0]
+    answer = client.only(client.only(response.topics).partitions)
     code = int(answer.error_code)
     if code in LEADER_UNSETTLED:
         raise LeaderMoved(*partition)

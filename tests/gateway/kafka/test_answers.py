@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import io
 import re
@@ -26,6 +27,9 @@ from kio.serial import entity_reader, entity_writer
 
 import gateway
 from gateway.kafka.answers import UNREADABLE, reader_of
+from gateway.kafka.client import Client
+from gateway.kafka.config import KafkaConfig
+from mesh.cluster_errors import ClusterUnreachable
 from tests.fuzz.brokers import example
 from tests.fuzz.mutate import mutated
 
@@ -145,6 +149,14 @@ def test_null_is_read_only_where_it_may_be() -> None:
         reader_of(MetadataResponse)(bytes(5), 0)
     rackless = MetadataResponseBroker(node_id=1, host="h", port=1, rack=None)  # type: ignore[arg-type]
     assert reader_of(MetadataResponseBroker)(written(MetadataResponseBroker, rackless), 0)[0] == rackless
+
+
+async def test_an_answer_that_leaves_out_what_was_asked_is_an_error_that_is_documented() -> None:
+    async with asyncio.TaskGroup() as tasks:
+        client = Client(KafkaConfig(bootstrap=("broker:9092",)), None, tasks)
+        assert client.only(("flights",)) == "flights"
+        with pytest.raises(ClusterUnreachable, match="says nothing of what was asked"):
+            client.only(())
 
 
 def _without_assignment(kind: Any) -> Any:
