@@ -43,9 +43,11 @@ def patched(patch: Path | None) -> Iterator[Path]:
 def run(directory: Path, command: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
     """Run the command in the copy; its standard error is in `stdout`, too. Raises TimeoutExpired.
 
-    When it has ended, or its time is up, no process of its group is left.
+    When it has ended, or its time is up, no process of its group is left; temporary files of its own go with the copy.
     """
-    environment = os.environ | {"PYTHONPATH": str(directory)}
+    scratch = directory / "tmp"
+    scratch.mkdir(exist_ok=True)
+    environment = os.environ | {"PYTHONPATH": str(directory), "TMPDIR": str(scratch)}
     process = subprocess.Popen(
         list(command),
         cwd=directory,

@@ -1,6 +1,6 @@
 """Hunts in a copy of the project: schedules of the simulator, each judged by the verifier, until a check fails.
 
-    python -m tests.planted.hunt --check fencing --seed 17 --limit 4000        one line of JSON, see `Found`
+    python -m tests.planted.hunt --check fencing --seed 17 --scratch DIRECTORY        one line of JSON, see `Found`
 
 Every schedule that can be written down is judged by the verifier. What the simulator finds by itself counts where
 no check is named (`--check ""`), and in the schedules that cannot be written down.
@@ -13,7 +13,6 @@ import gc
 import json
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -31,7 +30,6 @@ from tests.verifier.findings import Judgement, Verdict
 from tests.verifier.judging import judge
 from tests.verifier.reading import read_run
 
-MEMORY = Path("/dev/shm")
 STEPS = 10_000
 """A schedule takes some hundreds; one that a bug keeps busy is given up sooner than in a campaign."""
 
@@ -50,13 +48,13 @@ class Found:
     """Checks that failed in the same schedule, or in one before it."""
 
 
-def hunt(seeds: Iterable[int], check: str) -> Found:
-    """Until the check fails; with no check, until anything is found."""
+def hunt(seeds: Iterable[int], check: str, scratch: Path) -> Found:
+    """Until the check fails; with no check, until anything is found. Schedules are written down in `scratch`."""
     began_s, schedules = time.process_time(), 0
     others: dict[str, None] = {}
     for seed in seeds:
         schedules += 1
-        failed = dict(_failed(draw(seed)))
+        failed = dict(_failed(draw(seed), scratch))
         named = check if check in failed else next(iter(failed), "") if not check else ""
         others |= dict.fromkeys(name for name in failed if name != named)
         if named:
@@ -64,12 +62,13 @@ def hunt(seeds: Iterable[int], check: str) -> Found:
     return Found(-1, "", "", schedules, time.process_time() - began_s, tuple(others))
 
 
-def _failed(plan: Plan) -> Iterator[tuple[str, str]]:
+def _failed(plan: Plan, scratch: Path) -> Iterator[tuple[str, str]]:
     """Each check that fails in a schedule, with its first finding."""
     if not can_be_recorded(plan):
         yield from _told(simulate(plan))
         return
-    directory = Path(tempfile.mkdtemp(prefix="schedule-", dir=MEMORY if MEMORY.is_dir() else None))
+    directory = scratch / f"schedule-{plan.seed}"
+    directory.mkdir()
     try:
         outcome = simulate(plan, directory)
         judgements = judge(read_run(directory), NOT_JUDGED)
@@ -97,12 +96,13 @@ def main() -> int:
     parser.add_argument("--first", type=int, nargs="*", default=[], help="seeds to be tried first")
     parser.add_argument("--seed", type=int, default=1, help="then from here on")
     parser.add_argument("--limit", type=int, default=4000, help="so many")
+    parser.add_argument("--scratch", type=Path, required=True, help="a directory for what is written down of schedules")
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     loop.STEP_LIMIT = STEPS
     gc.freeze()  # what is there now stays: a collection need not look at it
     seeds = chain(options.first, range(options.seed, options.seed + options.limit))
-    print(json.dumps(asdict(hunt(seeds, options.check))))
+    print(json.dumps(asdict(hunt(seeds, options.check, options.scratch))))
     return 0
 
 

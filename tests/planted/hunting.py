@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from tests.planted.table import SIMULATOR, Bug
 
 HUNT_S = 600.0
 SCENE_S = 120.0
+MEMORY = Path("/dev/shm")
+"""A schedule is written down in many small files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +46,27 @@ class Caught:
 def hunted(bug: Bug, first: tuple[int, ...], limit: int) -> Caught:
     """Plant it, and hunt it: the seeds of `first`, then `limit` more from 1 on."""
     with patched(bug.path) as directory:
-        arguments = ["--check", bug.check]
         if bug.by != SIMULATOR:
-            return _asked(bug, directory, ["tests.planted.scenes", bug.by, *arguments], SCENE_S)
-        seeds = ["--first", *map(str, first)] if first else []
-        return _asked(bug, directory, ["tests.planted.hunt", *arguments, *seeds, "--limit", str(limit)], HUNT_S)
+            return _asked(bug, directory, ["tests.planted.scenes", bug.by, "--check", bug.check], SCENE_S)
+        return _hunt(bug, directory, first, limit)
 
 
 def spared(bugs: tuple[Bug, ...], seeds: tuple[int, ...]) -> list[Caught]:
     """The same hunts without a bug: each must come back with nothing, by any check."""
     nothing = Bug("", "nothing", "")
     with patched(None) as directory:
-        words = ["tests.planted.hunt", "--limit", "0", "--first", *map(str, seeds)]
-        found = [_asked(nothing, directory, words, HUNT_S)] if seeds else []
+        found = [_hunt(nothing, directory, seeds, 0)] if seeds else []
         for scene in sorted({bug.by for bug in bugs} - {SIMULATOR}):
             bug = Bug("", "nothing", "", by=scene)
             found.append(_asked(bug, directory, ["tests.planted.scenes", scene], SCENE_S))
     return found
+
+
+def _hunt(bug: Bug, directory: Path, first: tuple[int, ...], limit: int) -> Caught:
+    # ours to take away: a hunt whose time is up is killed
+    with tempfile.TemporaryDirectory(prefix="hunt-", dir=MEMORY if MEMORY.is_dir() else None) as scratch:
+        words = ["tests.planted.hunt", "--check", bug.check, "--limit", str(limit), "--scratch", scratch]
+        return _asked(bug, directory, [*words, *(["--first", *map(str, first)] if first else [])], HUNT_S)
 
 
 def _asked(bug: Bug, directory: Path, words: list[str], timeout_s: float) -> Caught:

@@ -189,7 +189,8 @@ class Broker:
     def launch(self) -> None:
         """Start the process without waiting until it is ready."""
         assert self.process is None, "the broker runs already"
-        jvm = [*(WARM_JVM if self.config.warm else QUICK_JVM)]
+        # libraries that Java unpacks stay where a broker is killed: here they go with its directory
+        jvm = [*(WARM_JVM if self.config.warm else QUICK_JVM), f"-Djava.io.tmpdir={self.directory}"]
         arguments = [str(self.directory / "server.properties")]
         heap_mb, level = self.config.heap_mb, self.config.log_level
         command = java_command("kafka.Kafka", arguments, jvm, heap_mb=heap_mb, log_level=level)
