@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz.campaign import HANG_S, Broken, alarms, check, mutant, run, shrunk
+from tests.fuzz.campaign import Broken, alarms, check, mutant, run, shrunk
 from tests.fuzz.corpus import MOST_BYTES, inputs
 from tests.fuzz.findings import Finding, Target
 from tests.fuzz.targets import TARGETS
@@ -28,7 +28,7 @@ def test_the_corpus_keeps_the_law(name: str) -> None:
             assert not isinstance(outcome, Broken), f"{path.name}: {outcome}"
             assert len(data) <= MOST_BYTES or path.name.startswith("found-")
             said, _, _ = path.name.rpartition("-")
-            assert said in ("found", outcome) or said.startswith("found"), f"{path.name} is now {outcome}"
+            assert path.name.startswith("found-") or said == outcome, f"{path.name} is now {outcome}"
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -79,7 +79,6 @@ def test_what_hangs_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
         broken = check(Target("planted", lambda random: b"x", loops), b"x")
     assert isinstance(broken, Broken)
     assert broken.why.startswith("it hangs: ")
-    assert HANG_S > 1
 
 
 def test_every_finding_that_is_kept_is_told() -> None:
