@@ -54,7 +54,8 @@ async def test_a_lost_lane_appends_nothing_from_that_moment_and_goes_on_exactly_
         await until(lambda: run.imports._running[NAME].lanes == {})
         assert run.slow.taken == taken < BATCHES
         ownership(run).give({})
-        await until(lambda: run.end == BATCHES * 3)
+        # The log has a batch a moment before its append is answered, and counted.
+        await until(lambda: run.end == BATCHES * 3 and run.slow.written >= BATCHES)
         assert run.slow.written == BATCHES, "every batch was written once"
 
 
