@@ -221,21 +221,26 @@ class EmbeddedWriter(Writer):
 
     def _append(self, records: list[Sent]) -> None:
         assert self.organization is not None
-        path = f"/v1/topics/{self.kind.topic}/records?codec={self.kind.codec}"
-        lines = "".join(json.dumps(_line(each)) + "\n" for each in records).encode()
         try:
-            report = send(self.organization, "POST", path, lines, "application/x-ndjson")
+            append(self.organization, self.kind.topic, records, self.journal, self.kind.codec)
         except NoAnswer:
             for each in records:
                 self.journal.answered(each, "info")
             self._stop.wait(0.1)
-            return
-        (told,) = report["partitions"]
-        assert told["records"] == report["appended"] == len(records), report
-        for each, offset in zip(
-            records, range(told["last_offset"] + 1 - len(records), told["last_offset"] + 1), strict=True
-        ):
-            self.journal.answered(each, "ok", offset)
+
+
+def append(
+    organization: Organization, topic: str, records: list[Sent], journal: WriteJournal, codec: str = "lz4"
+) -> None:
+    """In one request, all to one partition; the journal has the answers. Raises NoAnswer."""
+    path = f"/v1/topics/{topic}/records?codec={codec}"
+    lines = "".join(json.dumps(_line(each)) + "\n" for each in records).encode()
+    report = send(organization, "POST", path, lines, "application/x-ndjson")
+    (told,) = report["partitions"]
+    assert told["records"] == report["appended"] == len(records), report
+    end = told["last_offset"] + 1
+    for each, offset in zip(records, range(end - len(records), end), strict=True):
+        journal.answered(each, "ok", offset)
 
 
 def _line(sent: Sent) -> dict[str, object]:

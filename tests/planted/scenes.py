@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
 import json
 import sys
 import tempfile
@@ -28,9 +27,10 @@ from mesh.ids import GatewayId, OrgId
 from mesh.trust.bundle import Bundle
 from mesh.trust.peerfile import PeerFile, parse_peer_file
 from tests.drills.door import Door, calling, catalog
-from tests.lab.admin import asking, send
+from tests.lab.admin import asking
 from tests.lab.collect import RunDirectory, Where, table_lines
 from tests.lab.logs import EmbeddedLogs, stored_of
+from tests.lab.writers import append
 from tests.lab.writing import WriteJournal
 from tests.planted.hunt import Found, first_sentence
 from tests.support.organization import Organization, wait_for
@@ -131,24 +131,12 @@ def _started(directory: Path, stack: ExitStack, *names: str) -> list[Organizatio
 
 def _write(acme: Organization, journal: WriteJournal) -> None:
     """A handful of records, in one request."""
-    sent = [journal.sent(TOPIC, 0, b"key", b"value", [], 1_700_000_000_000 + at) for at in range(RECORDS)]
-    lines = "".join(
-        json.dumps(
-            {
-                "key": "key",
-                "value": "value",
-                "timestamp": each.timestamp_ms,
-                "partition": 0,
-                "headers": [[name, {"b64": base64.b64encode(field or b"").decode()}] for name, field in each.headers],
-            }
-        )
-        + "\n"
-        for each in sent
+    append(
+        acme,
+        TOPIC,
+        [journal.sent(TOPIC, 0, b"key", b"value", [], 1_700_000_000_000 + at) for at in range(RECORDS)],
+        journal,
     )
-    report = send(acme, "POST", f"/v1/topics/{TOPIC}/records", lines.encode(), "application/x-ndjson")
-    (told,) = report["partitions"]
-    for each, offset in zip(sent, range(told["last_offset"] + 1 - RECORDS, told["last_offset"] + 1), strict=True):
-        journal.answered(each, "ok", offset)
 
 
 def _end(logs: EmbeddedLogs, where: Where) -> int:

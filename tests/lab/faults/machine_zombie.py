@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 from gateway.failpoints import Place
-from tests.lab.faults.processes import LOOK_S, REACHED_S, Struck, under_way
+from tests.lab.faults.processes import REACHED_S, Struck, under_way
 from tests.lab.stage import Stage
 from tests.support.organization import Organization, wait_for
 
@@ -41,10 +41,7 @@ class Zombie:
         struck = Struck(stage.scratch / "struck.jsonl")
         passes = 1 + stage.chance.randrange(MOST_PASSES)
         frozen.start(environment=struck.environment(self.place, "freeze", passes))
-        deadline = time.monotonic() + REACHED_S
-        while not struck.reached(self.place) and time.monotonic() < deadline:
-            time.sleep(LOOK_S)
-        if not struck.reached(self.place):
+        if not struck.comes(self.place, REACHED_S):
             stage.kill(site)  # else it would freeze later, when nobody thaws it
             return
         self._is_frozen = True

@@ -7,7 +7,6 @@ named place counts only where the gateway itself noted that it struck (`MESH_FAI
 from __future__ import annotations
 
 import json
-import os
 import select
 import signal
 import threading
@@ -172,6 +171,12 @@ class Struck:
             return False
         return any(json.loads(line)["place"] == place for line in self.path.read_text().splitlines())
 
+    def comes(self, place: Place, within_s: float) -> bool:
+        deadline = time.monotonic() + within_s
+        while not self.reached(place) and time.monotonic() < deadline:
+            time.sleep(LOOK_S)
+        return self.reached(place)
+
 
 def changing(site: Site) -> Callable[[], None]:
     """Makes the gateway store a change: a share that nobody is granted, there or not there when it is struck.
@@ -239,10 +244,7 @@ class FreezeAtPlace:
         struck = Struck(stage.scratch / "struck.jsonl")
         passes = 1 + stage.chance.randrange(MOST_PASSES)
         site.organization.launch(environment=struck.environment(self.place, "freeze", passes))
-        deadline = time.monotonic() + 2 * REACHED_S
-        while not struck.reached(self.place) and time.monotonic() < deadline:
-            time.sleep(LOOK_S)
-        if not struck.reached(self.place):
+        if not struck.comes(self.place, 2 * REACHED_S):
             stage.kill(site)  # else it would freeze later, when nobody thaws it
             return
         time.sleep(stage.chance.uniform(0.2, self.longest_s))
@@ -251,7 +253,7 @@ class FreezeAtPlace:
     def heal(self, stage: Stage) -> None:
         site = named(stage, self.victim)
         if site.organization.process is not None:
-            os.kill(site.organization.process.pid, signal.SIGCONT)
+            site.organization.thaw()
             site.organization.wait_ready()
         stage.recover()
 

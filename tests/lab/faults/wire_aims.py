@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.lab.admin import NoAnswer, status
@@ -13,6 +14,7 @@ from tests.support.organization import Organization, wait_for
 
 MET_S = 45.0
 """So long a fault waits for what it aims at; where that does not come it goes on, and the counter stays as it is."""
+STALL_S = 1.0
 
 
 def link_of(stage: Stage) -> Between:
@@ -33,14 +35,19 @@ def links(organization: Organization) -> int | None:
         return None
 
 
-def met(what: str, ask: object, timeout_s: float = MET_S) -> bool:
+def met(what: str, ask: Callable[[], object], timeout_s: float = MET_S) -> bool:
     """Whether it came in time."""
-    assert callable(ask)
     try:
         wait_for(what, ask, timeout_s)
     except AssertionError:
         return False
     return True
+
+
+def stands_still(stage: Stage) -> bool:
+    """Writers go on all the while, so nothing new in this time is a stall."""
+    held = stage.try_progress()
+    return held is not None and not met("a record", lambda: stage.try_progress() != held, STALL_S)
 
 
 @dataclass(slots=True)

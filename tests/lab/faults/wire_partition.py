@@ -9,12 +9,9 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
-from tests.lab.faults.wire_aims import Watched, link_of, links, met
+from tests.lab.faults.wire_aims import Watched, link_of, links, met, stands_still
 from tests.lab.stage import Stage
 from tests.lab.wire.between import Toward
-
-STALL_S = 1.0
-"""Nothing new in this time is a stall: writers go on all the while."""
 
 
 @dataclass
@@ -23,7 +20,6 @@ class Partition:
 
     toward: Toward | None = None
     outlives: bool = False
-    _watched: Watched = field(default_factory=Watched)
 
     @property
     def row(self) -> str:
@@ -37,10 +33,9 @@ class Partition:
 
     def strike(self, stage: Stage) -> None:
         stage.wait_progress()
-        self._watched.begin(stage)
         link_of(stage).weather(self.toward, is_held=True)
         # Toward the source alone, records go on until the credit is used up, and acknowledgements are late.
-        if met("a stall", lambda: _stands_still(stage)):
+        if met("a stall", lambda: stands_still(stage)):
             stage.counters.sometimes(self.aims[0])
         # A gateway gives up after three heartbeats; both were told another interval, if any.
         if self.outlives and met("the end of the link", lambda: _gave_up(stage), 60):
@@ -48,15 +43,6 @@ class Partition:
 
     def heal(self, stage: Stage) -> None:
         link_of(stage).calm()
-
-
-def _stands_still(stage: Stage) -> bool:
-    held = stage.try_progress()
-    if held is None:
-        return False
-    waited = threading.Event()
-    waited.wait(STALL_S)
-    return stage.try_progress() == held
 
 
 def _gave_up(stage: Stage) -> bool:

@@ -128,6 +128,21 @@ def told(batches: bytes) -> list[object]:
     return found
 
 
+def mirrored(directory: Path, seed: int, acme: Organization, globex: Organization) -> Stage:
+    """Starts both; the second subscribes to a topic of the first."""
+    acme.start()
+    globex.start()
+    acme.mesh("topic", "create", TOPIC)
+    acme.pair(globex)
+    acme.share(SHARE, globex, TOPIC)
+    globex.mesh("subscribe", f"{acme.org}/{SHARE}", "--topic", f"{TOPIC}={COPY}")
+    lane = LanePlace("departures-0", SHARE, Where("acme", TOPIC, 0), Where("globex", COPY, 0))
+    source, copy = Site("acme", acme), Site("globex", globex)
+    logs = (EmbeddedLogs(source.data), EmbeddedLogs(copy.data))
+    run = RunDirectory(directory / "run")
+    return Stage(seed, Random(seed), run, Counters(), source, copy, logs, [lane], directory)
+
+
 @contextmanager
 def rig(directory: Path, seed: int, *settings: str, flows: bool = True, eager: bool = True) -> Iterator[Rig]:
     """`flows`: records go in from the start; `eager`: with `EAGER`, otherwise with the defaults."""
@@ -140,17 +155,8 @@ def rig(directory: Path, seed: int, *settings: str, flows: bool = True, eager: b
     feeder = Feeder(acme, seed)
     try:
         with stop_all(acme, globex):
-            acme.start()
-            globex.start()
-            acme.mesh("topic", "create", TOPIC)
-            acme.pair(globex)
-            acme.share(SHARE, globex, TOPIC)
-            globex.mesh("subscribe", f"{acme.org}/{SHARE}", "--topic", f"{TOPIC}={COPY}")
-            lane = LanePlace("departures-0", SHARE, Where("acme", TOPIC, 0), Where("globex", COPY, 0))
-            source, copy = Site("acme", acme), Site("globex", globex)
-            logs = (EmbeddedLogs(source.data), EmbeddedLogs(copy.data))
-            run = RunDirectory(directory / "run")
-            stage = Stage(seed, Random(seed), run, Counters(), source, copy, logs, [lane], directory, link=link)
+            stage = mirrored(directory, seed, acme, globex)
+            stage.link = link
             if flows:
                 feeder.start()
                 stage.wait_progress(0)

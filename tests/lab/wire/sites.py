@@ -18,14 +18,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random
 
-from tests.lab.collect import RunDirectory, Where
-from tests.lab.faults.wire_aims import links, met
-from tests.lab.logs import EmbeddedLogs
-from tests.lab.stage import Counters, LanePlace, Site, Stage
+from tests.lab.faults.wire_aims import links, met, stands_still
+from tests.lab.stage import Counters, Stage
 from tests.lab.wire.namespaces import Namespace, enter, hindrance, inside, joined
-from tests.lab.wire.rig import COPY, EAGER, SHARE, TOPIC, Feeder, Rig
+from tests.lab.wire.rig import EAGER, Feeder, Rig, mirrored
 from tests.support.cli import CliResult
 from tests.support.organization import Organization, stop_all
 
@@ -88,17 +85,7 @@ def housed(directory: Path, seed: int, one: Namespace, other: Namespace) -> Iter
     feeder = Feeder(acme, seed, lambda: enter(one.name))
     with stop_all(acme, globex):
         try:
-            acme.start()
-            globex.start()
-            acme.mesh("topic", "create", TOPIC)
-            acme.pair(globex)
-            acme.share(SHARE, globex, TOPIC)
-            globex.mesh("subscribe", f"{acme.org}/{SHARE}", "--topic", f"{TOPIC}={COPY}")
-            source, copy = Site("acme", acme), Site("globex", globex)
-            lane = LanePlace("departures-0", SHARE, Where("acme", TOPIC, 0), Where("globex", COPY, 0))
-            logs = (EmbeddedLogs(source.data), EmbeddedLogs(copy.data))
-            run = RunDirectory(directory / "run")
-            stage = Stage(seed, Random(seed), run, Counters(), source, copy, logs, [lane], directory)
+            stage = mirrored(directory, seed, acme, globex)
             feeder.start()
             stage.wait_progress(0)
             yield Rig(stage, feeder)
@@ -111,7 +98,7 @@ def suffer(made: Rig, row: Row, one: Namespace, other: Namespace, outcome: Outco
     stage.wait_progress()
     row.strike(one, other)
     try:
-        if row.stalls and met("a stall", lambda: _stands_still(stage), STALL_S):
+        if row.stalls and met("a stall", lambda: stands_still(stage), STALL_S):
             outcome.counters.sometimes(f"{row.name}: the lane stood still")
         if row.outlives and met("the end of the link", lambda: _gave_up(stage), STALL_S):
             outcome.counters.sometimes(f"{row.name}: a gateway gave the link up")
@@ -123,11 +110,6 @@ def suffer(made: Rig, row: Row, one: Namespace, other: Namespace, outcome: Outco
     healed_s = time.monotonic()
     stage.wait_progress(timeout_s=HEALED_S)
     outcome.resume_s[row.name] = round(time.monotonic() - healed_s, 2)
-
-
-def _stands_still(stage: Stage) -> bool:
-    held, until_s = stage.try_progress(), time.monotonic() + 1.0
-    return held is not None and not met("a record", lambda: stage.try_progress() != held, until_s - time.monotonic())
 
 
 def _gave_up(stage: Stage) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.lab.wire.namespaces import hindrance, inside, joined
@@ -34,8 +35,7 @@ def test_a_wire_of_the_kernel_can_be_cut_and_nothing_is_left_behind() -> None:
     assert not Path("/run/netns", one.name).exists()
 
 
-def failure(namespace: str, dial: object) -> BaseException | None:
-    assert callable(dial)
+def failure(namespace: str, dial: Callable[[], object]) -> BaseException | None:
     try:
         inside(namespace, dial)
     except OSError as error:
