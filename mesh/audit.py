@@ -33,6 +33,8 @@ NO_HASH = bytes(32)
 HEAD_ACTION = "audit.head"
 MAX_TEXT = 4096
 """Characters in one text of an entry; longer ones are cut when an entry is made."""
+_DATE_LIMIT_MS = 253_402_300_800_000
+"""The year 10000: no date can be made of what is not below it."""
 _KEYS = {"format", "index", "time_ms", "actor", "action", "object", "outcome", "details", "previous"}
 _TEXTS = ("actor", "action", "object", "outcome", "previous")
 
@@ -86,6 +88,8 @@ class AuditEntry:
             raise ValueError("it is not an entry of format 1")
         actor, action, object_, outcome, hexed = (_text(document[key]) for key in _TEXTS)
         index, time_ms = _number(document["index"]), _number(document["time_ms"])
+        if time_ms >= _DATE_LIMIT_MS:
+            raise ValueError("its time is beyond what a date can be")
         details = document["details"]
         if not isinstance(details, dict):
             raise ValueError("its details are no object")  # noqa: TRY004  # what is read is wrong, not a caller
