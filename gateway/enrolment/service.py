@@ -17,9 +17,10 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
+from gateway.attempts import AttemptLimit
 from gateway.audit.actor import acting
 from gateway.enrolment.audit import Audit
-from gateway.enrolment.limits import AttemptLimit, caller_address
+from gateway.enrolment.limits import caller_address, redeeming_limit
 from gateway.peer import Peer
 from gateway.registry import Registry
 from gateway.rpc.identity import Identity
@@ -59,7 +60,7 @@ class EnrolmentService:
     now: Callable[[], datetime]
     clock: Callable[[], float]
     audit: Audit
-    limit: AttemptLimit = field(default_factory=AttemptLimit)
+    limit: AttemptLimit = field(default_factory=redeeming_limit)
     time_s: float = TIME_S
 
     def handlers(self) -> grpc.GenericRpcHandler:

@@ -22,8 +22,8 @@ from typing import Any
 
 import structlog
 
+from gateway.attempts import AttemptLimit
 from gateway.audit.actor import acting
-from gateway.enrolment.limits import AttemptLimit
 from gateway.exporter import ExportSettings
 from gateway.failing import ended_by
 from gateway.link.session import FrameStream, Session, SessionLimits

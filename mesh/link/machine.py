@@ -71,7 +71,7 @@ MAX_REQUESTS = 64
 MAX_LANES = 10_000
 # A peer that takes smaller frames than this cannot be given the simplest batch with certainty.
 MIN_FRAME_BYTES = 64 << 10
-# Sequence and length of a data frame, beside its segments.
+# Sequence, length and seal of a data frame, beside its segments.
 FRAME_BYTES = 32
 
 

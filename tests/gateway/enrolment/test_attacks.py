@@ -19,8 +19,8 @@ import gateway.invites
 import mesh.trust.enrolment
 import mesh.trust.invite
 from certs.authority import Authority
+from gateway.attempts import AttemptLimit
 from gateway.enrolment.desk import Made
-from gateway.enrolment.limits import AttemptLimit
 from gateway.invites import Decide
 from gateway.peer import Peer
 from gateway.registry import Registry
