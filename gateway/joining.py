@@ -58,7 +58,7 @@ def join(directory: Path, wanted: Joining, now: datetime) -> tuple[GatewayConfig
     first = load_config(path, {}, {})
     _check(first, wanted)
     own = load_own(first.keys_dir, first.organization, now)
-    authority = _authority(first.keys_dir, own, now)
+    authority = _authority(first.keys_dir, own)
     if (directory / DEFAULT_FILE_NAME).exists():
         return _renew(directory, wanted, first, own, authority, now), False
     values = _shared(path) | {"organization": str(first.organization), "gateway": str(wanted.gateway_name)}
@@ -82,7 +82,7 @@ def _check(first: GatewayConfig, wanted: Joining) -> None:
         raise JoinRefused(str(wanted.first), f"its name is '{wanted.gateway_name}', too; give another by --gateway")
 
 
-def _authority(keys: Path, own: OwnTrust, now: datetime) -> Authority:
+def _authority(keys: Path, own: OwnTrust) -> Authority:
     key = TrustFiles(keys).ca_key(own.issuing)
     if not key.exists():
         raise AuthorityAbsent(str(key))

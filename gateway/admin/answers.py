@@ -25,7 +25,6 @@ from mesh.trust.enrolment import InviteState
 
 TEXT: Schema = {"type": "string"}
 WHOLE: Schema = {"type": "integer"}
-NUMBER: Schema = {"type": "number"}
 FLAG: Schema = {"type": "boolean"}
 REPORT: Schema = {"type": "object"}
 TEXT_MAP: Schema = {"type": "object", "additionalProperties": TEXT}

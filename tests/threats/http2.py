@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from gateway.rpc.identity import Identity
-from gateway.rpc.streams import CATALOG_METHOD, OPEN_METHOD
+from gateway.rpc.streams import OPEN_METHOD
 from mesh.trust.leaf import PeerTrust
 from tests.support.trust import client_context
 
@@ -16,7 +16,6 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, CONTINUATION = 0, 1, 3, 4, 6, 7, 9
 END_STREAM, END_HEADERS, ACK = 1, 4, 1
 CANCEL = 8
-METHODS = (OPEN_METHOD, CATALOG_METHOD)
 
 
 def frame(kind: int, flags: int = 0, stream: int = 0, payload: bytes = b"") -> bytes:

@@ -42,7 +42,6 @@ LIES = {
     "ordinals behind": Segment(3, 6, 0, (Span(3, 3),), (batch(1),)),
 }
 GAP = Segment(3, 12, 3, (Span(3, 6, GapReason.COMPACTED), Span(9, 3)), (batch(3),))
-TRUE_SEGMENTS = {0: HONEST, 3: GAP}
 
 
 def send(session: Session, lane: ExportLane, segment: Segment) -> None:
