@@ -173,6 +173,7 @@ class _Append:
     """The answer of the append before it that has state to store: state is stored in the order of the log."""
     failed: Callable[[MeshError], None]
     """Told at once, so that nothing is sent behind it."""
+    answered: Callable[[int], None]
     topic_id: TopicId | None
     """Of the incarnation that it is meant for, None where the broker takes names."""
     connection: int = 0
@@ -203,13 +204,10 @@ class Broker:
         self.cuts: dict[Partition, Producer] = {}
         """Where a marker of a strict cut lies: its time is the present, so that it is not forgotten soon."""
         self.violated: Callable[[str], None] = lambda why: None
-        self.doubled: Callable[[Partition, range], None] = lambda partition, offsets: None
-        """Told of records that came in twice, where that may be."""
         self.last: dict[Partition, str] = {}
         """Who wrote last."""
         self.unsure: Callable[[Partition], None] = lambda partition: None
         """Told of the last batch where another has written since its gateway asked: by rule C it is the right one."""
-        self._may_double: set[tuple[Partition, str]] = set()
         self.under_way: list[_Append] = []
         """Sent, and neither landed nor lost."""
         self.given: Callable[[Producer], None] = lambda producer: None
@@ -218,19 +216,17 @@ class Broker:
         """Told the name of the gateway of each append that landed."""
 
     def restart(self, writers: set[str]) -> None:
-        """What is under way is lost, and producers whose records are old are forgotten.
+        """Connections end, what is under way on them is lost, and producers whose records are old are forgotten.
 
-        Where one of the `writers` has asked the log and another has written since, the broker takes the first batch of
-        the one as if it were new. Nothing keeps it from that; it may be that one batch, and the answer must be noticed.
+        Where one of the `writers` has asked the log and another has written since, the broker would take from the one
+        what it has from the other. Nobody else can keep it from that.
         """
         self.starts += 1
         for append in self.under_way:
             append.unknown("the broker went away")
         self.under_way.clear()
-        self._may_double = {
-            (partition, name) for partition in self.cluster._logs for name in writers - self.sure[partition]
-        }
-        self.edges.seen["producers forgotten between a question and an append"] += bool(self._may_double)
+        stale = any(writers - self.sure[partition] for partition in self.cluster._logs)
+        self.edges.seen["producers forgotten between a question and an append"] += stale
         self.cluster.forget_producers()
         for partition, log in self.cluster._logs.items():
             if partition in self.cuts:
@@ -267,12 +263,10 @@ class Broker:
         self.cluster.recreate(name)
         self.cuts.clear()
         self.sure.clear()
-        self._may_double.clear()
 
     def asked(self, partition: Partition, gateway: str) -> None:
         """The gateway knows the log's end now."""
         self.sure[partition].add(gateway)
-        self._may_double.discard((partition, gateway))
 
     def took(self, append: _Append, gateway: str, base_offset: int) -> None:
         """A batch was written."""
@@ -285,11 +279,7 @@ class Broker:
         own = [header for header, _ in self.cluster.log(partition)._entries[:-1]
                if (header.producer_id, header.producer_epoch) == batch.producer]  # fmt: skip
         if any(header.base_sequence + header.records_count > batch.base_sequence for header in own):
-            self.edges.seen["records taken twice by a broker that had forgotten"] += 1
-            if (partition, gateway) not in self._may_double:
-                self.violated(f"no duplicate: {gateway} wrote sequence {batch.base_sequence} of {partition} again")
-            self.doubled(partition, range(base_offset, base_offset + batch.count))
-        self._may_double.discard((partition, gateway))
+            self.violated(f"no duplicate: {gateway} wrote sequence {batch.base_sequence} of {partition} again")
 
     def truncate(self, partition: Partition, batches: int) -> bool:
         """An unclean election: the last batches are gone, and so is what was remembered of their producers."""
@@ -304,7 +294,6 @@ class Broker:
                 written = Written(header.base_sequence, header.records_count, header.base_offset)
                 log.producers[known] = after(log.producers.get(known), header.producer_epoch, written)
         self.sure.clear()
-        self._may_double.clear()
         return True
 
 
@@ -328,7 +317,12 @@ class Connection:
         self._joins_state = joins_state
         self._queue: deque[_Append] = deque()
         self._serving = False
-        self.is_open = True
+        self._start = broker.starts
+        self._breaks = False
+
+    @property
+    def is_open(self) -> bool:
+        return not self._breaks and self._start == self._broker.starts
 
     def send(self, append: _Append) -> None:
         append.connection = self.number
@@ -363,16 +357,17 @@ class Connection:
 
     def _break(self, append: _Append) -> None:
         """The connection is gone for the gateway, while the broker may yet read what lies in its buffer."""
-        self.is_open = False
+        self._breaks = True
         for each in (append, *self._queue):
             each.unknown("the connection broke")
         self.lose(self._broker.edges.choose(len(self._queue) + 1))
 
     def _land(self, append: _Append) -> None:
         if append.how in ("lost", "full"):
-            self.is_open = append.how == "full"
+            is_full = append.how == "full"
+            self._breaks = not is_full
             for each in (append, *self._queue):
-                each.fail(DiskFull("the log") if self.is_open else AppendUnknown(*append.partition, "no answer"))
+                each.fail(DiskFull("the log") if is_full else AppendUnknown(*append.partition, "no answer"))
             self.lose(len(self._queue))
             return
         broker, seen = self._broker, self._broker.edges.seen
@@ -405,6 +400,7 @@ class Connection:
         if append.how == "unanswered":
             self._break(append)
         elif not append.landed.done():
+            append.answered(base_offset)
             append.landed.set_result(base_offset)
 
     def _note(self, error: MeshError, append: _Append, known: ProducerState | None) -> None:
@@ -419,7 +415,8 @@ class Connection:
 
 
 class SimulatedDestination:
-    """Once an append has failed, nothing is sent until the log was asked: `Destination` of one gateway."""
+    """`Destination` of one gateway. Once an append has failed, nothing is sent until the log was asked; and nothing by
+    an answer that is older than the connection, unless the log still ends where it is known to."""
 
     def __init__(
         self,
@@ -443,6 +440,11 @@ class SimulatedDestination:
         self._wake = asyncio.Event()
         self._broken: set[Partition] = set()
         self._proven: dict[Partition, int] = {}
+        """By the number of the connection."""
+        self._ends: dict[Partition, int] = {}
+        """Of the logs, by the last question and the answers since."""
+        self._over: dict[Partition, int] = {}
+        """The number of the connection that was open when the log was asked."""
         self.has_asked = False
         self._unanswered: dict[Partition, list[asyncio.Future[int]]] = defaultdict(list)
         self._stateful: dict[Partition, asyncio.Future[int]] = {}
@@ -466,7 +468,8 @@ class SimulatedDestination:
         if self.joins_state and how == "late":
             how = "full"  # no network lies between a gateway and its embedded log
         stateful, failed = self._stateful.get(partition), partial(self._failed, partition)
-        append = _Append(partition, batch, state, landed, how, stateful, failed, self._topic_id(partition))
+        answered = partial(self._answered, partition, batch.count)
+        append = _Append(partition, batch, state, landed, how, stateful, failed, answered, self._topic_id(partition))
         self._waiting.append(append)
         self.has_asked = True
         self._wake.set()
@@ -494,19 +497,46 @@ class SimulatedDestination:
             append = self._waiting.popleft()
             if append.partition in self._broken:
                 append.unknown("nothing is sent on a guess")
+            elif not await self._connected(append.partition):
+                append.unknown("another has written")
+            elif append.partition in self._broken:
+                append.unknown("nothing is sent on a guess")
             elif not self._may_write():
                 self._broker.edges.seen["appends held back without ownership"] += 1
                 append.unknown("it is not ours any more")
             else:
-                if not self.connection.is_open:
-                    self.connection = Connection(self._broker, self.joins_state, self._gateway)
                 self.connection.send(append)
-                if (
-                    self._proven.get(append.partition) != self._broker.starts
-                ):  # a broker that may know nothing of the producer gets one alone
+                number = self.connection.number
+                if self._proven.get(append.partition) != number:
+                    # a broker that may know nothing of the producer gets one alone
                     await asyncio.wait([append.landed])
                     if append.landed.exception() is None:
-                        self._proven[append.partition] = self._broker.starts
+                        self._proven[append.partition] = number
+
+    def _connect(self) -> Connection:
+        if not self.connection.is_open:
+            self.connection = Connection(self._broker, self.joins_state, self._gateway)
+        return self.connection
+
+    async def _connected(self, partition: Partition) -> bool:
+        """Has a connection over which it may send by what it knows of the log; False where others have written."""
+        edges = self._broker.edges
+        while True:
+            connection = self._connect()
+            if partition not in self._ends or self._over[partition] == connection.number:
+                return True
+            await edges.pause()
+            end = self._broker.cluster.log(partition).end
+            await edges.pause()
+            if connection.is_open:
+                if end != self._ends[partition]:
+                    edges.seen["appends held back by an answer older than the connection"] += 1
+                    return False
+                self._over[partition] = connection.number
+
+    def _answered(self, partition: Partition, count: int, base_offset: int) -> None:
+        if partition in self._ends:
+            self._ends[partition] = max(self._ends[partition], base_offset + count)
 
     def _failed(self, partition: Partition, error: MeshError) -> None:
         # A broker that refuses the one refuses itself what is out of line behind it.
@@ -529,6 +559,7 @@ class SimulatedDestination:
     async def witness(self, partition: Partition, producer: Producer, from_offset: int) -> Witnesses:
         while pending := [each for each in self._unanswered[partition] if not each.done()]:
             await asyncio.wait(pending)
+        connection = self._connect()
         how = await self._broker.edges.before("witness")
         first = await self._destination.witness(partition, producer, from_offset)
         await self._broker.edges.pause()
@@ -541,6 +572,7 @@ class SimulatedDestination:
         if self._broker.under_way:
             self._broker.edges.seen["logs asked with appends under way"] += 1
         self._broken.discard(partition)
+        self._ends[partition], self._over[partition] = second.range.end, connection.number
         self.has_asked = True
         self._broker.asked(partition, self._gateway)
         if second.topic_id is not None:

@@ -27,8 +27,6 @@ class Track:
     """Where the subscription begins, 0: with what there is."""
     foreign: int = 0
     """Records that others wrote to the copy."""
-    doubled: int = 0
-    """Batches that a broker took twice for want of memory."""
     copy_lost: bool = False
     """Whether its copy was truncated or made anew: what was acknowledged may be gone, and the lane has to notice."""
     ended: str = ""
@@ -43,7 +41,3 @@ class Track:
         to = Partition(DESTINATION, number)
         truth = Truth(source, Partition(SOURCE, number))
         return cls(LANE._replace(partition=number), to, truth, Copy(destination, to, truth, violations), goes_on)
-
-    def doubled_at(self, offsets: range) -> None:
-        self.doubled += 1
-        self.copy.excused.update(offsets)

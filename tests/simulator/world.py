@@ -97,7 +97,6 @@ class World:
         self.broker = Broker(self.destination, self.nature, self.edges)
         self.broker.landed = self._landed
         self.broker.violated = self.violated
-        self.broker.doubled = lambda partition, offsets: self.tracks[partition.number].doubled_at(offsets)
         self.broker.unsure = lambda partition: self._stray(self.tracks[partition.number])
         self.group = Group(self)
         self.provider = Provider(self)
@@ -285,7 +284,7 @@ class World:
             self.seen["stalls told of"] += status.stalled_s >= STALL_WARNING_S
         elif isinstance(error, LaneFrozen):
             self._look_at_frozen(track, error)
-        elif status.code == "foreign-write" and (track.foreign or truth.incarnations or track.doubled):
+        elif status.code == "foreign-write" and (track.foreign or truth.incarnations):
             # What a lane of the former incarnation had sent may come in before the new one writes.
             self.seen["foreign writes accepted by the operator"] += 1
             gateway.resume(track, accept_foreign=True)
@@ -303,9 +302,7 @@ class World:
     def _look_at_frozen(self, track: Track, error: LaneFrozen) -> None:
         """A lane may freeze only where its source lost what no checkpoint covered, or its copy was truncated."""
         lost = track.truth.trims or track.truth.truncations or track.truth.incarnations
-        damaged = track.copy_lost or track.doubled
-        if (lost and error.reason in SOURCE_LOST) or (damaged and error.reason in COPY_LOST):
-            self.seen["frozen after a batch was taken twice"] += bool(track.doubled)
+        if (lost and error.reason in SOURCE_LOST) or (track.copy_lost and error.reason in COPY_LOST):
             self._end(track, "frozen", str(error))
         else:
             self.violated(f"frozen without need: {error}")
