@@ -49,21 +49,6 @@ def encode(
     return LAYOUT.pack(*outer, crc, *inner) + payload
 
 
-def iter_encoded(records: Iterable[Record], target_bytes: int, *, codec: int = Codec.NONE) -> Iterator[bytes]:
-    """`records` as batches of about `target_bytes` before compression, each with at least one record."""
-    pending: list[Record] = []
-    size = 0
-    for record in records:
-        added = size_of(record)
-        if pending and size + added > target_bytes:
-            yield encode(pending, codec=codec)
-            pending, size = [], 0
-        pending.append(record)
-        size += added
-    if pending:
-        yield encode(pending, codec=codec)
-
-
 def pieces(items: Iterable[Item], size: Callable[[Item], int]) -> Iterator[list[Item]]:
     """`items` as lists that are bounded in count and bytes: objects take fifty times the room of small records."""
     piece: list[Item] = []

@@ -6,7 +6,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.batch.encode import encode, iter_encoded
+from mesh.batch.encode import _PIECE_BYTES, _PIECE_RECORDS, encode, pieces, size_of
 from mesh.batch.header import HEADER_BYTES, Codec, parse_header
 from mesh.batch.limits import DEFAULT_LIMITS
 from mesh.batch.records import Record, records_of
@@ -64,13 +64,21 @@ def test_we_read_the_other_implementation(codec: Codec) -> None:
         assert batch[HEADER_BYTES:] == encode(GOLDEN_RECORDS)[HEADER_BYTES:]
 
 
-@given(given_records=records, target=st.integers(1, 400))
-def test_a_stream_is_cut_into_batches_near_the_target(given_records: list[Record], target: int) -> None:
-    batches = list(iter_encoded(given_records, target))
-    found = [record for batch in batches for record in read(batch)]
-    assert [record[1:] for record in found] == [record[1:] for record in given_records]
-    assert all(len(batch) <= HEADER_BYTES + target or parse_header(batch).records_count == 1 for batch in batches)
+@given(st.lists(st.integers(0, 3 * _PIECE_BYTES), max_size=30))
+def test_pieces_are_bounded_and_hold_everything_in_order(sizes: list[int]) -> None:
+    found = list(pieces(sizes, lambda size: size))
+    assert [size for piece in found for size in piece] == sizes
+    assert all(piece and sum(piece[:-1]) < _PIECE_BYTES for piece in found)
 
 
-def test_no_records_make_no_batch() -> None:
-    assert list(iter_encoded([], 100)) == []
+def test_a_piece_of_small_things_is_bounded_by_their_number() -> None:
+    assert [len(piece) for piece in pieces(range(2 * _PIECE_RECORDS + 1), lambda _: 0)] == [
+        _PIECE_RECORDS,
+        _PIECE_RECORDS,
+        1,
+    ]
+
+
+@given(given_records=records)
+def test_a_record_is_no_larger_than_it_is_taken_for(given_records: list[Record]) -> None:
+    assert len(encode(given_records)) <= HEADER_BYTES + sum(map(size_of, given_records))
