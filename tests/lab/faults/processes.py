@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.failpoints import LOG, PLAN, Place
@@ -288,7 +288,6 @@ class KillBroker:
     with_gateway: bool = False
     longest_s: float = 1.0
     row: str = "broker restart"
-    _down: list[Site] = field(default_factory=list)
 
     @property
     def aims(self) -> tuple[str, ...]:
