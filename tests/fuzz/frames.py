@@ -88,11 +88,6 @@ def _fields_changed(data: bytes, random: Random) -> bytes:
     return data + added if random.random() < 0.5 else added + data
 
 
-@cache
-def _pair() -> LinkPair:
-    return linked_pair()
-
-
 def check_frame(data: bytes) -> str:
     try:
         sequence, frame = decode_frame(data)
@@ -106,18 +101,46 @@ def check_frame(data: bytes) -> str:
 
 
 def _received(frame: f.Frame) -> str:
-    """What the machines say of the frame at the right place of the sequence: an open link, and one that greets."""
+    """What the machines say of the frame at the right place of the sequence, in each state of a link and of a lane."""
     codes = []
-    for opened in (True, False):
-        pair = linked_pair(opened=opened)
-        if opened:
-            pair.dialler.open_lane(f.LaneOpen(pair.dialler.next_lane(), "flights", "departures", 0, StartAt()))
-            pair.deliver_all()
-        try:
-            pair.acceptor.receive(pair.next_sequence(pair.dialler), frame, pair.clock())
-            repr(pair.acceptor)
-            pair.acceptor.tick(pair.clock())
-            codes.append(ACCEPTED)
-        except MeshError as error:
-            codes.append(said(error))
+    for situation in (_greeting, _proving, _asked, _running):
+        for from_dialler in (True, False):
+            pair = situation()
+            sender, receiver = (pair.dialler, pair.acceptor) if from_dialler else (pair.acceptor, pair.dialler)
+            try:
+                receiver.receive(pair.next_sequence(sender), frame, pair.clock())
+                repr(receiver)
+                receiver.tick(pair.clock())
+                codes.append(ACCEPTED)
+            except MeshError as error:
+                codes.append(said(error))
     return ACCEPTED if ACCEPTED in codes else codes[0]
+
+
+def _greeting() -> LinkPair:
+    pair = linked_pair(opened=False)
+    pair.dialler.greet()
+    pair.acceptor.greet()
+    return pair
+
+
+def _proving() -> LinkPair:
+    pair = _greeting()
+    pair.deliver_all()
+    return pair
+
+
+def _asked() -> LinkPair:
+    """The dialler has asked for a lane."""
+    pair = linked_pair()
+    opening = f.LaneOpen(pair.dialler.next_lane(), "flights", "departures", 0, StartAt(), credit_bytes=10_000)
+    pair.dialler.open_lane(opening)
+    pair.deliver_all()
+    return pair
+
+
+def _running() -> LinkPair:
+    pair = _asked()
+    pair.acceptor.opened(pair.acceptor.lanes[_LANE], f.LaneOpened(_LANE, "ab" * 16, 0, 0, 99, 99))
+    pair.deliver_all()
+    return pair
