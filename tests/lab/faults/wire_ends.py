@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -28,11 +28,11 @@ class Resets:
     _watched: Watched = field(default_factory=Watched)
 
     def strike(self, stage: Stage) -> None:
-        link, pause = link_of(stage), threading.Event()
+        link = link_of(stage)
         self._watched.begin(stage)
         for _ in range(self.times):
             stage.wait_progress()
-            pause.wait(stage.chance.uniform(0, 0.2))
+            time.sleep(stage.chance.uniform(0, 0.2))
             link.reset()
         stage.counters.sometimes(self.aims[0], self._watched.grown(stage, "resets_under_way"))
 
@@ -90,11 +90,11 @@ class BrokerResets:
     times: int = 3
 
     def strike(self, stage: Stage) -> None:
-        wire, pause = wire_of_copy(stage), threading.Event()
+        wire = wire_of_copy(stage)
         before = wire.counters().resets_under_way
         for _ in range(self.times):
             stage.wait_progress()
-            pause.wait(stage.chance.uniform(0, 0.1))
+            time.sleep(stage.chance.uniform(0, 0.1))
             wire.reset()
         stage.counters.sometimes(self.aims[0], wire.counters().resets_under_way - before)
 

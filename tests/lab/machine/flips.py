@@ -27,6 +27,7 @@ from mesh.cluster_errors import TopicAbsent
 from mesh.errors import MeshError
 from tests.lab.machine.power import recorded
 from tests.lab.machine.recording import GROUP
+from tests.lab.machine.telling import told
 from tests.lab.machine.trace import Disk, Step, write_files
 from tests.support.mirror import DESTINATION, TO, records_of_partition
 
@@ -149,10 +150,7 @@ def main() -> int:
         for name, files in stopped_and_killed(recorded()).items():
             damages = every(files, chance) if chosen.every else some(files, chosen.flips, chance)
             judge(found, name, files, damages, Path(scratch))
-    print(f"{found}; {time.monotonic() - began:.0f} s")
-    for silent in found.silent[:20]:
-        print(f"  {silent}")
-    return 1 if found.silent else 0
+    return told(found, found.silent, began)
 
 
 if __name__ == "__main__":

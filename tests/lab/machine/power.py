@@ -24,6 +24,7 @@ from pathlib import Path
 from random import Random
 
 from tests.lab.machine.survivors import Promised, check, go_on
+from tests.lab.machine.telling import told
 from tests.lab.machine.trace import Disk, Step, write_files
 
 GO_ON_EVERY = 20
@@ -101,10 +102,7 @@ def main() -> int:
     moments = every if chosen.moments is None else Random(chosen.seed).sample(every, chosen.moments)
     with tempfile.TemporaryDirectory() as scratch:
         losses = lose(steps, chosen.seed, moments, chosen.torn, Path(scratch))
-    print(f"{losses}; {time.monotonic() - began:.0f} s")
-    for violation in losses.violations[:20]:
-        print(f"  {violation}")
-    return 1 if losses.violations else 0
+    return told(losses, losses.violations, began)
 
 
 if __name__ == "__main__":

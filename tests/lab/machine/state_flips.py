@@ -43,6 +43,7 @@ from mesh.shares import PeerState
 from mesh.trust.leaf import PeerTrust, verify_leaf
 from mesh.trust.pem import to_der, to_pem
 from tests.lab.machine.flips import Damage, Found
+from tests.lab.machine.telling import told
 
 ORG = OrgId("acme.example")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -153,10 +154,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         home = Home(Path(directory) / "acme")
         flip(found, home, None if chosen.every else chosen.flips, Random(chosen.seed))
-    print(f"{found}; {time.monotonic() - began:.0f} s")
-    for silent in found.silent[:20]:
-        print(f"  {silent}")
-    return 1 if found.silent else 0
+    return told(found, found.silent, began)
 
 
 if __name__ == "__main__":
