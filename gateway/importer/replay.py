@@ -12,6 +12,7 @@ from mesh.batch.encode import encode
 from mesh.batch.header import HEADER_BYTES, BatchHeader, split
 from mesh.batch.limits import Limits
 from mesh.batch.records import Record, records_of
+from mesh.cluster_errors import OffsetOutOfRange
 from mesh.ids import LaneId, Partition
 from mesh.lanes.placement import Placement
 from mesh.lanes.recovery import FreezeReason, LaneFrozen
@@ -59,7 +60,10 @@ class Replay:
     async def _record_at(self, offset: int) -> Record:
         found = self._find(offset) if offset >= self._next else None
         if found is None:
-            fetched = await self._source.fetch(self._partition, offset, None, FETCH_BYTES, WAIT_S)
+            try:
+                fetched = await self._source.fetch(self._partition, offset, None, FETCH_BYTES, WAIT_S)
+            except OffsetOutOfRange as error:  # cut or trimmed since it was asked
+                raise LaneFrozen(str(self._lane), FreezeReason.TAIL_LOST, str(error)) from error
             self._page = self._records(fetched)
             found = self._find(offset)
         if found is None:
