@@ -22,7 +22,7 @@ from mesh.link.frames import LaneOpen
 from mesh.link.machine import Link
 from mesh.shares import OnForeignWrite, OnLoss, StartAt, Subscription, TopicMapping
 from mesh.testing.links import hello
-from tests.simulator.brokers import SimulatedDestination, SimulatedStore, destination_ports
+from tests.simulator.destinations import SimulatedDestination, SimulatedStore, destination_ports
 from tests.simulator.loop import Life, Process
 from tests.simulator.tracks import DESTINATION, LANE, PEER, Track
 from tests.simulator.truth import SOURCE

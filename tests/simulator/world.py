@@ -24,7 +24,8 @@ from mesh.lanes.recovery import FreezeReason, LaneFrozen
 from mesh.lanes.status import LaneState
 from mesh.lanes.watch import STALL_WARNING_S
 from mesh.testing.cluster import FakeCluster
-from tests.simulator.brokers import Broker, Edges, source_ports
+from tests.simulator.brokers import Broker
+from tests.simulator.edges import Edges, source_ports
 from tests.simulator.importers import Gateway, Group, session_over
 from tests.simulator.loop import NeverEnds, Process, SimulatedLoop
 from tests.simulator.plan import LOSSES, Act, Fault, Plan
