@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -19,29 +18,25 @@ from gateway.link.lanes import ExportLane
 from gateway.link.session import Session
 from gateway.peers.public import public
 from mesh.errors import MeshError
-from mesh.lanes.checkpoint import load_lane, prefix
+from mesh.lanes.checkpoint import prefix
 from mesh.lanes.recovery import FreezeReason, LaneFrozen
 from mesh.lanes.status import LaneState
 from mesh.lanes.watch import STALL_WARNING_S
 from mesh.testing.cluster import FakeCluster
 from tests.simulator.brokers import Broker
 from tests.simulator.edges import Edges, source_ports
+from tests.simulator.faults import Faults
 from tests.simulator.importers import Gateway, Group, session_over
 from tests.simulator.loop import NeverEnds, Process, SimulatedLoop
-from tests.simulator.plan import LOSSES, Act, Fault, Plan
+from tests.simulator.plan import Act, Fault, Plan
 from tests.simulator.recording import Recorder
 from tests.simulator.tracks import TO, Track
 from tests.simulator.truth import ABORT, COMMIT, SOURCE, Truth
 from tests.simulator.verdict import Outcome, check_acknowledged, check_end
 from tests.simulator.wires import Wire, WireEnd
-from tests.support.batches import plain_batch
 
 HEALED_S = 400.0
 STALL_S = 65.0
-ON_A_LANE = {"trim", "truncate", "elect", "foreign", "truncate-copy"}
-AT_LANDING = {
-    "kill-at-landing": "kill-importer", "sleep-at-landing": "sleep-importer", "move-at-landing": "move",
-}  # fmt: skip
 SOURCE_LOST = (FreezeReason.UNMATCHED, FreezeReason.DIFFERENT)
 COPY_LOST = (
     FreezeReason.TRUNCATED, FreezeReason.OUT_OF_SEQUENCE, FreezeReason.DISAGREEMENT, FreezeReason.TAIL_LOST,
@@ -102,6 +97,7 @@ class World:
         self.group = Group(self)
         self.provider = Provider(self)
         self.gateways = [Gateway(self, f"gw-{number}") for number in range(1, plan.gateways + 1)]
+        self.faults = Faults(self)
         self.at_landing: list[Fault] = []
         self.promotion = asyncio.Event()
         """Set where the subscription is to be promoted: that is stored, and heard of some time later."""
@@ -145,7 +141,7 @@ class World:
             self._act(act)
         self._subscribe()
         for fault in self.plan.faults:
-            self.loop.at_step(fault.step, partial(self.befall, fault))
+            self.loop.at_step(fault.step, partial(self.faults.befall, fault))
         self.nature.start(self.group.watch())
         self.nature.start(self._operate())
         for gateway in self.gateways:
@@ -220,7 +216,7 @@ class World:
         self.at_landing.clear()
         self.edges.heal()
         self.broker.full_until_s = self.group.deaf_s = 0.0
-        self._revive(self.provider)
+        self.revive(self.provider)
         for gateway in self.gateways:
             gateway.process.resume()
             for wire in gateway.wires:
@@ -332,82 +328,7 @@ class World:
             for track in self.moving:
                 self._end(track, "promoted", "the cut holds")
 
-    # --- faults
-
-    def befall(self, fault: Fault) -> None:
-        kind, _, how = fault.kind.partition(":")
-        self.tell(f"fault: {fault.kind} {fault.count}")
-        if self.recorder is not None and kind in LOSSES:
-            self.recorder.before_loss()
-        if how:
-            self.edges.arm(kind, how)
-            return
-        if kind.endswith("-at-landing"):
-            self.at_landing.append(replace(fault, kind=AT_LANDING[kind]))
-            return
-        gateway, track = self.gateways[fault.count % len(self.gateways)], self.tracks[fault.count % len(self.tracks)]
-        if kind in ON_A_LANE:
-            if getattr(self, "_" + kind.replace("-", "_"))(fault.count, track) is not False:
-                self.seen[kind] += 1
-            return
-        if kind in ("kill-importer", "pause-importer", "sleep-importer", "move", "cut", "half-cut"):
-            gateway = self.group.owning() or gateway
-        if getattr(self, "_" + kind.replace("-", "_"))(fault.count, gateway) is not False:
-            self.seen[kind] += 1
-
-    def _cut(self, count: int, gateway: Gateway) -> None:
-        for wire in gateway.wires:
-            self.seen["links cut with frames under way"] += wire.under_way > 0
-            wire.cut()
-
-    def _half_cut(self, count: int, gateway: Gateway) -> None:
-        for wire in gateway.wires:
-            wire.cut_for(left=count % 2 == 0)
-
-    def _double_frame(self, count: int, gateway: Gateway) -> None:
-        self._tamper("double", count, gateway)
-
-    def _swap_frames(self, count: int, gateway: Gateway) -> None:
-        self._tamper("swap", count, gateway)
-
-    def _drop_frame(self, count: int, gateway: Gateway) -> None:
-        self._tamper("drop", count, gateway)
-
-    def _tamper(self, mischief: str, count: int, gateway: Gateway) -> None:
-        for wire in gateway.wires:
-            wire.tamper(mischief, count % 2)
-
-    def _slow_link(self, count: int, gateway: Gateway) -> None:
-        for wire in gateway.wires:
-            wire.hold()
-            self.loop.call_later(0.2 * count, wire.release)
-
-    def _kill_importer(self, count: int, gateway: Gateway) -> bool:
-        if not gateway.runs:
-            return False
-        self._note_kill()
-        gateway.kill(lost=count % 3)
-        self.loop.call_later(0.3 * count, gateway.start)
-        return True
-
-    def _note_kill(self) -> None:
-        for track in self.tracks:
-            own = self.destination.log(track.to).end - track.foreign
-            lanes = self.destination.ports.lanes
-            stored = load_lane(track.lane, lanes._entries)  # type: ignore[attr-defined]
-            if stored is not None and own > stored[0].ordinal:
-                self.seen["killed between append and checkpoint"] += 1
-        if self.broker.under_way:
-            self.seen["killed with appends under way"] += 1
-
-    def _kill_exporter(self, count: int, gateway: Gateway) -> None:
-        self.provider.process.kill()
-        for each in self.gateways:
-            for wire in each.wires:
-                wire.cut()
-        self.loop.call_later(0.3 * count, self._revive, self.provider)
-
-    def _revive(self, provider: Provider) -> None:
+    def revive(self, provider: Provider) -> None:
         if provider is self.provider:
             self.provider.process.kill()
             self.provider = Provider(self)
@@ -415,105 +336,11 @@ class World:
                 for wire in gateway.wires:
                     wire.cut()
 
-    def _pause_importer(self, count: int, gateway: Gateway) -> None:
-        gateway.process.pause()
-        self.loop.call_later(0.5 * count, gateway.process.resume)
-
-    def _sleep_importer(self, count: int, gateway: Gateway) -> None:
-        """Longer than its session: another takes over, then it wakes."""
-        gateway.process.pause()
-        self.loop.call_later(10.0 + count, gateway.process.resume)
-
-    def _pause_exporter(self, count: int, gateway: Gateway) -> None:
-        self.provider.process.pause()
-        self.loop.call_later(2.0 * count, self.provider.process.resume)
-
-    def _move(self, count: int, gateway: Gateway) -> None:
-        self.group.move()
-
-    def _trim(self, count: int, track: Track) -> bool:
-        return track.truth.trim(count)
-
-    def _truncate(self, count: int, track: Track) -> bool:
-        if not track.truth.truncate(count):
-            return False
-        self.loop.call_later(0.1 * (count % 3), self._diverge, track, count + 1)
-        return True
-
-    def _diverge(self, track: Track, count: int) -> None:
-        """Another history, soon as long as the former."""
-        if not self.is_healed:
-            track.truth.write(count)
-
-    def _elect(self, count: int, track: Track) -> None:
-        track.truth.elect()
-
-    def _foreign(self, count: int, track: Track) -> bool:
-        if self.promotion.is_set():
-            return False  # from then on it is nobody else's
-        self.seen["copies truncated that others made longer again"] += track.copy_lost
-        track.foreign += count
-        self.destination.foreign_write(track.to, plain_batch([b"foreign"] * count))
-        return True
-
-    def _truncate_copy(self, count: int, track: Track) -> bool:
-        if self.promotion.is_set() or not self.broker.truncate(track.to, count):
-            return False
-        self._lose_copy(track)
-        return True
-
-    def _lose_copy(self, track: Track) -> None:
-        track.copy_lost = True
-        track.copy.forget()
-
-    # faults of all lanes
-
-    def _recreate(self, count: int, gateway: Gateway) -> None:
-        self.source.recreate(SOURCE)
-        for track in self.tracks:
-            track.truth.recreated()
-
-    def _recreate_copy(self, count: int, gateway: Gateway) -> bool:
-        if self.promotion.is_set():
-            return False
-        self.broker.recreate(TO.topic)
-        for track in self.tracks:
-            self._lose_copy(track)
-        return True
-
-    def _fill_disk(self, count: int, gateway: Gateway) -> None:
-        self.broker.full_until_s = self.loop.time() + count
-
-    def _promote(self, count: int, gateway: Gateway) -> None:
-        for _ in range(count % 3):
-            self.edges.arm("append", "late")
-        self.promotion.set()
-
-    def _rivals(self, count: int, gateway: Gateway) -> bool:
-        owner = self.group.owner
-        self.group.deaf_s = 3.0
-        self.group.move()
-        if self.group.owner == owner:
-            return False
-        self.loop.call_later(1.0 + count * 0.1, self._contend)
-        return True
-
-    def _contend(self) -> None:
-        """Both have asked the log by now; whoever writes first is forgotten before the other does."""
-        self.group.deaf_s = 0.0
-        if not self.is_healed:
-            self.at_landing.append(Fault(0, "restart-broker", 1))
-            for track in self.tracks:
-                track.truth.write(1)
-
-    def _restart_broker(self, count: int, gateway: Gateway) -> None:
-        self.broker.restart({each.name for each in self.gateways if each.may_still_write})
-
     def _landed(self, name: str) -> None:
         if self.recorder is not None:
             self.recorder.landed()
         while self.at_landing:
-            self.befall(self.at_landing.pop())
+            self.faults.befall(self.at_landing.pop())
         if name != self.group.owner:
             self.seen["appends of a former owner that landed"] += 1
 
