@@ -200,7 +200,8 @@ class Connection:
     def lose(self, count: int) -> None:
         """The last `count` of what was sent do not arrive: their sender died."""
         for append in [self._queue.pop() for _ in range(min(count, len(self._queue)))]:
-            self._broker.under_way.remove(append)
+            if append in self._broker.under_way:  # a restart has lost it already
+                self._broker.under_way.remove(append)
             append.unknown("lost")
 
     async def _serve(self, start: int) -> None:
