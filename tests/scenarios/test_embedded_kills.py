@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 TOPICS = {"plain": "none", "quick": "lz4", "dense": "zstd"}
 PARTITIONS = 2
-RECORDS = 100_000
+RECORDS = 60_000
 SIZES = (100, 1_000, 10_000)
 SMALL_WINDOW = 16 << 10
 """Slows the mirror down, so that kills find it at work."""

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(420)]
 NOW_MS = int(time.time() * 1000)
 YEARS_AGO_MS = NOW_MS - 5 * 365 * 86_400_000
 SIZES = ((100, 70), (1_000, 28), (10_000, 2))
-RECORDS = int(os.environ.get("SCENARIO_RECORDS", "400000"))
+RECORDS = int(os.environ.get("SCENARIO_RECORDS", "240000"))
 LOADS = (
     Load("plain", 2, "none", RECORDS * 30 // 100, SIZES, NOW_MS - 3_600_000),
     Load("quick", 3, "lz4", RECORDS * 38 // 100, SIZES, NOW_MS - 3_600_000),
