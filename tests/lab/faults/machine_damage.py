@@ -71,7 +71,14 @@ def _must_refuse(stage: Stage, name: str) -> None:
 
 
 def _flipped_page(stage: Stage, data: Path) -> bool:
-    """The page of the schema, which every start reads."""
+    """The page of the schema, which every start reads.
+
+    Where somebody else had the log open when the gateway stopped (the watcher), the write-ahead log stays, and may hold
+    the page anew: then nobody reads the one that would be damaged.
+    """
+    path = data / WAL
+    if path.exists() and path.stat().st_size:
+        return False
     return _flip(data / LOG_FILE, stage.chance.randrange(100, PAGE_BYTES), stage.chance.randrange(8))
 
 
