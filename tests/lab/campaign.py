@@ -139,8 +139,14 @@ class Result:
             "sometimes": dict(sorted(self.met.items())),
             "never": self.never(),
             "not_possible_here": {each.name: why for each in FAULTS if (why := each.hindrance())},
-            "runs": self.runs,
+            "runs": [_published(each) for each in self.runs],
         }
+
+
+def _published(run: dict[str, Any]) -> dict[str, Any]:
+    """Without the places of this machine: where it lay, and tracebacks."""
+    kept = {key: value for key, value in run.items() if key != "directory"}
+    return kept | {"trouble": [each.splitlines()[0] for each in run["trouble"]]}
 
 
 def told(outcome: Outcome) -> dict[str, Any]:
