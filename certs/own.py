@@ -27,6 +27,7 @@ from certs.rotation import Phase, Rotation
 from certs.sums import check_sum, summed
 from mesh.errors import MeshError
 from mesh.ids import OrgId
+from mesh.json_text import read_json
 from mesh.trust.bundle import Bundle, check_bundle
 from mesh.trust.pem import to_der
 
@@ -95,8 +96,8 @@ def load_own(keys: Path, org: OrgId, now: datetime) -> OwnTrust:
     except OSError as error:
         raise OwnTrustDamaged(str(files.state), error.strerror or "input or output failed") from error
     try:
-        own = _decoded(check_sum(json.loads(text)))
-    except (ValueError, TypeError, KeyError, RecursionError, MeshError) as error:
+        own = _decoded(check_sum(read_json(text)))
+    except (ValueError, TypeError, KeyError, MeshError) as error:
         raise OwnTrustDamaged(str(files.state), f"{type(error).__name__} {error}"[:200]) from error
     if own.org != org:
         raise OwnTrustDamaged(str(files.state), f"it is of {own.org}")

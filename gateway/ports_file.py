@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from certs.files import replace_whole
+from mesh.json_text import read_json
 
 PORTS_NAME = "ports.json"
 
@@ -42,8 +43,8 @@ def write_ports(state_dir: Path, ports: Ports) -> Path:
 def read_ports(state_dir: Path) -> Ports | None:
     """What a gateway wrote there, None where there is no usable file."""
     try:
-        value = json.loads((state_dir / PORTS_NAME).read_text())
-    except (OSError, ValueError, RecursionError):
+        value = read_json((state_dir / PORTS_NAME).read_text())
+    except (OSError, ValueError):
         return None
     if not isinstance(value, Mapping) or not isinstance(value.get("admin"), str) or not value["admin"]:
         return None

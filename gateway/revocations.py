@@ -25,6 +25,7 @@ from certs.sums import check_sum, summed
 from gateway.peer import DATE_LIMIT_MS, Peer
 from mesh.errors import OperatorError
 from mesh.ids import OrgId
+from mesh.json_text import read_json
 from mesh.shares import PeerState
 
 NAME = "revocations.json"
@@ -151,13 +152,12 @@ def _read(path: Path) -> dict[str, Decided]:
     except OSError as error:
         raise RevocationsUnusable(str(path), error.strerror or "it cannot be read") from error
     try:
-        known = _File.model_validate_json(json.dumps(check_sum(json.loads(data))), strict=True)
-        return known.peers
+        return _File.model_validate_json(json.dumps(check_sum(read_json(data))), strict=True).peers
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise RevocationsUnusable(str(path), f"{where}: {first['msg']}" if where else first["msg"]) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise RevocationsUnusable(str(path), str(error)[:200]) from error
 
 

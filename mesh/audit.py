@@ -20,6 +20,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from mesh.errors import MeshError, OperatorError
 from mesh.ids import GatewayId
+from mesh.json_text import read_json
 from mesh.shares import PeerState
 from mesh.trust.bundle import Bundle
 from mesh.trust.errors import LeafRefused
@@ -186,7 +187,7 @@ def verify(lines: Sequence[bytes], heads: Iterable[SignedHead], check: Callable[
 def _parsed(index: int, line: bytes) -> AuditEntry:
     try:
         entry = AuditEntry.from_bytes(line)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise AuditBroken(index, str(error)) from error
     if entry.index != index:
         raise AuditBroken(index, f"entry {entry.index} stands in its place")
@@ -233,7 +234,7 @@ def _check(head: SignedHead, check: Callable[[SignedHead], None], *, may_be_unkn
 
 
 def _object(line: bytes) -> dict[str, Any]:
-    document = json.loads(line)
+    document = read_json(line)
     if not isinstance(document, dict):
         raise ValueError("it is not an object")  # noqa: TRY004  # what is read is wrong, not a caller
     return document

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from gateway.admin.errors import BodyRefused, error_body
 from gateway.admin.guard import as_mesh_error, is_gone
+from mesh.json_text import read_json
 
 
 class LineWriter:
@@ -77,8 +78,8 @@ async def read_object(request: web.Request) -> dict[str, Any]:
     """The JSON object in the body, or BodyRefused; an empty body is an empty object."""
     try:
         text = await request.text()
-        value = json.loads(text) if text.strip() else {}
-    except (ValueError, LookupError, RecursionError) as error:  # no JSON, an unknown charset, a bomb of brackets
+        value = read_json(text) if text.strip() else {}
+    except (ValueError, LookupError) as error:  # no JSON, an unknown charset
         raise BodyRefused("it is not JSON") from error
     if not isinstance(value, dict):
         raise BodyRefused("it is not a JSON object")

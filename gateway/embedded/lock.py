@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gateway.embedded.errors import DirectoryInUse, LogUnusable
+from mesh.json_text import read_json
 
 LOCK_FILE = "lock"
 
@@ -58,8 +59,8 @@ def _write_holder(descriptor: int, now_ms: int) -> None:
 def _holder(descriptor: int, directory: Path) -> DirectoryInUse:
     # The holder may be about to write its name: then the lock still stands, only the name is missing.
     said: object = None
-    with suppress(ValueError, RecursionError):
-        said = json.loads(os.pread(descriptor, 4096, 0))
+    with suppress(ValueError):
+        said = read_json(os.pread(descriptor, 4096, 0))
     holder = said if isinstance(said, dict) else {}
     return DirectoryInUse(
         str(directory), holder.get("pid", 0), holder.get("host", "unknown"), holder.get("since", "unknown")

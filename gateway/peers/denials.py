@@ -27,6 +27,7 @@ from gateway.registry_errors import TooManyDenied
 from gateway.rpc.identity import Identity
 from mesh.errors import CallerError, MeshError, OperatorError
 from mesh.ids import OrgId
+from mesh.json_text import read_json
 from mesh.shares import PeerState
 from mesh.trust.denial import MAX_KEYS, Denial, accept_denial, denial_digest
 from mesh.trust.leaf import key_hash
@@ -144,14 +145,14 @@ def read_disowned(path: Path) -> tuple[str, ...]:
     """The hashes of our own dead keys; none where there is no file. Raises DisownedUnusable."""
     try:
         with path.open("rb") as file:
-            document = check_sum(json.loads(file.read(MAX_BYTES)))
+            document = check_sum(read_json(file.read(MAX_BYTES)))
         keys = tuple(bytes.fromhex(each).hex() for each in document["keys"])
         fits = document["format"] == 1 and all(len(each) == 64 for each in keys)
     except FileNotFoundError:
         return ()
     except OSError as error:
         raise DisownedUnusable(str(path), error.strerror or "it cannot be read") from error
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise DisownedUnusable(str(path), str(error)[:200]) from error
     if not fits:
         raise DisownedUnusable(str(path), "it is of another format")

@@ -13,6 +13,8 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from mesh.json_text import read_json
+
 NEVER = -1
 """The generation of a member that has not been part of any."""
 _FORMAT = 1
@@ -109,10 +111,7 @@ def _quotas(held: Mapping[str, Sequence[int]], partitions: int) -> dict[str, int
 
 
 def _document(data: bytes) -> dict[str, object]:
-    try:
-        said = json.loads(data)  # what is no JSON raises a ValueError by itself
-    except RecursionError as error:
-        raise ValueError("brackets within brackets") from error
+    said = read_json(data)
     if not isinstance(said, dict) or said.get("format") != _FORMAT:
         raise ValueError("of another format")
     return said

@@ -24,6 +24,7 @@ from typing import ClassVar, TypeVar
 from mesh.batch.stamp import Producer
 from mesh.errors import MeshError, OperatorError
 from mesh.ids import LaneId, SubscriptionName, TopicId, TopicName
+from mesh.json_text import read_json
 from mesh.lanes import ledger
 from mesh.lanes.epochs import Epochs, EpochStart
 from mesh.lanes.ledger import LedgerEntry
@@ -200,7 +201,7 @@ _Loaded = TypeVar("_Loaded")
 def _guarded(lane: LaneId, load: Callable[[], _Loaded]) -> _Loaded:
     try:
         return load()
-    except (ValueError, TypeError, KeyError, RecursionError, MeshError) as error:
+    except (ValueError, TypeError, KeyError, MeshError) as error:
         raise LaneStateDamaged(str(lane), str(error) or type(error).__name__) from error
 
 
@@ -305,7 +306,7 @@ def _to_json(checkpoint: Checkpoint) -> bytes:
 
 
 def _from_json(value: bytes) -> Checkpoint:
-    document = json.loads(value)
+    document = read_json(value)
     if not isinstance(document, dict) or document.pop("format", None) != _FORMAT:
         raise ValueError(f"its checkpoint is not of format {_FORMAT}")
     topic_id, (producer_id, epoch) = TopicId(document.pop("topic_id")), document.pop("producer")

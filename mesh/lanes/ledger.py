@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
+from mesh.json_text import read_json
 from mesh.lanes.losses import LossKind
 
 _FORMAT = 1
@@ -43,7 +44,7 @@ def to_json(entry: LedgerEntry) -> bytes:
 
 def from_json(value: bytes) -> LedgerEntry:
     """Raises ValueError, TypeError, KeyError where it is damaged."""
-    document = json.loads(value)
+    document = read_json(value)
     if not isinstance(document, dict) or document.pop("format", None) != _FORMAT:
         raise ValueError(f"an entry of its ledger is not of format {_FORMAT}")
     numbers = {key: number for key, number in document.items() if key != "topic_id"}

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import Certificate
 
 from mesh.ids import IllegalName, OrgId
+from mesh.json_text import read_json
 from mesh.trust.errors import BundleRefused
 from mesh.trust.extensions import extension, uris
 from mesh.trust.names import domain_uri
@@ -68,8 +69,8 @@ class Bundle:
     def from_json(cls, text: str) -> Bundle:
         """The bundle in `text`, well-formed but not yet checked: see `check_bundle`. Raises BundleRefused."""
         try:
-            document = json.loads(text)
-        except (ValueError, RecursionError) as error:
+            document = read_json(text)
+        except ValueError as error:
             raise BundleRefused("?", "not JSON") from error
         return cls.from_document(document)
 

@@ -23,6 +23,7 @@ from datetime import UTC, datetime, timedelta
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mesh.ids import OrgId
+from mesh.json_text import read_json
 from mesh.shares import PeerState
 from mesh.trust.addresses import legal_address
 from mesh.trust.bundle import MAX_CERTIFICATES, Bundle, refuse_overlap, validate_bundle
@@ -210,8 +211,8 @@ def _document(data: bytes | str) -> dict[str, object]:
     if len(data) > MAX_BYTES:
         raise InviteRefused(f"it is larger than {MAX_BYTES} bytes")
     try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        document = read_json(data)
+    except ValueError as error:
         raise InviteRefused("it is not whole JSON") from error
     if not isinstance(document, dict) or document.get("kind") != KIND:
         raise InviteRefused(f"its kind is not {KIND!r}")

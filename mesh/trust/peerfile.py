@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mesh.ids import OrgId
+from mesh.json_text import read_json
 from mesh.trust.addresses import legal_address
 from mesh.trust.bundle import Bundle, refuse_overlap, validate_bundle
 from mesh.trust.errors import FingerprintMismatch, PeerFileRefused
@@ -101,8 +102,8 @@ def _document(data: bytes | str) -> Mapping[str, object]:
     if len(data) > MAX_BYTES:
         raise PeerFileRefused(f"it is larger than {MAX_BYTES} bytes")
     try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        document = read_json(data)
+    except ValueError as error:
         raise PeerFileRefused("it is not whole JSON") from error
     if not isinstance(document, dict) or document.get("kind") != KIND:
         raise PeerFileRefused(f"its kind is not {KIND!r}")
