@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.matrix.table import Matrix, from_json, table, to_json
@@ -23,6 +26,22 @@ LONGEST = ("tests/matrix/", "scenarios/test_three_brokers", "scenarios/test_kafk
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not any(part in item.nodeid for part in LONGEST))
+
+
+@pytest.fixture
+def restored_logs() -> Iterator[None]:
+    """What `gateway.logs.configure` changes is undone."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    structlog.reset_defaults()
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+
+
+@pytest.fixture
+def cheap_invites(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words of invites cost next to nothing to try: for tests that are not about what it costs to guess."""
+    monkeypatch.setattr("mesh.trust.invite.SCRYPT_N", 1 << 4)
 
 
 # The matrix as it was judged, printed at the end of the run, whichever process judged it: the process that hands tests

@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-import mesh.trust.invite
 from gateway.enrolment.desk import Made
 from gateway.registry import Registry
 from mesh.trust.bundle import Bundle
@@ -26,10 +25,7 @@ from tests.support.enrolling import Side, redemption, running
 ACME, GLOBEX = "acme.example", "globex.example"
 NONCE = b"n" * 32
 
-
-@pytest.fixture(autouse=True)
-def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mesh.trust.invite, "SCRYPT_N", 1 << 4)  # what it costs to guess is not tested here
+pytestmark = pytest.mark.usefixtures("cheap_invites")
 
 
 @dataclass

@@ -37,10 +37,7 @@ from tests.support.enrolling import ONE, REFUSED, Side, encoded, redemption, run
 ACME, GLOBEX, MALLORY, INITECH = "acme.example", "globex.example", "mallory.example", "initech.example"
 guarded = pytest.mark.parametrize("guarded", [True, False], ids=["with the control", "without it"])
 
-
-@pytest.fixture(autouse=True)
-def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mesh.trust.invite, "SCRYPT_N", 1 << 4)  # what it costs to guess is not tested here
+pytestmark = pytest.mark.usefixtures("cheap_invites")
 
 
 @dataclass

@@ -42,10 +42,7 @@ from tests.support.enrolling import REFUSED, Side, encoded, redemption, running,
 ACME, GLOBEX = OrgId("acme.example"), OrgId("globex.example")
 HOUR_MS = 3_600_000
 
-
-@pytest.fixture(autouse=True)
-def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mesh.trust.invite, "SCRYPT_N", 1 << 4)
+pytestmark = pytest.mark.usefixtures("cheap_invites")
 
 
 @pytest.fixture
