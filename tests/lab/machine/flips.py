@@ -8,9 +8,7 @@ is silent damage. What a gateway keeps beside its log is flipped by `tests.lab.m
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import os
 import sys
 import tempfile
 import time
@@ -27,7 +25,7 @@ from mesh.cluster_errors import TopicAbsent
 from mesh.errors import MeshError
 from tests.lab.machine.power import recorded
 from tests.lab.machine.recording import GROUP
-from tests.lab.machine.telling import told
+from tests.lab.machine.telling import seeded, told
 from tests.lab.machine.trace import Disk, Step, write_files
 from tests.support.mirror import DESTINATION, TO, records_of_partition
 
@@ -140,8 +138,7 @@ async def _contents(directory: Path) -> dict[str, object]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4)))
+    parser = seeded(__doc__)
     parser.add_argument("--flips", type=int, default=1000, help="of each of the two copies")
     parser.add_argument("--every", action="store_true", help="every byte of every file, once")
     chosen = parser.parse_args()

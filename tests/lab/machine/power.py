@@ -9,9 +9,7 @@ not, torn at sectors (`--torn` drawings of each). Each is opened with the gatewa
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import os
 import pickle
 import subprocess
 import sys
@@ -24,7 +22,7 @@ from pathlib import Path
 from random import Random
 
 from tests.lab.machine.survivors import Promised, check, go_on
-from tests.lab.machine.telling import told
+from tests.lab.machine.telling import seeded, told
 from tests.lab.machine.trace import Disk, Step, write_files
 
 GO_ON_EVERY = 20
@@ -92,8 +90,7 @@ def _judge(losses: Losses, taken: int, what: str, files: dict[str, bytes], promi
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4)))
+    parser = seeded(__doc__)
     parser.add_argument("--moments", type=int, help="so many, drawn by chance; all where not given")
     parser.add_argument("--torn", type=int, default=4)
     chosen = parser.parse_args()

@@ -11,9 +11,7 @@ state: a flip there may be another legal setting.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import sys
 import tempfile
 import time
@@ -43,7 +41,7 @@ from mesh.shares import PeerState
 from mesh.trust.leaf import PeerTrust, verify_leaf
 from mesh.trust.pem import to_der, to_pem
 from tests.lab.machine.flips import Damage, Found
-from tests.lab.machine.telling import told
+from tests.lab.machine.telling import seeded, told
 
 ORG = OrgId("acme.example")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -145,8 +143,7 @@ def _damages(name: str, size: int, count: int | None, chance: Random) -> Iterato
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4)))
+    parser = seeded(__doc__)
     parser.add_argument("--flips", type=int, default=100, help="of each file")
     parser.add_argument("--every", action="store_true", help="every byte of every file, once")
     chosen = parser.parse_args()
