@@ -22,6 +22,8 @@ from mesh.segment import Segment
 class LinkSide(Protocol):
     """What a lane needs of its session."""
 
+    @property
+    def joins(self) -> bool: ...
     def send_on(self, lane: Lane, frame: LaneStatus | Credit | Acknowledgement | LaneEnd) -> None: ...
     def send_opened(self, lane: Lane, opened: LaneOpened) -> None: ...
     async def send_segment(self, lane: Lane, segment: Segment) -> None: ...
@@ -117,6 +119,11 @@ class ExportLane:
     @property
     def position(self) -> int:
         return self._lane.position
+
+    @property
+    def joins(self) -> bool:
+        """Whether an entry of a segment's batches may hold several whole batches, one after another."""
+        return self._side.joins
 
     @property
     def log_end(self) -> int:

@@ -22,6 +22,7 @@ from gateway.meters import LinkMeter, Tally
 from mesh.errors import MeshError, NetworkError, PeerError
 from mesh.ids import GatewayId
 from mesh.link.errors import FrameOversized, LinkDrained, LinkLost
+from mesh.link.features import JOINED, agreed
 from mesh.link.frames import (
     Acknowledgement,
     Credit,
@@ -133,6 +134,11 @@ class Session:
     def features(self) -> tuple[str, ...]:
         """The optional parts that the peer understands, once its Hello is known."""
         return self._link.peer_hello.features if self._link.peer_hello is not None else ()
+
+    @property
+    def joins(self) -> bool:
+        """Whether an entry of a segment's batches may hold several: both sides know of it."""
+        return agreed(JOINED, self._link.hello, self._link.peer_hello)
 
     @property
     def peer_hello(self) -> Hello | None:
@@ -357,7 +363,7 @@ class Session:
 
     def _agreed_seal(self, theirs: Hello) -> Seal | None:
         """None where a side does not know of seals: its hello says so, and is signed."""
-        if SEALED not in theirs.features or SEALED not in self._link.hello.features:
+        if not agreed(SEALED, self._link.hello, theirs):
             return None
         ours, other = self._hellos
         return Seal(ours, other) if self._link.dialler else Seal(other, ours)

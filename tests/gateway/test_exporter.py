@@ -26,6 +26,8 @@ EARLIEST = StartAt("earliest")
 class _Side:
     """A session that sends nothing, and remembers what was said of the log."""
 
+    joins = False
+
     def __init__(self) -> None:
         self.told: list[object] = []
 

@@ -611,7 +611,7 @@ class Segment(_message.Message):
     def span_reasons(self) -> _containers.RepeatedScalarFieldContainer[Global___GapReason.ValueType]: ...
     @_builtins.property
     def batches(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """Whole record batches, format v2, dense."""
+        """Whole record batches, format v2, dense: one an entry, or several where both hellos name `joined-batches`."""
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from gateway.link.lanes import ExportLane, ImportLane
 from gateway.link.session import Session
 from mesh.errors import MeshError
 from mesh.link.errors import FrameUnexpected, LaneEnded, LinkLost, PeerSilent
+from mesh.link.features import JOINED
 from mesh.link.frames import Acknowledgement, Heartbeat, LaneOpen
 from mesh.log import LogRange
 from mesh.segment import Segment
@@ -62,6 +63,31 @@ def test_two_sessions_greet_and_know_each_other() -> None:
             assert "dialler open" in repr(pair.dialler.session)
 
     run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("dialler", "acceptor", "joins"),
+    [((JOINED,), (JOINED, "new"), True), ((JOINED,), (), False), ((), (JOINED,), False), ((), (), False)],
+)
+def test_batches_are_joined_only_where_both_hellos_say_so(
+    dialler: tuple[str, ...], acceptor: tuple[str, ...], joins: bool
+) -> None:
+    seen: list[bool] = []
+
+    async def serve(session: Session, lane: ExportLane) -> None:
+        seen.append(lane.joins)
+
+    async def scenario() -> None:
+        sides = (Side(True, hello={"features": dialler}), Side(False, export=serve, hello={"features": acceptor}))
+        async with joined(*sides) as pair:
+            assert not pair.dialler.session.joins
+            await pair.open()
+            assert pair.dialler.session.joins is pair.acceptor.session.joins is joins
+            with pytest.raises(LaneEnded):
+                await open_lane(pair.dialler).next()
+
+    run(scenario())
+    assert seen == [joins]
 
 
 @pytest.mark.parametrize("bad", ["dialler", "acceptor"])
