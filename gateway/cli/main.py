@@ -1,7 +1,6 @@
-"""The `mesh` command: mounts one module per noun and turns errors into three lines and an exit code.
+"""The `mesh` command: mounts the verbs and turns errors into three lines and an exit code.
 
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted. Each module of this package that has
-commands states `register(root)`, which adds its commands or its group to the root.
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -13,41 +12,18 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from gateway.cli import (
-    audit,
-    catalog,
-    certs,
-    config,
-    context,
-    demo,
-    doctor,
-    drills,
-    enrolment,
-    gateway,
-    grants,
-    groups,
-    init,
-    offsets,
-    output,
-    peer_trust,
-    peers,
-    shares,
-    status,
-    subscriptions,
-    topics,
-    verify,
-)
+from gateway.cli import context, output
 from gateway.cli.client import AdminError
+from gateway.cli.verbs import Verbs
 from mesh.errors import MeshError
-
-MODULES = (
-    init, gateway, status, topics, peers, peer_trust, enrolment, shares, grants, catalog, subscriptions, offsets,
-    verify, certs, config, demo, audit, drills, doctor, groups,
-)  # fmt: skip
 
 
 class MeshGroup(TyperGroup):
     """The root group: a MeshError or AdminError of any command ends it with three lines and exit code 1."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = Verbs()  # type: ignore[assignment]  # nobody adds to the root
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -88,10 +64,6 @@ def root(
     ] = False,
 ) -> None:
     context.set_place(config_file, directory)
-
-
-for module in MODULES:
-    module.register(app)
 
 
 def main() -> None:
