@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 from gateway.failpoints import Place, reach
@@ -17,13 +17,13 @@ from gateway.link.lanes import ExportLane
 from gateway.losses import SourceLost, SourceRecreated, SourceTrimmed, SourceTruncated
 from gateway.meters import LaneMeter
 from gateway.starting import first_offset
-from mesh.batch.header import epoch_before
+from mesh.batch.header import split
 from mesh.batch.limits import DEFAULT_LIMITS, Limits
 from mesh.batch.old import split_any
 from mesh.cluster_errors import LogTruncated, OffsetOutOfRange, PartitionAbsent, TopicRecreated
 from mesh.errors import CallerError
 from mesh.ids import Partition, TopicId
-from mesh.lanes.export import cut
+from mesh.lanes.export import segments
 from mesh.lanes.losses import Loss, LossKind
 from mesh.log import Fetched, Topic
 from mesh.ports import Cluster
@@ -107,14 +107,14 @@ async def _export(
         reach(Place.FETCHED)
         authorize()
         lane.status(fetched.range)
-        segment = cut(fetched, position, ordinal, settings.fetch_bytes, settings.limits)
+        held = segments(fetched, position, ordinal, settings.fetch_bytes, settings.limits)
+        segment = next(held, None)
         if segment is not None:
             _check_sizes(partition, segment, opening.max_batch_bytes)
-            epoch = epoch_before(fetched.data, segment.next_source_offset)
             reach(Place.SEND)
-            await lane.send(replace(segment, leader_epoch=epoch))
+            await lane.send(segment)
             reach(Place.SENT)
-            position, ordinal = segment.next_source_offset, ordinal + segment.record_count
+            position, ordinal, epoch = segment.next_source_offset, ordinal + segment.record_count, segment.leader_epoch
             if meter is not None:
                 meter.moved(segment.record_count, segment.size_bytes)
 
@@ -180,6 +180,8 @@ def _partition(topic: Topic, number: int) -> Partition:
 
 
 def _check_sizes(partition: Partition, segment: Segment, limit_bytes: int) -> None:
-    largest = max(map(len, segment.batches), default=0)
-    if limit_bytes and largest > limit_bytes:
+    if not 0 < limit_bytes < segment.size_bytes:
+        return  # nearly always: a batch is looked at only where there may be one that is too large
+    largest = max((len(batch) for entry in segment.batches for _, batch in split(memoryview(entry))), default=0)
+    if largest > limit_bytes:
         raise BatchTooLarge(*partition, segment.first_source_offset, largest, limit_bytes)

@@ -1,7 +1,8 @@
 """From a fetch answer to what leaves: which records are visible, as dense batches, and why the others are not.
 
-A batch that is dense, not control and of CreateTime leaves with its bytes untouched, as a view of the answer. Any
-other that holds visible records is decoded and encoded densely; messages of old formats become batches. Invariants:
+Batches that are dense, not control and of CreateTime leave with their bytes untouched, as a view of the answer: as many
+at once as follow each other, without a step per batch (`mesh.batch.native`). Any other that holds visible records is
+decoded and encoded densely; messages of old formats become batches. Invariants:
 A. The spans tile [position, next) exactly; the batches hold the records of the spans without a reason, in order.
 B. What is answered depends on the log alone, not on where the answers were cut: aborted transactions are
    known from the answer's own list, which names every one that overlaps the answer, also those begun before it.
@@ -16,7 +17,7 @@ from collections.abc import Iterator
 from crc32c import crc32c
 
 from mesh.batch.encode import encode, pieces, size_of
-from mesh.batch.errors import LogUnreadable
+from mesh.batch.errors import LogUnreadable, OldFormat
 from mesh.batch.header import (
     APPEND_TIME_BIT,
     CONTROL_BIT,
@@ -25,8 +26,10 @@ from mesh.batch.header import (
     LENGTH_END,
     MAGIC_AT,
     BatchHeader,
+    split,
 )
 from mesh.batch.limits import DEFAULT_LIMITS, Limits
+from mesh.batch.native import stretch
 from mesh.batch.old import split_any
 from mesh.batch.records import Record, records_of
 from mesh.batch.stamp import Buffer
@@ -42,21 +45,38 @@ _ABORT_KEY = b"\x00\x00\x00\x00"
 def cut(
     fetched: Fetched, position: int, ordinal: int, max_bytes: int, limits: Limits = DEFAULT_LIMITS
 ) -> Segment | None:
-    """The segment from source offset `position` on, None where the answer reaches no further than that.
+    """The first of the answer's `segments`, None where it reaches no further than `position`."""
+    return next(segments(fetched, position, ordinal, max_bytes, limits), None)
 
-    It stops before the batch that would pass `max_bytes` (as it lies in the log), but takes at least one if there
-    is one. `ordinal` is the first record's. Raises LogUnreadable (a length, CRC, order or record that
-    cannot be), but only once `position` has reached the damage: what lies before it leaves first.
+
+def segments(
+    fetched: Fetched,
+    position: int,
+    ordinal: int,
+    max_bytes: int,
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    joined: bool = False,
+) -> Iterator[Segment]:
+    """What the answer holds from source offset `position` on; `ordinal` is the first record's.
+
+    A segment stops before the batch that would pass `max_bytes` (as it lies in the log), but takes at least one. Where
+    `joined`, batches that leave together are one entry of it. Raises LogUnreadable (a length, CRC, order or record that
+    cannot be), but only once all that lies before the damage has left.
     """
-    taken = _Taken(position)
-    try:
-        _fill(taken, fetched, max_bytes, limits)
-    except LogUnreadable:
+    answer = _Answer(fetched, limits)
+    while True:
+        taken = _Taken(position, joined=joined)
+        try:
+            answer.give(taken, max_bytes)
+        except LogUnreadable:
+            if taken.next == position:
+                raise
         if taken.next == position:
-            raise
-    if taken.next == position:
-        return None
-    return Segment(position, taken.next, ordinal, merge(taken.spans), tuple(taken.batches), taken.latest_ms)
+            return
+        segment = taken.segment(position, ordinal)
+        position, ordinal = taken.next, ordinal + segment.record_count
+        yield segment
 
 
 class _Aborted:
@@ -65,6 +85,11 @@ class _Aborted:
     def __init__(self, transactions: tuple[AbortedTransaction, ...]) -> None:
         self._waiting = sorted(transactions, key=lambda one: one.first_offset, reverse=True)
         self._open: set[int] = set()
+
+    @property
+    def none_hidden(self) -> bool:
+        """Whether every transaction in the answer was committed."""
+        return not self._waiting and not self._open
 
     def advance(self, header: BatchHeader, batch: memoryview, limits: Limits) -> None:
         waiting = self._waiting
@@ -78,14 +103,17 @@ class _Aborted:
 
 
 class _Taken:
-    """What leaves so far."""
+    """What leaves as one segment, so far."""
 
-    def __init__(self, position: int) -> None:
+    def __init__(self, position: int, *, joined: bool) -> None:
         self.next = position
         self.spans: list[Span] = []
         self.batches: list[Buffer] = []
         self.size = 0
         self.latest_ms = -1
+        self.leader_epoch = -1
+        """Of the last batch of which anything was taken."""
+        self._joined = joined
 
     def gap(self, end: int, reason: GapReason) -> None:
         if end > self.next:
@@ -101,30 +129,82 @@ class _Taken:
         self.size += len(batch)
         self.latest_ms = max(self.latest_ms, latest_ms)
 
+    def stretch(self, batches: memoryview, latest_ms: int) -> None:
+        """Several batches, untouched."""
+        self.batches += [batches] if self._joined else [batch for _, batch in split(batches)]
+        self.size += len(batches)
+        self.latest_ms = max(self.latest_ms, latest_ms)
 
-def _fill(taken: _Taken, fetched: Fetched, max_bytes: int, limits: Limits) -> None:
-    aborted = _Aborted(fetched.aborted)
-    for header, batch in _stable(fetched, limits):
-        aborted.advance(header, batch, limits)
-        if header.next_offset <= taken.next:
-            continue
-        if taken.batches and taken.size + len(batch) > max_bytes:
-            return
-        _take(taken, header, batch, aborted, limits)
+    def segment(self, first: int, ordinal: int) -> Segment:
+        spans, batches = merge(self.spans), tuple(self.batches)
+        return Segment(first, self.next, ordinal, spans, batches, self.latest_ms, self.leader_epoch)
 
 
-def _stable(fetched: Fetched, limits: Limits) -> Iterator[tuple[BatchHeader, memoryview]]:
-    """The whole batches below the last stable offset; each begins at or after the end of the one before."""
-    expected, last_stable = -1, fetched.range.last_stable
-    for header, batch in split_any(fetched.data, limits):
-        if header.next_offset > last_stable:
-            return
-        if header.base_offset < expected:
-            raise LogUnreadable(header.base_offset, f"a batch begins below {expected}, the end of the one before")
-        expected = header.next_offset
-        yield header, batch
-    if expected < 0 and fetched.data:
-        raise LogUnreadable(fetched.range.start, f"an answer of {len(fetched.data)} bytes holds no whole batch")
+class _Answer:
+    """An answer being read: what was given is behind us."""
+
+    def __init__(self, fetched: Fetched, limits: Limits) -> None:
+        self._data = fetched.data
+        self._range = fetched.range
+        self._limits = limits
+        self._aborted = _Aborted(fetched.aborted)
+        self._at = 0
+        self._expected = -1
+        """Where the next batch begins at the earliest."""
+        self._ahead: tuple[BatchHeader, memoryview] | None = None
+        self._old: Iterator[tuple[BatchHeader, memoryview]] | None = None
+        """From the first message of an old format on: it may be many batches, so no byte of the answer is theirs."""
+
+    def give(self, taken: _Taken, max_bytes: int) -> None:
+        """What comes next, up to the batch that would pass `max_bytes`, or end above the last stable offset."""
+        while (one := self._next()) is not None:
+            header, batch = one
+            if header.next_offset > self._range.last_stable:
+                return
+            if header.base_offset < self._expected:
+                raise LogUnreadable(
+                    header.base_offset, f"a batch begins below {self._expected}, the end of the one before"
+                )
+            if taken.batches and taken.size + len(batch) > max_bytes and header.next_offset > taken.next:
+                return
+            if self._old is not None or not self._give_stretch(taken, max_bytes - taken.size):
+                self._give_one(taken, header, batch)
+
+    def _next(self) -> tuple[BatchHeader, memoryview] | None:
+        if self._ahead is None and self._old is None:
+            try:
+                self._ahead = next(split(self._data[self._at :]), None)
+            except OldFormat:
+                self._old = split_any(self._data[self._at :], self._limits)
+        if self._ahead is None and self._old is not None:
+            self._ahead = next(self._old, None)
+        if self._ahead is None and self._expected < 0 and self._data:
+            raise LogUnreadable(self._range.start, f"an answer of {len(self._data)} bytes holds no whole batch")
+        return self._ahead
+
+    def _passed(self, size_bytes: int, next_offset: int) -> None:
+        self._at, self._expected, self._ahead = self._at + size_bytes, next_offset, None
+
+    def _give_stretch(self, taken: _Taken, max_bytes: int) -> bool:
+        last_stable, all_visible = self._range.last_stable, self._aborted.none_hidden
+        found = stretch(self._data, self._at, taken.next, last_stable, max_bytes, all_visible)
+        if not found.size_bytes:
+            return False
+        taken.records(found.records)
+        taken.stretch(self._data[self._at : self._at + found.size_bytes], found.latest_ms)
+        taken.leader_epoch = found.leader_epoch
+        self._passed(found.size_bytes, found.next_offset)
+        return True
+
+    def _give_one(self, taken: _Taken, header: BatchHeader, batch: memoryview) -> None:
+        self._aborted.advance(header, batch, self._limits)
+        try:
+            if header.next_offset > taken.next:
+                _take(taken, header, batch, self._aborted, self._limits)
+        finally:  # where it is damaged, what lies before the damage leaves
+            if taken.next > header.base_offset:
+                taken.leader_epoch = header.leader_epoch
+        self._passed(len(batch), header.next_offset)
 
 
 def _take(taken: _Taken, header: BatchHeader, batch: memoryview, aborted: _Aborted, limits: Limits) -> None:

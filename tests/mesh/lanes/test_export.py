@@ -2,18 +2,19 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mesh.batch.errors import LogUnreadable
-from mesh.batch.header import HEADER_BYTES, Codec, parse_header, split
+from mesh.batch.header import HEADER_BYTES, LENGTH_END, MAGIC_AT, Codec, epoch_before, parse_header, split
 from mesh.batch.limits import DEFAULT_LIMITS, Limits
 from mesh.batch.records import Record, records_of
 from mesh.batch.stamp import Buffer
 from mesh.batch.validate import validate
-from mesh.lanes.export import cut
+from mesh.lanes.export import cut, segments
 from mesh.log import Fetched, LogRange
 from mesh.segment import Segment
 from mesh.spans import GapReason, Span, merge, tiles
@@ -110,6 +111,49 @@ def test_plain_batches_leave_as_views_of_the_answer(log: SourceLog) -> None:
         if batch.is_plain and batch.base_offset in log.visible and batch.next_offset <= log.last_stable
     ]
     assert views == plain
+
+
+def with_epochs(answer: Fetched) -> Fetched:
+    """The same answer, each batch of a leader epoch of its own."""
+    data, at = bytearray(answer.data), 0
+    for number, (_, batch) in enumerate(split(answer.data)):
+        data[at + LENGTH_END : at + MAGIC_AT] = number.to_bytes(4, "big")
+        at += len(batch)
+    return replace(answer, data=memoryview(data))
+
+
+@given(log=source_logs(), max_bytes=st.integers(1, 600), data=st.data())
+def test_an_answer_leaves_piece_by_piece_joined_or_not_with_the_same_bytes(
+    log: SourceLog, max_bytes: int, data: st.DataObject
+) -> None:
+    assume(log.batches and log.batches[0].next_offset <= log.last_stable)
+    position = data.draw(st.integers(0, max(0, log.batches[0].next_offset - 1)))
+    answer = with_epochs(log.answer(0))
+    apart = list(segments(answer, position, 3, max_bytes))
+    joined = list(segments(answer, position, 3, max_bytes, joined=True))
+    assert [b"".join(segment.batches) for segment in joined] == [b"".join(segment.batches) for segment in apart]
+    bare = [[replace(segment, batches=()) for segment in each] for each in (joined, apart)]
+    assert bare[0] == bare[1]
+    end = whole_end(log, 0, ALL)
+    spans = merge(span for segment in joined for span in segment.spans)
+    batches = [batch for segment in joined for entry in segment.batches for _, batch in split(memoryview(entry))]
+    assert (spans, contents(batches)) == expected(log, position, end)
+    for segment in joined:
+        assert segment.leader_epoch == epoch_before(answer.data, segment.next_source_offset)
+
+
+def test_batches_that_follow_each_other_are_one_entry_where_they_may_be_joined() -> None:
+    log = SourceLog()
+    for records in (1, 2, 1):
+        log.append(list(range(records)), records, codec=Codec.LZ4)
+    log.append([0, 2], 3)
+    log.append([0], 1)
+    answer = log.answer(0)
+    (segment,) = segments(answer, 0, 0, ALL, joined=True)
+    sizes = [len(batch.data) for batch in log.batches]
+    assert [len(entry) for entry in segment.batches][::2] == [sum(sizes[:3]), sizes[4]]
+    assert isinstance(segment.batches[0], memoryview)
+    assert segment.batches[0].obj is answer.data.obj
 
 
 def transactions() -> SourceLog:
