@@ -1,7 +1,8 @@
 """The attackers of `bench.floods`: `python -m bench.flooding FLOOD ADDRESS HOME PEER_FILE`.
 
-Says a line when the flood has begun, goes on until standard input ends, and then says what it has done. What it holds
-open it makes anew as the other side lets go of it.
+Says a line when the flood has begun, goes on until standard input ends, and then says what it has done. A *held* flood
+keeps a stated number of things open, and makes anew at a stated pace what the other side lets go of; a flood of
+*churn* does what it does as fast as it can.
 """
 
 from __future__ import annotations
@@ -14,20 +15,33 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
+from gateway.rpc.credentials import TransportLimits
 from gateway.rpc.identity import Identity, load_identity
 from gateway.rpc.streams import CATALOG_METHOD
 from mesh.shares import PeerState
 from mesh.trust.leaf import PeerTrust
 from mesh.trust.peerfile import parse_peer_file
+from tests.support.trust import client_context
 from tests.threats import http2
 from tests.threats.http2 import CONTINUATION, END_HEADERS, END_STREAM, HEADERS, PING, SETTINGS, Rude
 
 HALF_OPEN = 5000
+HALF_OPEN_PER_S = HALF_OPEN / TransportLimits().handshake_timeout_s
+"""What it takes to hold so many where each may last that long."""
+IDLE, IDLE_PER_S = 1000, 100.0
 CONNECTIONS, STREAMS = 16, 64
+CONNECTIONS_PER_S = 2.0
+STREAMS_S = 11.0
+"""A stream that says nothing is ended a second before."""
+STEP_S = 0.02
 Done = dict[str, int]
+Steps = Iterator[bool]
+"""What a flood does, in pieces of less than about 20 ms; True once it is at its height."""
 
 
 class Scene:
@@ -44,6 +58,24 @@ class Scene:
         self.done[what] = self.done.get(what, 0) + more
 
 
+class Pace:
+    """How many more there may be by now, at so many a second; what was not used in a second is not made up for."""
+
+    def __init__(self, per_s: float) -> None:
+        self._per_s, self._room, self._at = per_s, 1.0, time.monotonic()
+
+    def take(self) -> int:
+        now = time.monotonic()
+        self._room = min(max(1.0, self._per_s), self._room + (now - self._at) * self._per_s)
+        self._at = now
+        whole = int(self._room)
+        self._room -= whole
+        return whole
+
+
+# --- held
+
+
 def hello_bytes() -> bytes:
     """A ClientHello, after which nothing comes."""
     out = ssl.MemoryBIO()
@@ -52,39 +84,130 @@ def hello_bytes() -> bytes:
     return out.read()
 
 
-def half_open(scene: Scene, first: bytes = b"") -> Iterator[None]:
+class Held:
+    """Connections of ours, of which those are forgotten that the other side hangs up on."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._by_file: dict[int, socket.socket] = {}
+        self._ready = select.epoll()
+
+    def __len__(self) -> int:
+        return len(self._by_file)
+
+    def add(self, one: socket.socket) -> None:
+        one.setblocking(False)
+        self._by_file[one.fileno()] = one
+        self._ready.register(one, select.EPOLLIN)
+        self._scene.count("connections")
+
+    def look(self) -> None:
+        for file, _ in self._ready.poll(0):
+            if not _is_open(self._by_file[file]):
+                self._by_file.pop(file).close()
+                self._scene.count("hung up on")
+        self._scene.done["held"] = len(self)
+
+
+def _is_open(one: socket.socket) -> bool:
+    try:
+        return bool(one.recv(1 << 16))
+    except (BlockingIOError, ssl.SSLWantReadError):
+        return True
+    except OSError:
+        return False
+
+
+def holding(scene: Scene, most: int, per_s: float, opened: Callable[[], socket.socket]) -> Steps:
+    """`most` connections as `opened` makes them; those that were hung up on are made anew."""
+    held, pace, began_s = Held(scene), Pace(per_s), time.monotonic()
+    while True:
+        for _ in range(min(pace.take(), most - len(held))):
+            with suppress(OSError):
+                held.add(opened())
+        held.look()
+        yield len(held) == most or time.monotonic() > began_s + 1.1 * most / per_s
+        time.sleep(STEP_S)
+
+
+def half_open(scene: Scene, first: bytes = b"", most: int = HALF_OPEN, per_s: float = HALF_OPEN_PER_S) -> Steps:
     """Connections that say `first` and nothing more."""
-    held: list[socket.socket] = []
+    return holding(scene, most, per_s, lambda: begun(scene, first))
+
+
+def begun(scene: Scene, first: bytes) -> socket.socket:
+    """Raises OSError."""
+    one = socket.create_connection(scene.place, 5)
+    try:
+        one.sendall(first)
+    except OSError:
+        one.close()
+        raise
+    return one
+
+
+def idle_connections(scene: Scene) -> Steps:
+    """Connections of a peer that have shaken hands and greeted, and call nothing."""
+    context, name = client_context(scene.identity, scene.trust), scene.trust.expected_dns_name
+    return holding(scene, IDLE, IDLE_PER_S, lambda: http2.greeted(scene.address, context, name))
+
+
+def idle_streams(scene: Scene, settings: bytes = b"") -> Steps:
+    """Many connections of a peer, each with more streams than it may have, that say nothing."""
+    pace, began_s = Pace(CONNECTIONS_PER_S), time.monotonic()
+    held: list[tuple[float, ExitStack]] = []
+    first = http2.frame(SETTINGS, payload=settings) + b"".join(map(http2.opened, range(1, 2 * STREAMS, 2)))
+    while True:
+        while held and held[0][0] < time.monotonic() - STREAMS_S:
+            held.pop(0)[1].close()
+        for _ in range(min(pace.take(), CONNECTIONS - len(held))):
+            with suppress(OSError), ExitStack() as stack:
+                rude = stack.enter_context(http2.connected(scene.address, scene.identity, scene.trust))
+                rude.send(first)
+                scene.count("streams", STREAMS)
+                held.append((time.monotonic(), stack.pop_all()))
+        yield len(held) == CONNECTIONS or time.monotonic() > began_s + 1.1 * CONNECTIONS / CONNECTIONS_PER_S
+        time.sleep(STEP_S)
+
+
+def together(*floods: Callable[[Scene], Steps]) -> Callable[[Scene], Steps]:
+    return lambda scene: (all(each) for each in zip(*(flood(scene) for flood in floods), strict=True))
+
+
+def half_of(first: bytes) -> Callable[[Scene], Steps]:
+    return lambda scene: half_open(scene, first, HALF_OPEN // 2, HALF_OPEN_PER_S / 2)
+
+
+# --- churn
+
+
+def opening(scene: Scene, first: bytes = b"") -> Steps:
+    """Half-open connections, each made anew at once when it was hung up on."""
+    held = Held(scene)
     while True:
         for _ in range(min(100, HALF_OPEN - len(held))):
             with suppress(OSError):
-                one = socket.create_connection(scene.place, 5)
-                one.sendall(first)
-                one.setblocking(False)
-                held.append(one)
-                scene.count("connections")
-        held = [one for one in held if _is_open(one, scene)]
-        scene.done["held"] = len(held)
-        yield
+                held.add(begun(scene, first))
+        held.look()
+        yield True
 
 
-def _is_open(one: socket.socket, scene: Scene) -> bool:
-    try:
-        if one.recv(4096):
-            return True
-    except BlockingIOError:
-        return True
-    except OSError:
-        pass
-    one.close()
-    scene.count("hung up on")
-    return False
+def handshakes(scene: Scene) -> Steps:
+    """Whole handshakes of a stranger, to be refused for want of a certificate."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    while True:
+        with suppress(OSError), socket.create_connection(scene.place, 5) as plain:
+            with suppress(OSError), context.wrap_socket(plain) as secured:
+                secured.recv(1)
+            scene.count("handshakes")
+        yield True
 
 
-def over_and_over(scene: Scene, act: Callable[[Rude, int], bytes], settings: bytes = b"") -> Iterator[None]:
+def over_and_over(scene: Scene, act: Callable[[Rude, int], bytes], settings: bytes = b"") -> Steps:
     """On one connection, made anew where it is cut: what `act` gives for each next stream."""
     while True:
-        with suppress(OSError, ssl.SSLError), http2.connected(scene.address, scene.identity, scene.trust) as rude:
+        with suppress(OSError), http2.connected(scene.address, scene.identity, scene.trust) as rude:
             scene.count("connections")
             rude.send(http2.frame(SETTINGS, payload=settings))
             for stream in range(1, 1 << 30, 2):
@@ -93,30 +216,14 @@ def over_and_over(scene: Scene, act: Callable[[Rude, int], bytes], settings: byt
                 scene.count("sent")
                 if stream % 128 == 127:
                     rude.answer()
-                    yield
-        yield
+                    yield True
+        yield True
 
 
-def waiting(scene: Scene, settings: bytes = b"") -> Iterator[None]:
-    """Many connections, each with all the streams it may have, that say nothing."""
-    while True:
-        with ExitStack() as stack:
-            for _ in range(CONNECTIONS):
-                rude = stack.enter_context(http2.connected(scene.address, scene.identity, scene.trust))
-                rude.send(
-                    http2.frame(SETTINGS, payload=settings) + b"".join(map(http2.opened, range(1, 2 * STREAMS, 2)))
-                )
-                scene.count("streams", STREAMS)
-            until = time.monotonic() + 11
-            while time.monotonic() < until:
-                time.sleep(0.05)
-                yield
-
-
-def paced_resets(scene: Scene) -> Iterator[None]:
+def paced_resets(scene: Scene) -> Steps:
     """Streams that are reset once their handlers run: what a flood of resets in one packet never gets to."""
     while True:
-        with suppress(OSError, ssl.SSLError), http2.connected(scene.address, scene.identity, scene.trust) as rude:
+        with suppress(OSError), http2.connected(scene.address, scene.identity, scene.trust) as rude:
             scene.count("connections")
             for first in range(1, 1 << 30, 2 * STREAMS):
                 streams = range(first, first + 2 * STREAMS, 2)
@@ -128,14 +235,14 @@ def paced_resets(scene: Scene) -> Iterator[None]:
                     break
                 scene.count("resets", STREAMS)
                 rude.answer()
-                yield
-        yield
+                yield True
+        yield True
 
 
-def calls(scene: Scene) -> Iterator[None]:
+def calls(scene: Scene) -> Steps:
     """Whole calls, as many as are taken."""
     while True:
-        with suppress(OSError, ssl.SSLError), http2.connected(scene.address, scene.identity, scene.trust) as rude:
+        with suppress(OSError), http2.connected(scene.address, scene.identity, scene.trust) as rude:
             for first in range(1, 1 << 30, 2 * STREAMS):
                 streams = range(first, first + 2 * STREAMS, 2)
                 asked = (
@@ -147,8 +254,8 @@ def calls(scene: Scene) -> Iterator[None]:
                 scene.count("calls", STREAMS)
                 refused = rude.answer(0.05).get(http2.RST_STREAM, 0)
                 scene.count("refused", refused)
-                yield
-        yield
+                yield True
+        yield True
 
 
 def block(more: bytes) -> Callable[[Rude, int], bytes]:
@@ -164,18 +271,51 @@ LARGE = b"\x40\x01a\x7f\xe1\x1e" + b"b" * 4000 + b"\xbe" * 4000
 """A header of 4 kB kept in the table, and named 4,000 times: 16 MB in 8 kB."""
 NO_WINDOW = b"\x00\x04\x00\x00\x00\x00"
 
-FLOODS: dict[str, Callable[[Scene], Iterator[None]]] = {
-    "half-open": half_open,
-    "unfinished-tls": lambda scene: half_open(scene, hello_bytes()),
-    "silent-streams": waiting,
-    "slow-readers": lambda scene: waiting(scene, NO_WINDOW),
-    "rapid-reset": lambda scene: over_and_over(scene, lambda _, s: http2.opened(s) + http2.reset(s)),
-    "paced-reset": paced_resets,
-    "calls": calls,
-    "pings": lambda scene: over_and_over(scene, lambda *_: http2.frame(PING, payload=bytes(8))),
-    "settings": lambda scene: over_and_over(scene, lambda *_: http2.frame(SETTINGS, payload=NO_WINDOW)),
-    "continuation": lambda scene: over_and_over(scene, continuation),
-    "header-bomb": lambda scene: over_and_over(scene, block(LARGE)),
+
+@dataclass(frozen=True)
+class Flood:
+    kind: Literal["held", "churn"]
+    what: str
+    begin: Callable[[Scene], Steps]
+
+
+def _held(what: str, begin: Callable[[Scene], Steps]) -> Flood:
+    return Flood("held", what, begin)
+
+
+def _churn(what: str, begin: Callable[[Scene], Steps]) -> Flood:
+    return Flood("churn", what, begin)
+
+
+_PACE = f"{HALF_OPEN_PER_S:.0f} a second made anew"
+_STREAMS = f"{CONNECTIONS} connections of a peer with {STREAMS} streams each"
+FLOODS: dict[str, Flood] = {
+    "half-open": _held(f"{HALF_OPEN} connections that say nothing, {_PACE}", half_open),
+    "unfinished-tls": _held(
+        f"{HALF_OPEN} that begin a handshake, {_PACE}", lambda scene: half_open(scene, hello_bytes())
+    ),
+    "idle-connections": _held(f"{IDLE} of a peer that greeted and call nothing", idle_connections),
+    "idle-streams": _held(f"{_STREAMS} that say nothing", idle_streams),
+    "slow-readers": _held(f"{_STREAMS} that take nothing", lambda scene: idle_streams(scene, NO_WINDOW)),
+    "all-held": _held(
+        f"{HALF_OPEN} half-open, every second one with a beginning, and the idle streams",
+        together(half_of(b""), half_of(hello_bytes()), idle_streams),
+    ),
+    "opening": _churn("half-open connections without end", opening),
+    "opening-tls": _churn("begun handshakes without end", lambda scene: opening(scene, hello_bytes())),
+    "handshakes": _churn("a stranger's whole handshakes, one after another", handshakes),
+    "rapid-reset": _churn(
+        "streams that are reset at once",
+        lambda scene: over_and_over(scene, lambda _, s: http2.opened(s) + http2.reset(s)),
+    ),
+    "paced-reset": _churn("streams that are reset when they run", paced_resets),
+    "calls": _churn("calls of a peer", calls),
+    "pings": _churn("pings", lambda scene: over_and_over(scene, lambda *_: http2.frame(PING, payload=bytes(8)))),
+    "settings": _churn(
+        "settings", lambda scene: over_and_over(scene, lambda *_: http2.frame(SETTINGS, payload=NO_WINDOW))
+    ),
+    "continuation": _churn("headers that never end", lambda scene: over_and_over(scene, continuation)),
+    "header-bomb": _churn("headers that unpack to 16 MB", lambda scene: over_and_over(scene, block(LARGE))),
 }
 
 
@@ -185,8 +325,9 @@ def main() -> None:
     bundle = parse_peer_file(Path(file).read_text(), datetime.now(UTC)).bundle
     identity = load_identity(keys / "gateway.pem", keys / "gateway.key")
     scene = Scene(address, identity, PeerTrust(PeerState.ACTIVE, bundle))
-    steps = FLOODS[flood](scene)
-    next(steps)
+    steps = FLOODS[flood].begin(scene)
+    while not next(steps):
+        pass
     print("begun", flush=True)
     while not select.select([sys.stdin], [], [], 0)[0]:
         next(steps)

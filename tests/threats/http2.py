@@ -89,16 +89,27 @@ class Rude:
         return True
 
 
+def greeted(address: str, context: ssl.SSLContext, name: str) -> ssl.SSLSocket:
+    """A connection to `name` that is greeted as HTTP/2 asks for. Raises OSError."""
+    host, _, port = address.rpartition(":")
+    plain = socket.create_connection((host, int(port)), 10)
+    try:
+        secured = context.wrap_socket(plain, server_hostname=name)
+    except OSError:
+        plain.close()
+        raise
+    try:
+        secured.sendall(PREFACE + frame(SETTINGS))
+    except OSError:
+        secured.close()
+        raise
+    return secured
+
+
 @contextmanager
 def connected(address: str, identity: Identity, trust: PeerTrust) -> Iterator[Rude]:
-    """Greeted as HTTP/2 asks for, with a window that never closes."""
-    host, _, port = address.rpartition(":")
-    context = client_context(identity, trust)
-    with (
-        socket.create_connection((host, int(port)), 10) as plain,
-        context.wrap_socket(plain, server_hostname=trust.expected_dns_name) as secured,
-    ):
-        secured.sendall(PREFACE + frame(SETTINGS))
+    """Greeted, until the end of the block, with a window that never closes. Raises OSError."""
+    with greeted(address, client_context(identity, trust), trust.expected_dns_name) as secured:
         yield Rude(secured)
         with suppress(OSError):
             secured.setblocking(False)
