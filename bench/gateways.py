@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,9 +40,11 @@ class Home:
             raise RuntimeError(f"mesh {' '.join(arguments)}: {done.stderr}")
         return done.stdout
 
-    def start(self, profile: bool = False) -> Child:
+    def start(self, profile: bool = False, settings: Sequence[str] = ()) -> Child:
+        """`settings` are as `mesh gateway run --set` takes them."""
         program = ["-m", "bench.sampler", str(self.profile_file)] if profile else ["-m", "gateway.cli.main"]
         command = [*LEASH, sys.executable, *program, "--dir", str(self.directory), "gateway", "run"]
+        command += [word for setting in settings for word in ("--set", setting)]
         return Child(self.role, command, self.directory / "log.txt")
 
     def configuration(self) -> dict[str, str]:
@@ -58,9 +61,9 @@ class Home:
 class Pair:
     """Both gateways running, from the moment of construction."""
 
-    def __init__(self, homes: list[Home], *, profile: bool = False) -> None:
+    def __init__(self, homes: Sequence[Home], *, profile: bool = False, settings: Sequence[str] = ()) -> None:
         with ExitStack() as stack:
-            self.children = [stack.enter_context(home.start(profile)) for home in homes]
+            self.children = [stack.enter_context(home.start(profile, settings)) for home in homes]
             self._stack = stack.pop_all()
 
     @property
@@ -86,19 +89,42 @@ class Pair:
 
 def set_up(directory: Path, brokers: dict[str, str], topic: str, destination: str) -> list[Home]:
     """Both organizations, paired; the importer has subscribed to `topic` as `destination`. `brokers` by role."""
+    return made(directory, brokers, [topic], {topic: destination})
+
+
+def made(
+    directory: Path, brokers: dict[str, str], topics: Sequence[str], copies: Mapping[str, str] | None = None
+) -> list[Home]:
+    """Both organizations, paired; `topics` are shared, and subscribed to where `copies` names their copies."""
     homes = [_home(directory, role, brokers[role]) for role in ORGANIZATIONS]
-    exporter, importer = homes
     with Pair(homes) as pair:
         pair.wait_ready()
-        for home, other in ((exporter, importer), (importer, exporter)):
-            file = directory / f"{home.role}.peer"
-            home.mesh("peer", "export", "--output", str(file), "--address", home.listen)
-            other.mesh("peer", "add", str(file))
-        exporter.mesh("share", "create", SHARE, "--topic", topic)
-        exporter.mesh("grant", "create", SHARE, "--to", ORGANIZATIONS[IMPORTER])
-        source = f"{ORGANIZATIONS[EXPORTER]}/{SHARE}"
-        importer.mesh("subscribe", source, "--topic", f"{topic}={destination}", "--from", "earliest")
+        introduce(directory, homes, topics)
+        for topic, copy in (copies or {}).items():
+            subscribe(homes, topic, copy, topic)
     return homes
+
+
+def introduce(directory: Path, homes: Sequence[Home], topics: Sequence[str]) -> None:
+    """Pair two gateways that run; the exporter grants the other a share of `topics`."""
+    exporter, importer = homes
+    for home, other in ((exporter, importer), (importer, exporter)):
+        file = directory / f"{home.role}.peer"
+        home.mesh("peer", "export", "--output", str(file), "--address", home.listen)
+        other.mesh("peer", "add", str(file))
+    exporter.mesh("share", "create", SHARE, *(word for topic in topics for word in ("--topic", topic)))
+    exporter.mesh("grant", "create", SHARE, "--to", ORGANIZATIONS[IMPORTER])
+
+
+def subscribe(homes: Sequence[Home], topic: str, destination: str, name: str) -> None:
+    _, importer = homes
+    source = f"{ORGANIZATIONS[EXPORTER]}/{SHARE}"
+    importer.mesh("subscribe", source, "--name", name, "--topic", f"{topic}={destination}", "--from", "earliest")
+
+
+def unsubscribe(homes: Sequence[Home], name: str) -> None:
+    _, importer = homes
+    importer.mesh("subscription", "delete", name)
 
 
 def _home(directory: Path, role: str, broker: str) -> Home:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bench.mirrormaker import CONSUMER, HEAP_MB, JVM, PRODUCER, REPLICATION
+from bench.mirrormaker import CONSUMER, FLUSH, HEAP_MB, JVM, PRODUCER, REPLICATION
 from tests.support.brokers import Broker
 
 
@@ -46,6 +46,7 @@ class Peer:
             "emit.heartbeats.enabled": "false",
             "emit.checkpoints.enabled": "false",
             "sync.topic.acls.enabled": "false",
+            **FLUSH,
             **{f"{self.alias}.consumer.{key}": value for key, value in CONSUMER.items()},
             **{f"B.producer.{key}": value for key, value in PRODUCER.items()},
             "B.producer.compression.type": self.codec,

@@ -37,6 +37,7 @@ class Result:
     cpu_to_first_record_s: float
     peak_rss_bytes: dict[str, int]
     configuration: dict[str, str]
+    crossed_bytes: int | None = None
 
     @property
     def line(self) -> str:
@@ -54,6 +55,8 @@ class Measured:
     watched: Watched
     peak_rss_bytes: dict[str, int]
     configuration: dict[str, str]
+    crossed_bytes: int | None = None
+    """Between the two companies, TLS and all; None where it was not asked for."""
 
 
 def result(measured: Measured, record_bytes: int) -> Result:
@@ -71,6 +74,7 @@ def result(measured: Measured, record_bytes: int) -> Result:
         cpu_to_first_record_s=round(sum(watched.first.cpu[name] for name in measured.mirrors), 2),
         peak_rss_bytes=measured.peak_rss_bytes,
         configuration=measured.configuration,
+        crossed_bytes=measured.crossed_bytes,
     )
 
 

@@ -49,13 +49,15 @@ class Watcher:
     """Records by partition."""
     processes: Mapping[str, int]
     check: Callable[[], None]
+    held: int = 0
+    """Of them, how many were there before: the first is the next one."""
 
     async def run(self, timeout_s: float) -> Watched:
         """Until every partition holds what is expected. Raises RuntimeError if that is not so in time."""
         try:
             async with asyncio.timeout(timeout_s):
-                first = await self._reached(1, FIRST_PAUSE_S)
-                half = await self._reached(sum(self.expected) // 2, PAUSE_S)
+                first = await self._reached(self.held + 1, FIRST_PAUSE_S)
+                half = await self._reached((self.held + sum(self.expected)) // 2, PAUSE_S)
                 return Watched(first, half, await self._reached(sum(self.expected), PAUSE_S))
         except TimeoutError:
             held = await ends(self.cluster, self.topic, len(self.expected))
