@@ -6,7 +6,6 @@ start, 2 wrong usage; an error is three lines on stderr, never a traceback.
 
 from __future__ import annotations
 
-import gc
 import os
 import resource
 from pathlib import Path
@@ -15,9 +14,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli import context
-
-GC_THRESHOLD = 10_000
-"""New containers before the youngest are looked at; the default of 700 costs 3 % of a busy gateway's CPU."""
+from gateway.lean import lean_imports
 
 app = typer.Typer(no_args_is_help=True, help="The gateway process.")
 
@@ -44,21 +41,18 @@ def run(
 
     if not require_tls13():
         raise AssertionError("gRPC was imported before it was restricted to TLS 1.3")
-    import uvloop
+    with lean_imports():
+        import uvloop
 
-    import gateway.app as daemon
-    from gateway import failpoints, logs
-    from gateway.config import load_config
+        import gateway.app as daemon
+        from gateway import failpoints, logs
+        from gateway.config import load_config
 
     flags = dict(_pair(text) for text in settings or [])
     loaded = load_config(context.config_path(config), flags)
     logs.configure(loaded.log.level, loaded.log.format)
     failpoints.arm(os.environ)
     _leave_no_core()
-    # what was imported stays for good, and little that is made later is cyclic
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD)
     code = uvloop.run(daemon.run(loaded))
     raise typer.Exit(code or 0)
 
