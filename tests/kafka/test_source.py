@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
+from statistics import median
 from uuid import uuid4
 
 import pytest
@@ -102,19 +103,21 @@ async def test_lanes_that_wait_do_not_hold_up_another(cluster: Cluster) -> None:
     idle = [Partition(partition.topic, number) for number in range(1, 40)]
     producer = await cluster.destination.producer()
     async with asyncio.TaskGroup() as group:
-        waiting = [group.create_task(cluster.source.fetch(place, 0, None, ENOUGH, 3)) for place in idle]
+        waiting = [group.create_task(cluster.source.fetch(place, 0, None, ENOUGH, 30)) for place in idle]
         await asyncio.wait(waiting, timeout=0.3)
+        took_s = []
         for sequence in range(50):
             await cluster.destination.append(partition, stamped(producer, sequence, numbered(sequence)))
             began = time.monotonic()
-            fetched = await cluster.source.fetch(partition, sequence, None, ENOUGH, 3)
-            assert time.monotonic() - began < 0.2
+            fetched = await cluster.source.fetch(partition, sequence, None, ENOUGH, 30)
+            took_s.append(time.monotonic() - began)
             assert _headers(fetched.data)[0].base_offset == sequence
+        assert median(took_s) < 0.2  # one may be slow for reasons of the machine, not most of them
         assert not any(task.done() for task in waiting)
         # and each of those is answered when its data comes
         place = idle[7]
         await cluster.destination.append(place, stamped(producer, 0, numbered(7)))
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(10):
             await waiting[7]
         for task in waiting:
             task.cancel()

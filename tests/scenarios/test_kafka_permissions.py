@@ -11,12 +11,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._acl import AclBinding, AclBindingFilter, AclOperation, AclPermissionType
+from confluent_kafka.admin._acl import AclBinding, AclOperation, AclPermissionType
 from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 from confluent_kafka.cimpl import NewTopic
 
@@ -26,6 +25,7 @@ from gateway.doctor.kafka import KafkaQuestion, examine_kafka
 from gateway.doctor.permissions import NEEDS, Kind, Need, Operation, Role
 from gateway.kafka import KafkaConfig, Secret
 from gateway.kafka.config import Mechanism, SecurityProtocol
+from tests.support.acls import AUTHORIZER, add_rule, remove_rule
 from tests.support.brokers import Broker, BrokerConfig, TlsFiles
 from tests.support.organization import Organization, stop_all, wait_for
 from tests.support.tls import Authority
@@ -34,10 +34,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(180)]
 
 USER, PASSWORD = "gateway", "only-for-tests"
 WHO = f"User:{USER}"
-ACLS = {
-    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-    "super.users": "User:ANONYMOUS",
-}
 SHARED, COPIED = "globex.news", "acme.flights"
 TOPICS = {Role.SOURCE: SHARED, Role.DESTINATION: COPIED}
 KINDS = {
@@ -60,7 +56,7 @@ def authority(tmp_path: Path) -> Authority:
 def guarded(authority: Authority) -> Iterator[Broker]:
     """Takes one user, who may do nothing yet; who comes without a name may do everything."""
     tls = TlsFiles(authority.identity("broker"), authority.ca_file)
-    with Broker.start(BrokerConfig(tls=tls, users={USER: PASSWORD}, properties=ACLS)) as broker:
+    with Broker.start(BrokerConfig(tls=tls, users={USER: PASSWORD}, properties=AUTHORIZER)) as broker:
         yield broker
 
 
@@ -190,20 +186,18 @@ class Acls:
         self._admin = AdminClient({"bootstrap.servers": broker.address})
 
     def allow(self, need: Need) -> None:
-        binding = AclBinding(*self._rule(need))
-        self._admin.create_acls([binding])[binding].result(30)
+        add_rule(self._admin, self._rule(need))
 
     @contextmanager
     def without(self, need: Need) -> Iterator[None]:
-        which = AclBindingFilter(*self._rule(need))
-        self._admin.delete_acls([which])[which].result(30)
+        remove_rule(self._admin, self._rule(need))
         try:
             yield
         finally:
             self.allow(need)
 
     @staticmethod
-    def _rule(need: Need) -> tuple[Any, ...]:
+    def _rule(need: Need) -> AclBinding:
         if need.kind is Kind.CLUSTER:
             name, pattern = "kafka-cluster", ResourcePatternType.LITERAL
         elif need.resource:
@@ -211,7 +205,7 @@ class Acls:
         else:
             name, pattern = TOPICS[need.role], ResourcePatternType.LITERAL
         operation = AclOperation[need.operation.name]
-        return (KINDS[need.kind], name, pattern, WHO, "*", operation, AclPermissionType.ALLOW)
+        return AclBinding(KINDS[need.kind], name, pattern, WHO, "*", operation, AclPermissionType.ALLOW)
 
 
 class Guest:

@@ -92,9 +92,8 @@ def command_lines() -> str:
 
 def own_files(gateway: Organization) -> str:
     """Everything in the directory but the keys and the token, databases byte for byte."""
-    kept = [path for path in gateway.home.rglob("*") if path.is_file()]
-    shown = [path for path in kept if path.suffix != ".key" and path.name != "admin.token"]
-    return "\n".join(path.read_bytes().decode("latin-1") for path in shown)
+    shown = [content for path, content in gateway.files() if path.suffix != ".key" and path.name != "admin.token"]
+    return "\n".join(content.decode("latin-1") for content in shown)
 
 
 def test_no_refusal_log_audit_metric_or_process_shows_a_secret(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_what_one_gateway_decides_holds_at_the_other(broker: Broker, tmp_path: P
         # 5. the audit log is one chain of both, each change in it once
         for gateway in (one, two):
             assert "verified" in gateway.mesh("audit", "verify").out
-        assert len(entries(one, "share.created")) == 8 + 1 + 1
+        wait_for("the last change to be on record", lambda: len(entries(one, "share.created")) == 8 + 1 + 1)
         assert len(entries(two, "peer.revoked")) == 1
         started = {entry["object"] for entry in entries(one, "gateway.started")}
         assert started == {f"spiffe://globex.example/gateway/gw-{number}" for number in (1, 2)}

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.support.brokers import free_ports
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "tutorial.md"
 STEP_S = 60
@@ -59,8 +60,7 @@ class Reader:
 
     def _port(self, given: str) -> str:
         if given not in self._ports:
-            with socket.create_server(("127.0.0.1", 0)) as free:
-                self._ports[given] = str(free.getsockname()[1])
+            self._ports[given] = str(free_ports(1)[0])
         return self._ports[given]
 
     def _run_gateway(self, command: str) -> str:

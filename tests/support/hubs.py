@@ -36,7 +36,7 @@ SETTINGS = HubSettings(
     reconnect_max_s=0.1,
 )
 FLIGHTS, TOPIC = ShareName("flights"), TopicName("departures")
-DEADLINE_S = 6
+DEADLINE_S = 15
 
 
 def now_ms() -> int:

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -187,6 +187,12 @@ class Organization:
     @property
     def log(self) -> str:
         return self.log_path.read_text(errors="replace")
+
+    def files(self) -> Iterator[tuple[Path, bytes]]:
+        """What lies in its directory, byte for byte; without what goes while this looks, as it runs."""
+        for path in self.home.rglob("*"):
+            with suppress(FileNotFoundError, IsADirectoryError):
+                yield path, path.read_bytes()
 
     def account(self) -> str:
         """For people after a failure: the end of the log, and what the lanes say."""

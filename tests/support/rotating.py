@@ -59,6 +59,8 @@ LANES = LaneSettings(PipelineSettings(DEFAULT_LIMITS, check_records), 1 << 20, 0
 TOPIC, COPY = TopicName("departures"), TopicName("acme.departures")
 FLIGHTS = ShareName("flights")
 WAIT_S = 20.0
+LATE_S = 3.0
+"""A record that is later stood at a closed door; `python -m tests.drills.trust` measures how late they are."""
 
 
 def now_ms() -> int:

@@ -40,7 +40,7 @@ async def test_a_stolen_leaf_is_cut_at_the_peer_as_soon_as_its_owner_says_so(tmp
         thief.task = asyncio.get_running_loop().create_task(thief.hub.run())
         try:
             await thief.hub.wait(acme)
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(5):
                 assert await ours.disown(stolen) == {acme: ""}
                 await until(lambda: not thief.hub.status())
             assert both.acme.registry.peer(globex).denied == (stolen,)

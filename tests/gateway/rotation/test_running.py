@@ -11,11 +11,9 @@ from certs.profiles import Lifetimes
 from certs.rotation import Phase
 from gateway.rpc.identity import Identity
 from mesh.trust.pem import to_der
-from tests.support.rotating import Both, Site, rotating
+from tests.support.rotating import LATE_S, Both, Site, rotating
 
 pytestmark = pytest.mark.slow
-
-LATE_S = 1.0
 
 
 def shown_to(site: Site) -> set[bytes]:
