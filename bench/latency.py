@@ -98,7 +98,7 @@ class Bench:
     def mesh(self, topic: str) -> Iterator[Running]:
         addresses = {gateways.EXPORTER: self.a.address, gateways.IMPORTER: self.b.address}
         copy = f"acme.{topic}"
-        homes = gateways.set_up(self.directory, addresses, topic, copy)
+        homes = gateways.made(self.directory, addresses, [topic], {topic: copy})
         with gateways.Pair(homes) as pair:
             pair.wait_ready()
             configuration = {key: value for home in homes for key, value in home.configuration().items()}
@@ -112,12 +112,13 @@ class Bench:
 
     @contextmanager
     def peer(self, topic: str, *, is_tuned: bool) -> Iterator[Running]:
-        alias, tuned_for = ("T", PARTITIONS) if is_tuned else ("A", 0)
+        jvm = mirrormaker.JVM if is_tuned else mirrormaker.JVM_AS_IT_COMES
+        alias, tuned_for = ("tuned", PARTITIONS) if is_tuned else ("A", 0)
         peer = Peer(alias, topic, over_tls(self.a), self.b.address, tuned_for)
         directory = self.directory / topic
         directory.mkdir()
-        with mirrormaker.start(directory, peer.settings()) as child:
-            yield Running(self.b.address, peer.copy, [child], peer.shown())
+        with mirrormaker.start(directory, peer.settings(), jvm) as child:
+            yield Running(self.b.address, peer.copy, [child], mirrormaker.shown(peer.settings(), jvm))
 
     @contextmanager
     def direct(self, topic: str) -> Iterator[Running]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bench.mirrormaker import CONSUMER, FLUSH, HEAP_MB, JVM, PRODUCER, REPLICATION
+from bench.mirrormaker import CONSUMER, FLUSH, PRODUCER, REPLICATION
 from tests.support.brokers import Broker
 
 
@@ -51,12 +51,6 @@ class Peer:
             **{f"B.producer.{key}": value for key, value in PRODUCER.items()},
             "B.producer.compression.type": self.codec,
         }
-
-    def shown(self) -> dict[str, str]:
-        """What belongs to a result: without the paths and ports of one run, with the JVM's options."""
-        changing = (".location", ".bootstrap.servers")
-        kept = {key: value for key, value in self.settings().items() if not key.endswith(changing)}
-        return {"jvm": " ".join([f"-Xmx{HEAP_MB}m", *JVM]), **kept}
 
 
 def over_tls(broker: Broker) -> dict[str, str]:

@@ -131,7 +131,7 @@ class Bench:
                 self.wire.round_trip(ms / 1000)
                 source = {"bootstrap.servers": self.a.front}
                 peer = Peer(f"M{lanes}x{ms}", topic_of(lanes), source, self.b.address, lanes, "lz4")
-                self.configurations[PEER] = peer.shown()
+                self.configurations[PEER] = mirrormaker.shown(peer.settings())
                 directory = self.directory / peer.alias
                 directory.mkdir()
                 with mirrormaker.start(directory, peer.settings()) as child:

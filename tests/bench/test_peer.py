@@ -20,8 +20,3 @@ def test_tuned_settings_stand_under_the_alias() -> None:
     assert (settings["tasks.max"], settings["B.producer.compression.type"]) == ("4", "lz4")
     assert settings["T.consumer.fetch.min.bytes"] == "262144"
     assert peer.copy == "T.flights"
-
-
-def test_what_is_shown_holds_no_port_and_no_path() -> None:
-    shown = Peer("A", "flights", {**SOURCE, "ssl.truststore.location": "ca.pem"}, "127.0.0.1:2").shown()
-    assert not [value for value in shown.values() if "127.0.0.1" in value or value == "ca.pem"]
