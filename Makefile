@@ -7,7 +7,7 @@ PROTOS := $(wildcard proto/mesh/wire/v1/*.proto)
 PACKAGES := mesh gateway certs
 NATIVE := $(wildcard mesh/batch/_*.[ch])
 
-.PHONY: fuzz setup demo test test-unit test-kafka test-thousand test-million exactness faults faults-campaign simulate check format lint types layering proto proto-check bench drill-trust threats lock clean help
+.PHONY: fuzz setup demo test test-unit test-kafka test-thousand test-million exactness faults faults-campaign simulate check format lint types layering proto proto-check bench bench-quick drill-trust threats lock clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -84,8 +84,12 @@ proto-check: $(STAMP) ## the committed wire code is what the proto files say
 	@for f in $$(cd build/proto && find . -name '*_pb2.py*'); do \
 		cmp build/proto/$$f $$f || { echo "$$f is stale: run make proto"; exit 1; }; done
 
-bench: $(STAMP) ## catch-up against MirrorMaker 2, both in one run
-	$(BIN)/python -m bench.catchup
+bench: $(STAMP) ## every figure of docs/performance.md, mesh and MirrorMaker 2 by turns: about half an hour
+	$(BIN)/python -m bench
+	$(BIN)/python -m bench.table --write
+
+bench-quick: $(STAMP) ## two rows and the latency, in less than five minutes
+	$(BIN)/python -m bench --quick
 
 drill-trust: $(STAMP) ## attacks on trust between two running gateways, and what revocation costs
 	$(BIN)/python -m tests.drills.trust

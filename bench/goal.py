@@ -1,4 +1,4 @@
-"""Targets as a benchmark reports them: a value that may be at most its limit.
+"""Targets as a benchmark reports them: a value that may be at most its limit, or must be at least that.
 
 In a result file they stand under "targets": name, value, limit, unit and whether it is met.
 """
@@ -11,25 +11,27 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`value` may be at most `limit`."""
+    """`value` may be at most `limit`; with `at_least`, not less."""
 
     name: str
     value: float
     limit: float
     unit: str
+    at_least: bool = False
 
     @property
     def met(self) -> bool:
-        return self.value <= self.limit
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
 
     def told(self) -> dict[str, object]:
         stated = {"name": self.name, "value": round(self.value, 3), "limit": self.limit}
-        return {**stated, "met": self.met, "unit": self.unit}
+        return {**stated, "met": self.met, "unit": self.unit} | ({"at_least": True} if self.at_least else {})
 
     @property
     def line(self) -> str:
         verdict = "met" if self.met else "MISSED"
-        return f"{verdict:7} {self.name}: {self.value:.3g} {self.unit}, at most {self.limit:g}"
+        bound = "at least" if self.at_least else "at most"
+        return f"{verdict:7} {self.name}: {self.value:.3g} {self.unit}, {bound} {self.limit:g}"
 
 
 def verdict(what: str, targets: Sequence[Target]) -> str:

@@ -66,13 +66,13 @@ MAIN = Row(
     _load(2.0, 1000, KB256),
     is_judged=True,
 )
-SMALL = Row("1kb-16kb-lz4", "1 KB, 16 KB lz4", _load(1.5, 1000, KB16), is_judged=True)
+SMALL = Row("1kb-16kb-lz4", "1 KB, 16 KB lz4", _load(1.2, 1000, KB16), is_judged=True)
 ROWS: Sequence[Row] = (
-    Row("100b-16kb-lz4", "100 B, 16 KB lz4", _load(0.8, 100, KB16), is_judged=True),
+    Row("100b-16kb-lz4", "100 B, 16 KB lz4", _load(0.5, 100, KB16), is_judged=True),
     SMALL,
     MAIN,
     Row("10kb-256kb-lz4", "10 KB, 256 KB lz4", _load(2.0, 10_000, KB256), is_judged=True),
-    Row("1kb-one-record", "1 KB, one record", _load(0.5, 1000, ONE_RECORD, Codec.NONE), is_judged=True),
+    Row("1kb-one-record", "1 KB, one record", _load(0.3, 1000, ONE_RECORD, Codec.NONE), is_judged=True),
     Row("1kb-256kb-as-it-comes", "1 KB, 256 KB lz4, MirrorMaker as it comes", _load(1.0, 1000, KB256), (AS_IT_COMES,)),
     Row("1kb-256kb-none", "1 KB, 256 KB none", _load(1.0, 1000, KB256, Codec.NONE)),
     Row("1kb-256kb-zstd", "1 KB, 256 KB zstd", _load(1.0, 1000, KB256, Codec.ZSTD)),
@@ -81,7 +81,7 @@ ROWS: Sequence[Row] = (
     Row("1kb-256kb-64-lanes", "1 KB, 256 KB lz4, 64 lanes", _load(1.0, 1000, KB256, lanes=64)),
     Row(
         "1kb-256kb-none-shrinks",
-        "1 KB, 256 KB none, shrinks 4 times",
+        "1 KB, 256 KB none, shrinks 4 x",
         replace(_load(1.0, 1000, KB256, Codec.NONE), compressible=4.0),
     ),
 )
