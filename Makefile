@@ -86,7 +86,6 @@ proto-check: $(STAMP) ## the committed wire code is what the proto files say
 
 bench: $(STAMP) ## every figure of docs/performance.md, mesh and MirrorMaker 2 by turns: about half an hour
 	$(BIN)/python -m bench
-	$(BIN)/python -m bench.table --write
 
 bench-quick: $(STAMP) ## two rows and the latency, in less than five minutes
 	$(BIN)/python -m bench --quick

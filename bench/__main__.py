@@ -3,7 +3,8 @@
     python -m bench [--quick] [--only PART...] [--repeat 3] [--results bench/results]
 
 Each part is a program of its own and writes its result as JSON. A part that fails leaves none, so that no figure of an
-earlier run passes for one of this; the others go on, and the exit code is 1.
+earlier run passes for one of this; the others go on, and the exit code is 1. What ends up in bench/results is put into
+docs/performance.md and its chart (`bench.table`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import suite, targets
+from bench import suite, table, targets
 from bench.rows import QUICK, ROWS
 
 QUICK_RESULTS = Path("build/bench")
@@ -46,7 +47,7 @@ def parts(repeat: int) -> list[Part]:
         Part("catchup", "bench.suite", what, catch_up_s / 60, ("--repeat", str(repeat))),
         Part("latency", "bench.latency", "500, 5,000 and 20,000 records/s", 5.5),
         Part("round-trip", "bench.round_trip", "0, 20 and 100 ms of added round trip", 4.0, ("--turns", "1")),
-        Part("growth", "bench.growth", "1 to 1,000 lanes, 1 to 16 peers", 6.0),
+        Part("growth", "bench.growth", "1 to 1,000 lanes, 1 to 16 peers", 6.0, ("--only", "lanes,peers")),
         Part("offset-lookup", "bench.offset_lookup", "a map of a million runs", 0.5),
     ]
 
@@ -99,6 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = given.results or (QUICK_RESULTS if given.quick else targets.RESULTS)
     results.mkdir(parents=True, exist_ok=True)
     failed = run(chosen, results)
+    if results == targets.RESULTS:
+        table.main(["--write"])
     print()
     targets.main(["--results", str(results), *(["--measured"] if given.quick else [])])
     for name in failed:

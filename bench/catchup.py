@@ -1,7 +1,7 @@
 """Catch-up of a pre-filled topic from broker A to broker B: two gateways against a tuned MirrorMaker 2, in one run.
 
     python -m bench.catchup [--size-gb 1] [--record-bytes 1000] [--batch-bytes 256000] [--codec lz4] [--partitions 4]
-                            [--only mesh|mm2] [--json FILE] [--profile]
+                            [--compressible 1] [--only mesh|mm2] [--json FILE] [--profile]
 
 The gateways (mutual TLS between them, brokers beside them in plain text) go first, on brokers that are colder; then
 MirrorMaker, over TLS to broker A. Both are started with everything set up and the topic filled. CPU is user and system

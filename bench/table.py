@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import chart, latency_figures, round_trip_figures, targets
+from bench.growth_figures import DayRow, Growth, LanesRow, PeersRow, Sample, StoppedRow
 from bench.mirrors import AS_IT_COMES, MESH, TUNED
 from bench.targets import Document, Run, Verdict, cpu, ratios, spread, throughput, whole_cpu
 
@@ -172,7 +173,7 @@ def _others(documents: Mapping[str, Document]) -> Iterator[tuple[str, str, str]]
     makers: Mapping[str, tuple[str, Callable[[Document], str]]] = {
         "latency": ("Steady state: latency", _latency),
         "round-trip": ("Added round trips", _round_trip),
-        "growth": ("Growth: lanes and peers", lambda document: str(document["tables"])),
+        "growth": ("Growth: lanes and peers", _growth),
         "offset-lookup": ("Offset lookup", _lookup),
     }
     for name, (title, maker) in makers.items():
@@ -186,6 +187,16 @@ def _latency(document: Document) -> str:
 
 def _round_trip(document: Document) -> str:
     return round_trip_figures.table([round_trip_figures.Trip(**trip) for trip in document["trips"]])
+
+
+def _growth(document: Document) -> str:
+    day, stopped = document["day"], document["stopped"]
+    return Growth(
+        [LanesRow(**row) for row in document["lanes"]],
+        [PeersRow(**row) for row in document["peers"]],
+        StoppedRow(**stopped) if stopped else None,
+        DayRow(**{**day, "samples": [Sample(**each) for each in day["samples"]]}) if day else None,
+    ).tables()
 
 
 def _lookup(document: Document) -> str:
