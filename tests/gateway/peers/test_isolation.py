@@ -76,7 +76,7 @@ async def test_half_open_and_idle_connections_do_not_keep_an_honest_peer_out(tmp
             await both.globex.registry.set_peer_addresses(both.acme.organization.org, [address])
             await both.globex.hub.wait(both.acme.organization.org)
             connected_s = time.perf_counter() - begun
-            assert connected_s < 2
+            assert connected_s < 5
             assert await median_s(both) < 0.1
 
 
