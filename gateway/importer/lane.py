@@ -24,8 +24,10 @@ from gateway.link.lanes import ImportLane
 from gateway.losses import source_lost
 from gateway.meters import LaneMeter
 from mesh.backoff import Backoff
+from mesh.cluster_errors import BatchRefused
 from mesh.errors import MeshError
 from mesh.ids import LaneId, OrgId, Partition, TopicId
+from mesh.lanes.coalesce import NOTHING_JOINED, Joining
 from mesh.lanes.losses import Loss, LossImplausible, LossKind, LostRange, lost_range
 from mesh.lanes.progress import LaneProgress
 from mesh.lanes.recovery import Resume
@@ -112,6 +114,8 @@ class LaneRunner:
         self._terms = terms or TopicTerms(cluster.topics)
         self._margin_ms = 0
         """How much closer to our clock than the topic says a timestamp must be, since the log has refused some."""
+        self._may_join = True
+        """Whether the next run may join batches: not the one after the log has refused some."""
         self._backoff = Backoff(settings.retry_initial_s, settings.retry_max_s, random)
         self._state = LaneState.WAITING
         self._error: MeshError | None = None
@@ -149,6 +153,9 @@ class LaneRunner:
         """Whether trying again may help: what the error says, or what the provider said of the lane it ended."""
         if isinstance(error, ForeignWrite):
             return self._reports_foreign
+        if isinstance(error, BatchRefused | RecordTimestampRefused) and self._pipeline and self._pipeline.has_joined:
+            self._may_join = False  # a batch as the source has it may pass, and what does not is named by itself
+            return True
         if isinstance(error, RecordTimestampRefused):
             return self._may_judge_again()
         if isinstance(error, LaneEnded):
@@ -254,7 +261,7 @@ class LaneRunner:
     async def _connected(self) -> None:
         opener = await self._links.wait(self._subscription.peer, str(self._lane))
         self._state = LaneState.RECOVERING
-        limits = await self._terms.timestamps(self._partition.topic)
+        limits, joining = await self._terms.timestamps(self._partition.topic), await self._joining()
         resumed = await self._resumed()
         lane = opener.open_lane(lambda number: self._opening(number, resumed[0] if resumed else None))
         self._link_lane = lane
@@ -275,7 +282,7 @@ class LaneRunner:
                 if progress.replaying and opened.last_stable <= progress.position:
                     await self._lose_tail(progress, resumed[1], opened)
                     return
-            await self._run(progress, lane, limits)
+            await self._run(progress, lane, limits, joining)
         finally:
             lane.end("cancelled", "the importer ended the lane")
 
@@ -293,7 +300,17 @@ class LaneRunner:
         self._margin_ms = min(max(1000, 4 * self._margin_ms), CLOCKS_APART_MS)
         return True
 
-    async def _run(self, progress: LaneProgress, lane: ImportLane, limits: TimestampLimits) -> None:
+    async def _joining(self) -> Joining:
+        """How the next run may join batches."""
+        may_join, self._may_join = self._may_join, True
+        settings = self._settings.pipeline
+        log_bytes = await self._terms.max_batch_bytes(self._partition.topic)
+        if not may_join:
+            return NOTHING_JOINED
+        largest_bytes = min(log_bytes, settings.limits.max_batch_bytes)
+        return Joining(settings.joined_bytes, largest_bytes, settings.limits.max_records)
+
+    async def _run(self, progress: LaneProgress, lane: ImportLane, limits: TimestampLimits, joining: Joining) -> None:
         pipeline = Pipeline(
             self._cluster,
             self._partition,
@@ -304,6 +321,7 @@ class LaneRunner:
             self._permit,
             TimestampRule(self._subscription.on_timestamp, limits, self._margin_ms),
             self._now_ms,
+            joining,
         )
         self._forget_run()
         self._progress, self._pipeline = progress, pipeline

@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -29,14 +29,15 @@ from gateway.importer.errors import ForeignWrite, RecordTimestampRefused
 from gateway.importer.replay import Replay
 from gateway.link.lanes import ImportLane
 from gateway.meters import LaneMeter, Tally
-from mesh.batch.header import BatchHeader, parse_header
+from mesh.batch.header import parse_header
 from mesh.batch.limits import Limits
-from mesh.batch.stamp import restamp, sequence_of
-from mesh.batch.validate import RecordChecker, validate
+from mesh.batch.stamp import sequence_of, stamp
+from mesh.batch.validate import RecordChecker, Sound, sound
 from mesh.cluster_errors import AppendUnknown, TimestampRefused
 from mesh.errors import MeshError
 from mesh.ids import Partition
 from mesh.lanes.checkpoint import Checkpoint
+from mesh.lanes.coalesce import JOINED_BYTES, NOTHING_JOINED, Joining, Ready, coalesce, ready_of
 from mesh.lanes.placement import Placement
 from mesh.lanes.progress import LaneProgress
 from mesh.lanes.timestamps import TimestampRule, first_refused, never_taken, source_offset_of
@@ -64,6 +65,8 @@ class PipelineSettings:
     """Where a checkpoint costs a write of its own, one is made after this much: what a crash makes us compare again."""
     checkpoint_s: float = 5.0
     """And after this long, so that a slow lane's source may trim what was copied long ago."""
+    joined_bytes: int = JOINED_BYTES
+    """Up to here small batches become one, by their uncompressed records; 0: never."""
 
 
 @dataclass(slots=True)
@@ -89,7 +92,7 @@ class _Step:
     base_offset: int
     end: Settled
     credit_bytes: int
-    sent: tuple[Placement, memoryview] | None = None
+    sent: tuple[Placement, Ready] | None = None
     """The batch that was appended for a placement, so that a refusal can name the record."""
 
 
@@ -107,6 +110,7 @@ class Pipeline:
         permit: Callable[[], None] = lambda: None,
         rule: TimestampRule = AS_THEY_ARE,
         now_ms: Callable[[], int] = lambda: 0,
+        joining: Joining = NOTHING_JOINED,
     ) -> None:
         self._cluster = cluster
         self._partition = partition
@@ -117,6 +121,7 @@ class Pipeline:
         self._permit = permit
         self._rule = rule
         self._now_ms = now_ms
+        self._joining = joining
         bare = rule.policy is OnTimestamp.OVERRIDE
         self._replay = Replay(progress.lane, cluster.source, partition, settings.limits, may_lack_timestamps=bare)
         self._steps: deque[_Step] = deque()
@@ -129,6 +134,8 @@ class Pipeline:
         self._planned_breaks = progress.map.end_break - progress.breaks_to_store
         self._is_proven = False
         self._putting: asyncio.Future[None] | None = None
+        self.has_joined = False
+        """Whether a batch was appended that is several of the source's."""
         self.has_caught_up = lane.status is not None and progress.position >= lane.status.last_stable
         self.settled = Settled(progress.position, progress.destination_offset, progress.ordinal)
 
@@ -147,63 +154,66 @@ class Pipeline:
 
     async def _feed(self) -> None:
         while True:
-            segment = await self._lane.next()
-            reach(Place.RECEIVED)
-            batches = [memoryview(batch) for batch in segment.batches]
-            headers = [validate(batch, self._settings.limits, self._settings.check_records) for batch in batches]
-            pieces = self._judged(segment, headers) if self._rule.may_change_records else [segment]
-            if pieces[0] is segment:
-                await self._take(segment, headers, batches, segment.weight_bytes - segment.size_bytes)
-                continue
-            for piece in pieces:
-                batches = [memoryview(batch) for batch in piece.batches]
-                owed_bytes = segment.weight_bytes if piece is pieces[-1] else 0
-                await self._take(piece, [parse_header(batch) for batch in batches], batches, owed_bytes, sized=False)
+            await self._take_next()
 
-    def _judged(self, segment: Segment, headers: list[BatchHeader]) -> list[Segment]:
-        """What is to be taken instead of the segment, by the policy for timestamps that the topic refuses."""
-        self._progress.check(segment, [header.records_count for header in headers])
-        present, limits = self._progress.replaying, self._settings.limits
-        return cut_pieces(segment, headers, self._rule, self._now_ms(), present, limits)
+    async def _take_next(self) -> None:
+        segment = await self._lane.next()
+        reach(Place.RECEIVED)
+        ready = list(coalesce(self._sound(segment), self._joining))
+        if self._rule.may_change_records:
+            await self._take_judged(segment, ready)
+        else:
+            await self._take(segment, ready, segment.weight_bytes - segment.size_bytes)
 
-    async def _take(
-        self,
-        segment: Segment,
-        headers: list[BatchHeader],
-        batches: list[memoryview],
-        owed_bytes: int,
-        *,
-        sized: bool = True,
-    ) -> None:
-        """`owed_bytes` of credit go back with the first placement, and with each its size where it was `sized` so."""
-        for placement in self._progress.accept(segment, [header.records_count for header in headers]):
+    def _sound(self, segment: Segment) -> Iterator[Sound]:
+        """The batches of the segment. Raises as `validate`."""
+        limits, check_records = self._settings.limits, self._settings.check_records
+        for entry in segment.batches:
+            yield from sound(memoryview(entry), limits, check_records)
+
+    async def _take_judged(self, segment: Segment, ready: list[Ready]) -> None:
+        """As the policy for timestamps that the topic refuses demands it."""
+        self._progress.check(segment, [each.records_count for each in ready])
+        whole = replace(segment, batches=tuple(each.batch for each in ready))
+        headers, present = [parse_header(batch) for batch in whole.batches], self._progress.replaying
+        pieces = cut_pieces(whole, headers, self._rule, self._now_ms(), present, self._settings.limits)
+        if pieces[0] is whole:
+            await self._take(segment, ready, segment.weight_bytes - segment.size_bytes)
+            return
+        for piece in pieces:
+            owed_bytes = segment.weight_bytes if piece is pieces[-1] else 0
+            await self._take(piece, [ready_of(batch) for batch in piece.batches], owed_bytes)
+
+    async def _take(self, segment: Segment, ready: list[Ready], owed_bytes: int) -> None:
+        """`owed_bytes` of credit go back with the first placement, and with each what its batch came as."""
+        for placement in self._progress.accept(segment, [each.records_count for each in ready]):
             if placement.batch is None:
                 await self._put(placement, segment, owed_bytes, segment.leader_epoch)
             else:
-                batch, header = batches[placement.batch], headers[placement.batch]
-                await self._append(placement, header, batch, segment, (len(batch) if sized else 0) + owed_bytes)
+                batch = ready[placement.batch]
+                await self._append(placement, batch, segment, batch.source_bytes + owed_bytes)
             owed_bytes = 0
 
-    async def _append(
-        self, placement: Placement, header: BatchHeader, batch: memoryview, segment: Segment, credit_bytes: int
-    ) -> None:
+    async def _append(self, placement: Placement, batch: Ready, segment: Segment, credit_bytes: int) -> None:
         if placement.present:
-            rest = await self._replay.compare(placement, header, batch)
+            rest = await self._replay.compare(placement, batch)
             if rest is None:
-                await self._put(placement, segment, credit_bytes, _epoch(placement, segment, header))
+                await self._put(placement, segment, credit_bytes, _epoch(placement, segment, batch))
                 return
-            batch = memoryview(rest)
+            batch = rest
         self._permit()
         progress = self._progress
-        stamped = restamp(batch, progress.producer, sequence_of(placement.first_ordinal + placement.skip))
+        sequence = sequence_of(placement.first_ordinal + placement.skip)
+        stamped = stamp(batch.header, batch.payload, progress.producer, sequence)
         base_offset = progress.expected(placement)
-        progress.placed(placement, base_offset, _epoch(placement, segment, header))
-        size_bytes = len(batch)
+        progress.placed(placement, base_offset, _epoch(placement, segment, batch))
+        size_bytes = stamped.size_bytes
         checkpoint, entries = self._state(size_bytes, free=self._cluster.destination.joins_state)
         reach(Place.APPEND)
         append = self._cluster.destination.append(self._partition, stamped, _state_of(base_offset, entries))
         reach(Place.APPENDING)
         assert asyncio.isfuture(append)
+        self.has_joined |= batch.sources > 1
         end = self._end(segment, size_bytes)
         await self._add(_Step(append, {}, checkpoint, base_offset, end, credit_bytes, (placement, batch)))
         if not self._is_proven:
@@ -332,8 +342,8 @@ class Pipeline:
             return append.result()
         except MeshError as error:
             self._meter.append_failed(error.code)
-            if step.sent is not None and (why := self._why_refused(error, step.sent[1])):
-                raise self._named(why, *step.sent) from error
+            if step.sent is not None and (why := self._why_refused(error, step.sent[1].batch)):
+                raise self._named(why, step.sent[0], step.sent[1].batch) from error
             raise
 
     def _why_refused(self, error: MeshError, batch: memoryview) -> str:
@@ -391,12 +401,12 @@ async def _answered(futures: Sequence[asyncio.Future[Any]]) -> None:
         raise cancelled
 
 
-def _epoch(placement: Placement, segment: Segment, header: BatchHeader) -> int:
+def _epoch(placement: Placement, segment: Segment, batch: Ready) -> int:
     """The leader epoch of the source batch that ends where the placement does, -1 unknown."""
     if placement.end == segment.next_source_offset and segment.leader_epoch >= 0:
         return segment.leader_epoch
     # A gap at the end may have been a batch of a later epoch.
-    return header.leader_epoch if placement.spans[-1].reason is None else -1
+    return batch.leader_epoch if placement.spans[-1].reason is None else -1
 
 
 def _now_s() -> float:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mesh.batch.encode import encode
-from mesh.batch.header import HEADER_BYTES, BatchHeader, split
+from mesh.batch.header import HEADER_BYTES, parse_header, split
 from mesh.batch.limits import Limits
 from mesh.batch.records import Record, records_of
 from mesh.cluster_errors import OffsetOutOfRange
 from mesh.ids import LaneId, Partition
+from mesh.lanes.coalesce import Ready, ready_of
 from mesh.lanes.placement import Placement
 from mesh.lanes.recovery import FreezeReason, LaneFrozen
 from mesh.lanes.timestamps import NO_TIMESTAMP
@@ -39,19 +40,22 @@ class Replay:
         self._page: Iterator[tuple[int, Record]] = iter(())
         self._next = 0
 
-    async def compare(self, placement: Placement, header: BatchHeader, batch: memoryview) -> bytes | None:
+    async def compare(self, placement: Placement, batch: Ready) -> Ready | None:
         """Check the records of `batch` that are in the log; answer the others as a batch, None where there are none.
 
         Raises LaneFrozen where a record differs.
         """
-        records = list(records_of(header, batch[HEADER_BYTES:], self._limits))
+        header = parse_header(batch.header)
+        records = list(records_of(header, batch.payload, self._limits))
         index = 0
         for part in placement.present:
             for offset in range(part.destination_offset, part.destination_offset + part.records):
                 if not self._same(records[index], await self._record_at(offset)):
                     raise self._frozen(placement.first_ordinal + index, offset)
                 index += 1
-        return encode(records[index:], codec=header.codec) if index < len(records) else None
+        if index == len(records):
+            return None
+        return ready_of(encode(records[index:], codec=header.codec))._replace(leader_epoch=batch.leader_epoch)
 
     async def is_at(self, offset: int, record: Record) -> bool:
         """Whether the log holds just such a record at the offset. Raises LaneFrozen where it holds none."""

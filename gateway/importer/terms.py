@@ -10,9 +10,12 @@ from collections.abc import Mapping
 
 from gateway.importer.errors import DestinationTopicUnfit
 from mesh.lanes.timestamps import TimestampLimits
+from mesh.log import Topic
 from mesh.ports import Topics
 
 FRESH_S = 5.0
+LEAST_LIKELY_BATCH_BYTES = 1_000_000
+"""What a topic takes whose log does not say: every log's default is above it."""
 
 
 class TopicTerms:
@@ -21,11 +24,11 @@ class TopicTerms:
     def __init__(self, topics: Topics) -> None:
         self._topics = topics
         self._turns: dict[str, asyncio.Lock] = {}
-        self._known: dict[str, tuple[float, Mapping[str, str]]] = {}
+        self._known: dict[str, tuple[float, Topic]] = {}
 
     async def timestamps(self, topic: str) -> TimestampLimits:
         """Raises TopicAbsent, DestinationTopicUnfit where the topic stamps records itself."""
-        in_force = await self._in_force(topic)
+        in_force = (await self._described(topic)).in_force
         try:
             check_keeps_timestamps(topic, in_force)
         except DestinationTopicUnfit:
@@ -33,12 +36,18 @@ class TopicTerms:
             raise
         return TimestampLimits.of(in_force)
 
-    async def _in_force(self, topic: str) -> Mapping[str, str]:
+    async def max_batch_bytes(self, topic: str) -> int:
+        """The largest batch that it takes, as far as is known. Raises TopicAbsent."""
+        described = await self._described(topic)
+        stated = described.in_force.get("max.message.bytes", described.config.get("max.message.bytes"))
+        return int(stated) if stated is not None else LEAST_LIKELY_BATCH_BYTES
+
+    async def _described(self, topic: str) -> Topic:
         async with self._turns.setdefault(topic, asyncio.Lock()):
             now_s = asyncio.get_running_loop().time()
-            asked_s, known = self._known.get(topic, (-FRESH_S, {}))
-            if now_s - asked_s >= FRESH_S:
-                known = (await self._topics.describe(topic)).in_force
+            asked_s, known = self._known.get(topic, (-FRESH_S, None))
+            if known is None or now_s - asked_s >= FRESH_S:
+                known = await self._topics.describe(topic)
                 self._known[topic] = (now_s, known)
             return known
 

@@ -19,7 +19,7 @@ SEQUENCES = 1 << 31
 SEQUENCE_MASK = SEQUENCES - 1
 NO_LEADER_EPOCH = -1
 
-_HEADER_BYTES = 61
+_HEADER_BYTES, _LENGTH_END = 61, 12
 # base offset, length, leader epoch, magic, CRC: what the CRC does not cover
 _OUTER = Struct(">qiibI")
 # attributes, last offset delta, both timestamps as they are, producer id, epoch, base sequence, records count
@@ -64,9 +64,13 @@ def restamp(batch: Buffer, producer: Producer, base_sequence: int) -> StampedBat
     Of the attributes only the codec stays: the partner's transactions and delete horizons are not ours. Record
     timestamps stay what they were, since they count from the base timestamp, which is kept.
     """
-    attributes, last_delta, timestamps, count = _KEPT.unpack_from(batch)
+    return stamp(batch, memoryview(batch)[_HEADER_BYTES:], producer, base_sequence)
+
+
+def stamp(header: Buffer, payload: Buffer, producer: Producer, base_sequence: int) -> StampedBatch:
+    """As `restamp`, of a batch in two parts. What `header` says of its length and its CRC is not looked at."""
+    attributes, last_delta, timestamps, count = _KEPT.unpack_from(header)
     inner = _INNER.pack(attributes & _CODEC_BITS, last_delta, timestamps, *producer, base_sequence, count)
-    payload = memoryview(batch)[_HEADER_BYTES:]
     crc = crc32c(payload, crc32c(inner))
-    outer = _OUTER.pack(0, len(batch) - 12, NO_LEADER_EPOCH, 2, crc)
+    outer = _OUTER.pack(0, _HEADER_BYTES - _LENGTH_END + len(payload), NO_LEADER_EPOCH, 2, crc)
     return StampedBatch(outer + inner, payload, producer, base_sequence, count)

@@ -137,9 +137,10 @@ class LaneProgress:
     # Accepting
 
     def accept(self, segment: Segment, counts: Sequence[int]) -> list[Placement]:
-        """What to do with each batch, given the record counts of their (checked) headers. Raises SegmentOutOfLine.
+        """What to do with each batch, given their record counts. Raises SegmentOutOfLine.
 
-        The segment counts its ordinals from 0 where the lane was last opened.
+        They may be cut otherwise than the segment's own (rule C). It counts its ordinals from 0 where the lane was last
+        opened.
         """
         self.check(segment, counts)
         if not segment.spans:
@@ -161,7 +162,7 @@ class LaneProgress:
             raise self._out_of_line(f"it begins at ordinal {segment.first_ordinal}, expected was {ordinal}")
         if end > OFFSET_LIMIT or not tiles(segment.spans, first, end):
             raise self._out_of_line(f"its spans do not cover source offsets {first} to {end} (exclusive)")
-        if len(counts) != len(segment.batches) or sum(counts) != records or (counts and min(counts) < 1):
+        if sum(counts) != records or (counts and min(counts) < 1):
             raise self._out_of_line(
                 f"its {len(segment.batches)} batches hold {sum(counts)} records, its spans speak of {records}"
             )

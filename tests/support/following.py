@@ -86,7 +86,7 @@ async def following(kafka: Cluster | None = None) -> AsyncIterator[Following]:
         return fake if kafka is None else replace(kafka, control=fake.control, audit=fake.audit)
 
     async with two(acme_ports=ports, deadline_s=DEADLINE_S if kafka is None else KAFKA_DEADLINE_S) as both:
-        settings = LaneSettings(PipelineSettings(DEFAULT_LIMITS, check_records), 1 << 20, 0.01, 0.05)
+        settings = LaneSettings(PipelineSettings(DEFAULT_LIMITS, check_records, joined_bytes=0), 1 << 20, 0.01, 0.05)
         globex = both.globex
         imports = ImportManager(
             ports(globex.cluster.ports), globex.registry, globex.hub, settings, now_ms=now_ms, random=Random(1)

@@ -84,7 +84,7 @@ async def importing(batches: int = BATCHES) -> AsyncIterator[Importing]:
         await globex.cluster.ports.topics.create(COPY, 1, {})
         slow = SlowDestination(globex.cluster)
         ports = replace(globex.cluster.ports, destination=slow)
-        settings = LaneSettings(PipelineSettings(DEFAULT_LIMITS, check_records), 1 << 20, 0.01, 0.05)
+        settings = LaneSettings(PipelineSettings(DEFAULT_LIMITS, check_records, joined_bytes=0), 1 << 20, 0.01, 0.05)
         imports = ImportManager(ports, globex.registry, globex.hub, settings, now_ms=now_ms, random=Random(1))
         mapping = TopicMapping(TOPIC, COPY)
         await globex.registry.subscribe(Subscription(NAME, acme.organization.org, FLIGHTS, (mapping,)))

@@ -25,6 +25,7 @@ from mesh.batch.records import Record, check_records, records_of
 from mesh.errors import MeshError
 from mesh.ids import LaneId, OrgId, Partition, ShareName, SubscriptionName, TopicId, TopicName
 from mesh.lanes.checkpoint import load_lane, prefix
+from mesh.lanes.coalesce import JOINED_BYTES
 from mesh.lanes.status import LaneState, LaneStatus
 from mesh.log import Fetched
 from mesh.offsets.answers import Exact, Foreign, InGap
@@ -67,6 +68,8 @@ class Mirror:
     """Small, so that a short log makes many segments."""
     credit_bytes: int = 2000
     checkpoint_bytes: int = 64 << 20
+    joined_bytes: int = JOINED_BYTES
+    """0: each batch of the source is one append."""
     is_granted: bool = True
     export: Export | None = None
     fake: FakeCluster | None = None
@@ -100,9 +103,10 @@ class Mirror:
     # --- running
 
     def start_runner(self) -> LaneRunner:
-        settings = LaneSettings(
-            PipelineSettings(DEFAULT_LIMITS, check_records, self.checkpoint_bytes), self.credit_bytes, 0.1, 1.0
+        pipeline = PipelineSettings(
+            DEFAULT_LIMITS, check_records, self.checkpoint_bytes, joined_bytes=self.joined_bytes
         )
+        settings = LaneSettings(pipeline, self.credit_bytes, 0.1, 1.0)
         subscription = Subscription(
             LANE.subscription,
             PEER,

@@ -57,7 +57,7 @@ async def _mirror(failing: int, error: Exception) -> tuple[Mirror, HeadFails]:
     fake = await destination()
     head = HeadFails(fake, failing, error)
     log = dense(BATCHES)
-    return Mirror(await source_of(log), replace(fake.ports, destination=head), log=log), head
+    return Mirror(await source_of(log), replace(fake.ports, destination=head), log=log, joined_bytes=0), head
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.code)

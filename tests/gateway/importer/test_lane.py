@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.link.lanes import ExportLane
 from gateway.link.session import Session
+from mesh.batch.header import split
 from mesh.cluster_errors import AppendUnknown, BatchRefused, ClusterUnreachable, DiskFull
 from mesh.lanes.checkpoint import load_lane, prefix
 from mesh.lanes.status import LaneState
@@ -372,7 +373,34 @@ def test_a_batch_that_the_destination_will_never_take_stops_the_lane() -> None:
     async def scenario() -> None:
         fake = await destination()
         fake.fail_next("append", BatchRefused(*TO, "too large"))
-        async with mirroring(Mirror(await source_of(dense(3)), fake.ports)) as mirror:
+        async with mirroring(Mirror(await source_of(dense(3)), fake.ports, joined_bytes=0)) as mirror:
+            assert (await mirror.until_stopped()).code == "batch-refused"
+        assert fake.log(TO).end == 0
+
+    run(scenario())
+
+
+def test_where_joined_batches_are_refused_they_are_appended_as_the_source_has_them() -> None:
+    async def scenario() -> None:
+        fake, log = await destination(), dense(12)
+        fake.fail_next("append", BatchRefused(*TO, "too large"))
+        mirror = Mirror(await source_of(log), fake.ports, log=log, fetch_bytes=1 << 20, credit_bytes=1 << 20)
+        async with mirroring(mirror):
+            await mirror.until_copied()
+        await mirror.check(log)
+        kept = await fake.ports.source.fetch(TO, 0, None, 1 << 20, 0)
+        assert len(list(split(kept.data))) == 12
+
+    run(scenario())
+
+
+def test_a_batch_that_is_refused_on_its_own_stops_the_lane_behind_those_before_it() -> None:
+    async def scenario() -> None:
+        fake, log = await destination(), dense(12)
+        fake.fail_next("append", BatchRefused(*TO, "too large"))
+        fake.fail_next("append", BatchRefused(*TO, "too large"))
+        mirror = Mirror(await source_of(log), fake.ports, log=log, fetch_bytes=1 << 20, credit_bytes=1 << 20)
+        async with mirroring(mirror):
             assert (await mirror.until_stopped()).code == "batch-refused"
         assert fake.log(TO).end == 0
 

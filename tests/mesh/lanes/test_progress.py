@@ -80,7 +80,6 @@ def test_sequences_follow_the_lanes_ordinals_and_wrap_while_the_segment_counts_f
         (segment(10, (3, None), ordinal=1), [3], "begins at ordinal 1, expected was 0"),
         (segment(10, (3, None)), [2], "1 batches hold 2 records, its spans speak of 3"),
         (segment(10, (3, None)), [], "hold 0 records"),
-        (segment(10, (3, None), batches=2), [3], "2 batches hold 3"),
         (segment(10, (3, None), batches=2), [3, 0], "2 batches hold 3"),
         (segment(10, (3, None), batches=2), [4, -1], "2 batches hold 3"),
         (segment(10, (3, MARKER), batches=0), [3], "spans speak of 0"),
