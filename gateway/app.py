@@ -1,8 +1,9 @@
 """The daemon: opens everything in order, runs it in one task group, and closes it in the opposite order.
 
-Start: identity, cluster, registry, listener, admin API, then the ready line. Stop (SIGTERM, SIGINT, POST /v1/shutdown):
-not ready; lanes settle what is under way; links say go-away and drain; listeners close; the cluster closes.
-All of that is bounded by `timing.drain_timeout_s`; a second signal ends the process at once.
+Start: identity, cluster, registry, listeners, links and lanes; beside these the admin API is imported, and when it
+answers comes the ready line. Stop (SIGTERM, SIGINT, POST /v1/shutdown): not ready; lanes settle what is under way;
+links say go-away and drain; listeners close; the cluster closes. All of that is bounded by `timing.drain_timeout_s`;
+a second signal ends the process at once.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from importlib import import_module
 from random import SystemRandom
 
 import structlog
-from aiohttp.web import Application
 
 from certs.own import TrustFiles
 from certs.store import finish_pair
-from gateway.admin import server as admin
+from gateway.admin.door import Door, open_door
 from gateway.admin.token import TokenFile
 from gateway.audit.auditor import Auditor
 from gateway.audit.head_file import HEAD_FILE, HeadFile
@@ -65,6 +66,7 @@ from mesh.wire.v1 import link_pb2
 
 log = structlog.get_logger()
 
+ADMIN = "gateway.admin.server"
 MEMBER = "group-member"
 """Who this gateway is in the group of its organization's gateways, kept so that a restart need not wait."""
 
@@ -189,16 +191,15 @@ class Gateway:
         async with AsyncExitStack() as stack:
             listener = await self._listen(stack)
             desk = self._enrolment(listener)
-            api = await admin.start(self._admin_app(listener, desk), *self.config.admin_listen)
-            stack.push_async_callback(api.close)
+            door = open_door(*self.config.admin_listen)
+            stack.callback(door.close)
             self._observe()
             with StopSignals(self._ask_to_stop):
-                ports = Ports(api.address, listener.address if listener else "", pid=os.getpid())
-                await self._serve(ports, listener, desk)
+                await self._serve(stack, door, listener, desk)
         log.info("gateway stopped")
         return 0
 
-    async def _serve(self, ports: Ports, listener: Listener | None, desk: EnrolmentDesk) -> None:
+    async def _serve(self, stack: AsyncExitStack, door: Door, listener: Listener | None, desk: EnrolmentDesk) -> None:
         async with asyncio.TaskGroup() as group:
             imports = group.create_task(self.imports.run())
             hub = group.create_task(self.hub.run())
@@ -208,6 +209,8 @@ class Gateway:
             others.append(group.create_task(self.registry.follow()))
             others.append(group.create_task(self.groups.run()))
             await self.auditor.record("gateway.started", str(self.identity.id))
+            await self._open_admin(stack, door, listener, desk)
+            ports = Ports(door.address, listener.address if listener else "", pid=os.getpid())
             write_ports(self.config.state_dir, ports)
             others.append(group.create_task(desk.run()))
             print(ports.line(), flush=True)
@@ -219,6 +222,23 @@ class Gateway:
             for task in (hub, *others):
                 task.cancel()
         remove_ports(self.config.state_dir)
+
+    async def _open_admin(
+        self, stack: AsyncExitStack, door: Door, listener: Listener | None, desk: EnrolmentDesk
+    ) -> None:
+        await asyncio.to_thread(import_module, ADMIN)  # in a thread: lanes need not wait for a fifth of all imports
+        from gateway.admin import server
+
+        tokens = TokenFile(self.config.state_dir / "admin.token")
+        app = server.create_app(
+            self._services(listener, desk),
+            self.health,
+            tokens,
+            render_metrics=self.metrics.render,
+            stop=self._ask_to_stop,
+        )
+        api = await server.serve(app, door)
+        stack.push_async_callback(api.close)
 
     async def _drain(self, imports: asyncio.Task[None], listener: Listener | None) -> None:
         log.info("gateway draining")
@@ -272,9 +292,9 @@ class Gateway:
             probe=probe,
         )
 
-    def _admin_app(self, listener: Listener | None, desk: EnrolmentDesk) -> Application:
+    def _services(self, listener: Listener | None, desk: EnrolmentDesk) -> Services:
         advertised = ",".join(map(str, self.config.advertised))
-        services = Services(
+        return Services(
             config=self.config,
             cluster=self.cluster,
             registry=self.registry,
@@ -288,10 +308,6 @@ class Gateway:
             certificates=self.certificates,
             enrolment=desk,
             denials=self.denials,
-        )
-        tokens = TokenFile(self.config.state_dir / "admin.token")
-        return admin.create_app(
-            services, self.health, tokens, render_metrics=self.metrics.render, stop=self._ask_to_stop
         )
 
     def _observe(self) -> None:
@@ -344,7 +360,9 @@ def hub_settings(config: GatewayConfig) -> HubSettings:
             buffer_bytes=limits.link_buffer_bytes,
             request_s=timing.request_timeout_s,
         ),
-        export=ExportSettings(fetch_bytes=limits.frame_bytes, limits=config.batch_limits),
+        export=ExportSettings(
+            fetch_bytes=limits.frame_bytes, shared_bytes=limits.shared_fetch_bytes, limits=config.batch_limits
+        ),
         transport=TransportLimits(max_message_bytes=max_frame_bytes, max_connections=connections_bound()),
         max_frame_bytes=max_frame_bytes,
         heartbeat_s=timing.heartbeat_s,

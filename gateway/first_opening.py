@@ -12,7 +12,6 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import structlog
 
-from gateway.admin import server as admin
 from gateway.config import GatewayConfig
 from gateway.health import Health
 from gateway.stop_signals import StopSignals
@@ -73,6 +72,8 @@ async def _open(
             why = str(error)
             log.warning("gateway waits for its cluster", code=error.code, reason=why, gives_up_in_s=round(left_s))
         if not is_listening:
+            from gateway.admin import server as admin  # a start that need not wait does not wait for its import either
+
             listening = await admin.start(admin.health_app(health), *config.admin_listen)
             waiting.push_async_callback(listening.close)
             is_listening = True

@@ -1,12 +1,11 @@
-"""The admin API's application and its listener, on loopback only.
+"""The admin API's application, served behind its door (`door.py`, loopback only).
 
 Routes come from the modules of this package, each `routes(services) -> list[web.RouteDef]`; what guards them is in
-`guard.py`. `start` answers when the socket is bound, so nobody needs to wait for it.
+`guard.py`.
 """
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import cast
@@ -36,7 +35,7 @@ from gateway.admin import (
     topics,
     verify,
 )
-from gateway.admin.errors import AddressRefused, PortInUse
+from gateway.admin.door import Door, open_door
 from gateway.health import Health
 from gateway.services import Services
 
@@ -59,7 +58,6 @@ MODULES = (
     doctor,
     groups,
 )
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 # Watching clients hold their stream for ever: at the end they get this long to notice.
 CLOSE_S = 2.0
 
@@ -124,34 +122,33 @@ def health_app(health_state: Health) -> web.Application:
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """A bound listener. `address` is `host:port` with the port in use."""
+    """The API behind its door."""
 
     runner: web.AppRunner
-    host: str
-    port: int
+    door: Door
 
     @property
     def address(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return self.door.address
+
+    @property
+    def port(self) -> int:
+        return self.door.port
 
     async def close(self) -> None:
         """Stop listening; requests in progress get CLOSE_S, then they are cut."""
         await self.runner.cleanup()
 
 
-async def start(app: web.Application, host: str, port: int) -> Listening:
-    """Bind and serve. Raises AddressRefused (not loopback, or not ours) and PortInUse."""
-    address = f"{host}:{port}"
-    if host not in LOOPBACK:
-        raise AddressRefused(address, "admin", "it is not a loopback address")
+async def serve(app: web.Application, door: Door) -> Listening:
+    """Answer whoever comes through the door, which is closed with the API."""
     # nobody sends compressed bodies here: what is not unpacked is no bomb
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_S, auto_decompress=False)
     await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
-    except OSError as error:
-        await runner.cleanup()
-        if error.errno == errno.EADDRINUSE:
-            raise PortInUse(address, "admin") from error
-        raise AddressRefused(address, "admin", str(error.strerror or error).lower()) from error
-    return Listening(runner, host, int(runner.addresses[0][1]))
+    await web.SockSite(runner, door.socket).start()
+    return Listening(runner, door)
+
+
+async def start(app: web.Application, host: str, port: int) -> Listening:
+    """Bind and serve. Raises what `open_door` raises."""
+    return await serve(app, open_door(host, port))

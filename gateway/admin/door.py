@@ -1,0 +1,48 @@
+"""The admin API's socket, on loopback only: taken before anything runs, and before the API itself is imported.
+
+A gateway that may not have its port refuses to start at once; whoever connects meanwhile waits until he is served.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from dataclasses import dataclass
+
+from gateway.admin.errors import AddressRefused, PortInUse
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+BACKLOG = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A socket that listens."""
+
+    socket: socket.socket
+    host: str
+    port: int
+    """The one in use."""
+
+    @property
+    def address(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+def open_door(host: str, port: int) -> Door:
+    """Raises AddressRefused (not loopback, or not ours) and PortInUse."""
+    address = f"{host}:{port}"
+    if host not in LOOPBACK:
+        raise AddressRefused(address, "admin", "it is not a loopback address")
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        bound = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUse(address, "admin") from error
+        raise AddressRefused(address, "admin", str(error.strerror or error).lower()) from error
+    bound.setblocking(False)
+    return Door(bound, host, int(bound.getsockname()[1]))
