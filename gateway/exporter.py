@@ -25,7 +25,7 @@ from mesh.errors import CallerError
 from mesh.ids import Partition, TopicId
 from mesh.lanes.export import segments
 from mesh.lanes.losses import Loss, LossKind
-from mesh.log import Fetched, Topic
+from mesh.log import Fetched, LogRange, Topic
 from mesh.ports import Cluster
 from mesh.segment import Segment
 
@@ -52,6 +52,8 @@ class ExportSettings:
     """Asked of the cluster at once for a lane: about a frame."""
     wait_s: float = 5.0
     """How long a fetch waits at the tip of the log."""
+    shared_bytes: int = 32 << 20
+    """Kept of what was fetched, for lanes that read the same partition (`gateway.shared_fetches`)."""
     limits: Limits = DEFAULT_LIMITS
 
 
@@ -106,9 +108,9 @@ async def _export(
         fetched = await _fetch(cluster, partition, position, expected_id, budget, settings.wait_s, epoch)
         reach(Place.FETCHED)
         authorize()
-        lane.status(fetched.range)
-        held = segments(fetched, position, ordinal, settings.fetch_bytes, settings.limits)
-        segment = next(held, None)
+        segment = next(segments(fetched, position, ordinal, settings.fetch_bytes, settings.limits), None)
+        if _is_news(fetched, segment, lane.log_range):
+            lane.status(fetched.range)
         if segment is not None:
             _check_sizes(partition, segment, opening.max_batch_bytes)
             reach(Place.SEND)
@@ -171,6 +173,19 @@ async def _recreated(cluster: Cluster, partition: Partition, position: int) -> S
     log_range = await cluster.source.range(partition)
     loss = Loss(LossKind.RECREATED, log_range.start, log_range.end, topic_id=topic.topic_id)
     return SourceRecreated(*partition, 0, position, loss)
+
+
+def _is_news(fetched: Fetched, segment: Segment | None, told: LogRange | None) -> bool:
+    """Whether the log's range is to be told beside `segment`.
+
+    Not where the segment shows it. Nor where the log has become shorter: an answer with records may be older than what
+    was told (`gateway.shared_fetches`), and of a log that was truncated one without records, or an error, will tell.
+    """
+    start, end, last_stable = fetched.range
+    if segment is None or told is None:
+        return True
+    is_shown = start == told.start and segment.next_source_offset == end == last_stable
+    return not is_shown and start >= told.start and end >= told.end
 
 
 def _partition(topic: Topic, number: int) -> Partition:

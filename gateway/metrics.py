@@ -53,6 +53,11 @@ class Metrics:
         )
         self.frames = self._counter("link_frames", "Frames on links.", "peer", "direction")
         self.link_bytes = self._counter("link_bytes", "Bytes of frames on links.", "peer", "direction")
+        self.source_fetches = self._counter(
+            "source_fetches",
+            "Fetches for lanes that peers read, by who answered: the cluster, or what was fetched for another lane.",
+            "answered_by",
+        )
         self.links_opened = self._counter("links_opened", "Links that came up.", "peer", "role")
         self.certificate_expiry = self._gauge(
             "certificate_expiry_seconds", "Seconds until the certificate ends, negative after it.", "subject"

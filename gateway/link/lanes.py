@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from mesh.errors import MeshError
@@ -78,6 +79,7 @@ class ImportLane:
     def take(self, frame: LaneOpened | LaneStatus | LaneEnd | Segment) -> None:
         if isinstance(frame, Segment):
             self._segments.append(frame)
+            self._shown(frame.next_source_offset)
         elif isinstance(frame, LaneOpened):
             self.answer = frame
             self._heard(LaneStatus(frame.lane, frame.log_start, frame.log_end, frame.last_stable))
@@ -86,6 +88,12 @@ class ImportLane:
         else:
             self._failure = LaneEnded(frame.code, frame.detail, frame.retriable, frame.loss)
         self._changed.set()
+
+    def _shown(self, source_offset: int) -> None:
+        """The log reaches at least as far as its data: nobody need say so."""
+        status = self.status
+        if status is not None and status.last_stable < source_offset:
+            self.status = replace(status, log_end=max(status.log_end, source_offset), last_stable=source_offset)
 
     def _heard(self, status: LaneStatus) -> None:
         self.status = status
@@ -124,6 +132,11 @@ class ExportLane:
     def joins(self) -> bool:
         """Whether an entry of a segment's batches may hold several whole batches, one after another."""
         return self._side.joins
+
+    @property
+    def log_range(self) -> LogRange | None:
+        """The source log's, as the importer was told last."""
+        return self._log_range
 
     @property
     def log_end(self) -> int:

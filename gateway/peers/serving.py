@@ -15,9 +15,10 @@ from gateway.metrics import Metrics
 from gateway.peers.answers import Answers
 from gateway.peers.public import public
 from gateway.registry import Registry
+from gateway.shared_fetches import SharedFetches
 from gateway.waking import Waking
 from mesh.errors import CallerError, MeshError
-from mesh.ids import OrgId, ShareName, TopicId, TopicName
+from mesh.ids import OrgId, Partition, ShareName, TopicId, TopicName
 from mesh.origins import OriginChanged, path_here, path_token
 from mesh.policy import Decision, Request, ShareNotAvailable
 from mesh.ports import Cluster
@@ -39,6 +40,9 @@ class Serving:
         organization: Callable[[], OrgId],
     ) -> None:
         self._organization = organization
+        self._fetches = SharedFetches(
+            cluster.source, settings.shared_bytes, lambda by: metrics.source_fetches.labels(by).inc()
+        )
         self._cluster = cluster
         self._registry = registry
         self._settings = settings
@@ -66,7 +70,9 @@ class Serving:
         try:
             async with asyncio.timeout_at(self._end_s(authorize())) as grant_end:
                 self._ends[lane] = grant_end
-                await export_lane(self._cluster, lane, authorize, self._settings, meter)
+                with self._fetches.reading(Partition(lane.opening.topic, lane.opening.partition)) as source:
+                    cluster = replace(self._cluster, source=source)
+                    await export_lane(cluster, lane, authorize, self._settings, meter)
         except TimeoutError as error:
             if not grant_end.expired():
                 raise

@@ -126,6 +126,31 @@ class _Judge:
             raise ShareNotAvailable("flights")
 
 
+async def test_the_log_is_spoken_of_only_where_its_records_do_not_show_it() -> None:
+    fake, side, empty = FakeCluster(), _Side(), memoryview(b"")
+    await fake.ports.topics.create("orders", 1, {})
+    batches = [memoryview(_batch(offset, 1, 3)) for offset in range(4)]
+    ranges = {
+        "shown by the record": LogRange(0, 1, 1),
+        "further": LogRange(0, 9, 9),
+        "an older answer": LogRange(0, 8, 8),
+        "begins later": LogRange(1, 4, 4),
+        "shorter": LogRange(1, 4, 4),
+        "the same": LogRange(1, 4, 4),
+    }
+    data = [*batches, empty, empty]
+    source = _Epochs([Fetched(each, (), range_) for each, range_ in zip(data, ranges.values(), strict=True)])
+    lane = Lane(_opening(), importing=False, credit_bytes=1 << 30)
+    async with asyncio.TaskGroup() as group:
+        cluster = replace(fake.ports, source=source)
+        exporting = group.create_task(export_lane(cluster, ExportLane(side, lane), lambda: None, ExportSettings()))
+        async with asyncio.timeout(5):
+            await source.exhausted.wait()
+        exporting.cancel()
+    told = [(frame.log_start, frame.log_end) for frame in side.told if isinstance(frame, LaneStatus)]
+    assert told == [(0, 9), (1, 4)]
+
+
 async def test_nothing_is_told_of_a_log_that_may_not_be_read_by_its_id() -> None:
     fake, side = FakeCluster(), _Side()
     await fake.ports.topics.create("orders", 1, {})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -17,7 +18,9 @@ from gateway.importer.lane import LaneRunner
 from gateway.link.lanes import ExportLane
 from gateway.link.session import Session
 from gateway.peers.public import public
+from gateway.shared_fetches import SharedFetches
 from mesh.errors import MeshError
+from mesh.ids import Partition
 from mesh.lanes.checkpoint import prefix
 from mesh.lanes.recovery import FreezeReason, LaneFrozen
 from mesh.lanes.status import LaneState
@@ -50,6 +53,10 @@ class Provider:
     def __init__(self, world: World) -> None:
         self._world = world
         self.process = Process("provider", world.loop)
+        self._fetches = SharedFetches(world.source_ports.source, 1000, self._count)
+
+    def _count(self, answered_by: str) -> None:
+        self._world.seen[f"fetches answered by the {answered_by}"] += 1
 
     def accept(self, wire: Wire) -> None:
         self.process.start(self._serve(wire.right))
@@ -67,7 +74,10 @@ class Provider:
         world = self._world
         settings = ExportSettings(world.plan.fetch_bytes, wait_s=5.0)
         try:
-            await export_lane(world.source_ports, lane, lambda: None, settings)
+            partition = Partition(lane.opening.topic, lane.opening.partition)
+            # as if another lane read it, so that answers are kept
+            with self._fetches.reading(partition), self._fetches.reading(partition) as source:
+                await export_lane(replace(world.source_ports, source=source), lane, lambda: None, settings)
         except MeshError as error:
             raise public(error, "flights") from error
 
