@@ -44,6 +44,7 @@ simulate: $(STAMP) ## ten thousand mirrors in virtual time, with faults at every
 fuzz: $(STAMP) ## a million batches and every other input that is not ours, mutated by seed; the admin API by its document
 	$(BIN)/python -m tests.fuzz batch --mutants 1000000
 	$(BIN)/python -m tests.fuzz others --mutants 100000
+	$(BIN)/python -m tests.fuzz native --mutants 20000 --sanitize
 	FUZZ_EXAMPLES=50 FUZZ_BATCHES=5000 $(BIN)/python -m pytest tests/fuzz
 
 faults: $(STAMP) ## real kills, simulated schedules, planted bugs: a few minutes

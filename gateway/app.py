@@ -58,6 +58,7 @@ from gateway.rpc.listener import Listener, listen
 from gateway.rpc.tls13 import ensure_tls13
 from gateway.services import Services
 from gateway.stop_signals import StopSignals
+from mesh.batch.native import IS_COMPILED
 from mesh.errors import MeshError
 from mesh.lanes.warnings import warnings
 from mesh.ports import Cluster
@@ -214,7 +215,13 @@ class Gateway:
             write_ports(self.config.state_dir, ports)
             others.append(group.create_task(desk.run()))
             print(ports.line(), flush=True)
-            log.info("gateway ready", organization=str(self.identity.id.org), admin=ports.admin, peers=ports.peers)
+            log.info(
+                "gateway ready",
+                organization=str(self.identity.id.org),
+                admin=ports.admin,
+                peers=ports.peers,
+                native=IS_COMPILED,
+            )
             await self.stopping.wait()
             self.health.stopping()
             await self._drain(imports, listener)

@@ -2,14 +2,17 @@
 python -m tests.fuzz all --mutants 100000                  every target; `others` are all but batch
 python -m tests.fuzz batch --seed 1 --only 4711            one mutant again, with what it comes to
 python -m tests.fuzz batch --file FILE                     one input
+python -m tests.fuzz native --sanitize                     in builds of the compiled part that watch themselves
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 from pathlib import Path
 
+from tests.fuzz import sanitized
 from tests.fuzz.campaign import Broken, Result, alarms, check, mutant, run
 from tests.fuzz.findings import Target
 from tests.fuzz.targets import TARGETS
@@ -27,7 +30,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", type=int, help="the number of one mutant")
     parser.add_argument("--file", type=Path, help="a file to check instead of mutants")
+    parser.add_argument(
+        "--sanitize", action="store_true", help="build mesh/batch/_native.c with sanitizers (needs GCC)"
+    )
     options = parser.parse_args()
+    if options.sanitize:
+        return _again_sanitized()
     chosen = _chosen(options.target)
     if options.file is not None or options.only is not None:
         data = options.file.read_bytes() if options.file else mutant(chosen[0], options.seed, options.only)
@@ -41,6 +49,14 @@ def main() -> int:
     if poor:
         print(f"too few were accepted, so little was tested, of: {', '.join(poor)}")
     return 1 if findings or poor else 0
+
+
+def _again_sanitized() -> int:
+    """The same command in a process that can load the builds; a sanitizer's report ends it, and is its output."""
+    modules = sanitized.build(Path("build/sanitized"))
+    command = [argument for argument in sys.argv[1:] if argument != "--sanitize"]
+    environment = sanitized.environment(modules)
+    return subprocess.run([sys.executable, "-m", "tests.fuzz", *command], env=environment, check=False).returncode
 
 
 def _chosen(name: str) -> list[Target]:

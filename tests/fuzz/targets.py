@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz import batches, brokers, frames, reading, stored, trusting
+from tests.fuzz import batches, brokers, frames, natives, reading, stored, trusting
 from tests.fuzz.findings import Target
 
 TARGETS: dict[str, Target] = {
@@ -10,6 +10,7 @@ TARGETS: dict[str, Target] = {
     for target in (
         Target("batch", batches.batch_mutant, reading.check_batch, 0.10),
         Target("log", batches.log_mutant, reading.check_log, 0.05),
+        Target("native", natives.native_mutant, natives.check_native, 0.10),
         Target("frame", frames.frame_mutant, frames.check_frame, 0.10),
         Target("invite", trusting.invite_mutant, trusting.check_invite_bytes, 0.01),
         Target("words", trusting.words_mutant, trusting.check_words, 0.10),
