@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from time import process_time
-from typing import Protocol
+from types import ModuleType
 
 from gateway.fast_records import check_records_fast
 from mesh.batch import native, twin
 from mesh.batch.encode import encode
 from mesh.batch.header import HEADER_BYTES, parse_header
 from mesh.batch.records import Record
-from mesh.batch.stamp import Buffer
 from mesh.batch.twin import Part
 
 TIMESTAMP_MS = 1_700_000_000_000
@@ -32,17 +31,6 @@ SHAPES = (
     (100, 0), (1_000, 0), (10_000, 0),
 )  # fmt: skip
 """Bytes of a record's value and of a batch; 0 is one record per batch."""
-
-
-class Native(Protocol):
-    """What both modules have, as far as it is asked here."""
-
-    def stretch(
-        self, data: Buffer, at: int, position: int, stable: int, max_bytes: int, transactional: bool, /
-    ) -> object: ...
-    def admitted(self, data: Buffer, max_batch_bytes: int, max_records: int, /) -> Sequence[object]: ...
-    def are_records(self, payload: Buffer, count: int, base_timestamp_ms: int, /) -> bool: ...
-    def merged(self, parts: Sequence[Part], /) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -72,7 +60,7 @@ def shape_of(record_bytes: int, batch_bytes: int, random: Random) -> Shape:
     return Shape(record_bytes, batch_bytes, tuple(batches))
 
 
-def steps_of(shape: Shape, of: Native) -> dict[str, Callable[[], object]]:
+def steps_of(shape: Shape, of: ModuleType) -> dict[str, Callable[[], object]]:
     """Each step over the whole of the shape."""
     joined, parts = b"".join(shape.batches), shape.parts
     return {
