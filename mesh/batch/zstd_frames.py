@@ -19,14 +19,18 @@ _CONTENT_SIZE_BYTES = (0, 2, 4, 8)
 _RLE, _RESERVED = 1, 3
 
 
-def check_frames(data: memoryview, max_window_bytes: int, max_content_bytes: int) -> None:
+def check_frames(data: memoryview, max_window_bytes: int, max_content_bytes: int) -> int:
     """Whether `data` is whole frames and nothing else, none of which asks for more than is allowed.
+
+    How many blocks it has, where it is one frame; otherwise 0.
 
     Raises BatchUndecodable (cut, trailing bytes, a dictionary, not zstd) and BatchInflates (window, stated sizes).
     """
-    at, stated, left = 0, 0, _FREE_PARTS + len(data) // _MIN_AVERAGE_BYTES
+    at, stated, frames, left = 0, 0, 0, _FREE_PARTS + len(data) // _MIN_AVERAGE_BYTES
+    free = left
     while at < len(data) or not at:
         magic = _number(data, at, 4)
+        frames += 1
         if magic & _SKIPPABLE_MASK == _SKIPPABLE_MAGIC:
             at += 8 + _number(data, at + 4, 4)
             left = _spend(left, at)
@@ -41,6 +45,7 @@ def check_frames(data: memoryview, max_window_bytes: int, max_content_bytes: int
         at += 4 * has_checksum
     if at > len(data):
         raise _cut(len(data))
+    return free - left if frames == 1 else 0
 
 
 def _frame_header(data: memoryview, at: int, max_window_bytes: int) -> tuple[int, int, bool]:

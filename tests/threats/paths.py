@@ -28,8 +28,9 @@ from gateway.topics.lines import format_record
 from gateway.topics.read import located
 from gateway.verify.decoder import read_batches, read_records
 from mesh.batch.limits import DEFAULT_LIMITS
-from mesh.batch.validate import validate
+from mesh.batch.validate import sound
 from mesh.errors import MeshError
+from mesh.lanes.coalesce import JOINED_BYTES, Joining, coalesce
 from mesh.lanes.export import cut
 from mesh.log import Fetched, LogRange
 from mesh.segment import Segment
@@ -37,6 +38,7 @@ from tests.support.records import batch_of, resealed
 
 APPEND_TIME = 0x08
 ALL = 1 << 40
+JOINING = Joining(JOINED_BYTES, DEFAULT_LIMITS.max_batch_bytes, DEFAULT_LIMITS.max_records)
 
 
 def batch(codec: int, payload: bytes, count: int = 1, attributes: int = 0) -> bytes:
@@ -62,7 +64,7 @@ def append_time(codec: int, payload: bytes, count: int = 1) -> bytes:
 
 def mirror(data: bytes) -> None:
     """What a partner sends."""
-    validate(memoryview(data), DEFAULT_LIMITS, check_records_fast)
+    list(coalesce(sound(memoryview(data), DEFAULT_LIMITS, check_records_fast), JOINING))
 
 
 def source(data: bytes) -> None:

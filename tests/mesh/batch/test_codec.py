@@ -9,7 +9,7 @@ import cramjam
 import lz4.frame
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.batch.codec import compress, decompress
@@ -224,3 +224,41 @@ def test_a_changed_byte_gives_a_value_or_a_documented_error(codec: Codec, place:
         decompress(codec, data, LIMIT)
     except (BatchUndecodable, BatchInflates):
         return
+
+
+PLAIN = {"no options": {}, "larger blocks": {"block_size": 5}}
+
+
+@settings(max_examples=60)
+@given(
+    data=st.binary(max_size=300) | st.binary(min_size=1, max_size=40).map(lambda b: b * 4000),
+    options=st.sampled_from(list(PLAIN)),
+    flips=st.lists(st.tuples(st.integers(0, 400), st.integers(1, 255)), max_size=2),
+)
+def test_what_is_read_in_one_go_is_what_the_library_reads(
+    data: bytes, options: str, flips: list[tuple[int, int]]
+) -> None:
+    """Two readers of one format must not differ in what a damaged frame says."""
+    frame = bytearray(lz4_frame(data, store_size=False, **PLAIN[options]))
+    for at, change in flips:
+        frame[at % len(frame)] ^= change
+    try:
+        found = decompress(Codec.LZ4, bytes(frame), DEFAULT_LIMITS)
+    except (BatchUndecodable, BatchInflates):
+        return
+    assert found == lz4.frame.decompress(bytes(frame))
+
+
+@pytest.mark.parametrize("sizes", [[64 * 1024 + 1], [1] * 40, [0, 5]])
+def test_blocks_of_an_odd_size_are_judged_by_the_library(sizes: list[int]) -> None:
+    blocks = b"".join((size | 1 << 31).to_bytes(4, "little") + bytes(size) for size in sizes)
+    frame = b"\x04\x22\x4d\x18\x60\x40\x82" + blocks + bytes(4)
+    try:
+        expected = lz4.frame.decompress(frame)
+    except RuntimeError:
+        expected = None
+    try:
+        found = decompress(Codec.LZ4, frame, DEFAULT_LIMITS)
+    except BatchUndecodable:
+        found = None
+    assert found == expected
