@@ -108,7 +108,8 @@ async def _export(
         fetched = await _fetch(cluster, partition, position, expected_id, budget, settings.wait_s, epoch)
         reach(Place.FETCHED)
         authorize()
-        segment = next(segments(fetched, position, ordinal, settings.fetch_bytes, settings.limits), None)
+        found = segments(fetched, position, ordinal, settings.fetch_bytes, settings.limits, joined=lane.joins)
+        segment = next(found, None)
         if _is_news(fetched, segment, lane.log_range):
             lane.status(fetched.range)
         if segment is not None:
@@ -178,13 +179,14 @@ async def _recreated(cluster: Cluster, partition: Partition, position: int) -> S
 def _is_news(fetched: Fetched, segment: Segment | None, told: LogRange | None) -> bool:
     """Whether the log's range is to be told beside `segment`.
 
-    Not where the segment shows it. Nor where the log has become shorter: an answer with records may be older than what
-    was told (`gateway.shared_fetches`), and of a log that was truncated one without records, or an error, will tell.
+    Not where the segment shows it, and no transaction was known to be open. Nor where the log has become shorter: an
+    answer with records may be older than what was told (`gateway.shared_fetches`), and of a log that was truncated one
+    without records, or an error, will tell.
     """
     start, end, last_stable = fetched.range
     if segment is None or told is None:
         return True
-    is_shown = start == told.start and segment.next_source_offset == end == last_stable
+    is_shown = start == told.start and segment.next_source_offset == end == last_stable and told.end == told.last_stable
     return not is_shown and start >= told.start and end >= told.end
 
 

@@ -13,7 +13,7 @@ import asyncio
 from gateway.importer.errors import LaneUnanswered
 from gateway.importer.replay import Replay
 from gateway.link.lanes import ImportLane
-from mesh.batch.header import HEADER_BYTES
+from mesh.batch.header import HEADER_BYTES, parse_header
 from mesh.batch.limits import Limits
 from mesh.batch.records import Record, records_of
 from mesh.batch.validate import RecordChecker, validate
@@ -35,7 +35,8 @@ async def first_left(
             while position < opened.last_stable:
                 segment = await lane.next()
                 if segment.batches:
-                    batch = memoryview(segment.batches[0])
+                    entry = memoryview(segment.batches[0])
+                    batch = entry[: parse_header(entry).size_bytes]
                     header = validate(batch, limits, check_records)
                     return next(iter(records_of(header, batch[HEADER_BYTES:], limits)))
                 lane.credit(segment.weight_bytes)

@@ -18,6 +18,7 @@ from mesh.errors import MeshError
 from mesh.ids import OrgId, ShareName
 from mesh.lanes.checkpoint import load_lane, prefix, producer_name
 from mesh.lanes.status import LaneState
+from mesh.link.features import JOINED
 from mesh.link.frames import LaneOpen
 from mesh.link.machine import Link
 from mesh.shares import OnForeignWrite, OnLoss, StartAt, Subscription, TopicMapping
@@ -46,7 +47,9 @@ def session_over(
 ) -> Session:
     clock = asyncio.get_running_loop().time
     return Session(
-        Link(hello("globex.example" if dialler else "acme.example"), dialler=dialler, now_s=clock()),
+        Link(
+            hello("globex.example" if dialler else "acme.example", features=(JOINED,)), dialler=dialler, now_s=clock()
+        ),
         end,
         authenticator=Trusting(),
         export=export,
