@@ -6,6 +6,8 @@ STAMP := $(VENV)/.installed
 PROTOS := $(wildcard proto/mesh/wire/v1/*.proto)
 PACKAGES := mesh gateway certs
 NATIVE := $(wildcard mesh/batch/_*.[ch])
+# Tests start hundreds of processes: none compiles again what another has compiled.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: fuzz setup demo test test-unit test-kafka test-thousand test-million exactness faults faults-campaign simulate check format lint types layering proto proto-check bench bench-quick drill-trust threats lock clean help
 
