@@ -65,7 +65,7 @@ def test_every_encoded_batch_is_accepted(some: list[Record]) -> None:
     assert verdict(batch[HEADER_BYTES:], len(some), base_timestamp_ms=header.base_timestamp_ms) == ""
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(records, st.data())
 def test_both_say_the_same_of_changed_batches(some: list[Record], data: st.DataObject) -> None:
     payload = bytearray(encode(numbered(some))[HEADER_BYTES:])

@@ -166,9 +166,11 @@ def test_a_cancellation_at_any_moment_leaves_nothing_behind_and_loses_nothing(jo
         await copied(again, log)
         return done
 
-    done = [run(scenario(steps)) for steps in range(0, 320, 1)]
+    done = [run(scenario(0))]
+    while not all(done[-50:]):  # beyond the last append, too: what is stored behind it
+        done.append(run(scenario(len(done))))
+        assert len(done) < 1000, "the lane does not come to its end"
     assert not done[0]
-    assert done[-1], "the sweep ends before the lane does"
 
 
 def test_a_cancellation_waits_for_appends_that_are_under_way() -> None:

@@ -63,7 +63,7 @@ def test_it_reads_what_kio_reads(name: str) -> None:
     assert repr(value) == repr(example(kind))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.sampled_from(sorted(asked())), st.integers(0, 1 << 32))
 @shown("MetadataResponse", 0)
 def test_of_damaged_answers_too(name: str, seed: int) -> None:

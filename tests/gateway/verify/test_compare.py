@@ -280,7 +280,7 @@ DAMAGES: dict[str, Damage] = {"lost": _lose, "duplicated": _repeat, "reordered":
     page=st.integers(1, 700),
     window=st.sampled_from([8, 64, 2048]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_damage_spread_over_a_long_log_is_counted_whatever_the_pages(
     places: dict[int, str], page: int, window: int
 ) -> None:

@@ -175,7 +175,7 @@ class World:
             ordinal += kind is None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_after_any_crashes_the_log_holds_each_record_once_and_the_map_is_the_truth(data: st.DataObject) -> None:
     world = World(data)

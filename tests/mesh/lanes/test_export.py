@@ -62,7 +62,7 @@ def whole_end(log: SourceLog, index: int, data_bytes: int) -> int:
     return end
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(log=source_logs(), data=st.data())
 def test_a_segment_tells_of_every_offset_and_holds_exactly_the_visible_records(
     log: SourceLog, data: st.DataObject

@@ -88,7 +88,7 @@ def _logs(draw: st.DrawFn) -> tuple[Batches, Batches]:
     return ours, theirs
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(_logs())
 def test_asking_until_nothing_differs_finds_the_first_offset_that_does(logs: tuple[Batches, Batches]) -> None:
     """As a lane does: after each answer it cuts its map back, and asks again with the epoch before."""
