@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -32,7 +33,8 @@ def cpu_by_thread(pid: int) -> dict[str, float]:
     """Seconds of CPU of the threads that live, added up by name."""
     found: dict[str, float] = defaultdict(float)
     for task in Path(f"/proc/{pid}/task").iterdir():
-        found[(task / "comm").read_text().strip()] += _cpu_s(task / "stat")
+        with suppress(OSError):  # it ended meanwhile
+            found[(task / "comm").read_text().strip()] += _cpu_s(task / "stat")
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 

@@ -365,6 +365,7 @@ def hub_settings(config: GatewayConfig) -> HubSettings:
         session=SessionLimits(
             frame_bytes=limits.frame_bytes,
             buffer_bytes=limits.link_buffer_bytes,
+            windows_bytes=limits.windows_bytes,
             request_s=timing.request_timeout_s,
         ),
         export=ExportSettings(

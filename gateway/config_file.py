@@ -133,11 +133,18 @@ class Limits(_Table):
         default=1_000_000, description="most records in a batch taken from a peer"
     )
     frame_bytes: Bytes = Field(default=1 << 20, description="size at which a data frame is sent under load")
-    lane_credit_bytes: Bytes = Field(default=8 << 20, description="window of one lane: bytes sent but not yet appended")
+    lane_credit_bytes: Bytes = Field(
+        default=16 << 20,
+        description="largest window of one lane, bytes sent but not yet appended: as much as a long way takes",
+    )
+    windows_bytes: Annotated[int, Field(ge=0, le=1 << 40)] = Field(
+        default=32 << 20,
+        description="what the windows of all lanes together have beyond the first 1 MiB of each",
+    )
     shared_fetch_bytes: Annotated[int, Field(ge=0, le=1 << 40)] = Field(
         default=32 << 20, description="kept for a second of what was fetched for one of several readers of a partition"
     )
-    link_buffer_bytes: Bytes = Field(default=16 << 20, description="bytes waiting to be sent on one link")
+    link_buffer_bytes: Bytes = Field(default=4 << 20, description="bytes waiting to be sent on one link")
 
     @model_validator(mode="after")
     def _rules(self) -> Limits:

@@ -16,6 +16,7 @@ from mesh.lanes.losses import Loss
 from mesh.link.errors import LaneEnded
 from mesh.link.frames import Acknowledgement, Credit, LaneEnd, LaneOpen, LaneOpened, LaneStatus
 from mesh.link.lane import Lane
+from mesh.link.window import Window
 from mesh.log import LogRange
 from mesh.segment import Segment
 
@@ -33,9 +34,11 @@ class LinkSide(Protocol):
 class ImportLane:
     """The importer's end: segments come out, credit and acknowledgements go back."""
 
-    def __init__(self, side: LinkSide, lane: Lane) -> None:
+    def __init__(self, side: LinkSide, lane: Lane, window: Window) -> None:
         self._side = side
         self._lane = lane
+        self._window = window
+        self._lying_bytes = 0
         self._segments: deque[Segment] = deque()
         self._changed = asyncio.Event()
         self._failure: MeshError | None = None
@@ -53,12 +56,28 @@ class ImportLane:
     async def next(self) -> Segment:
         """The next segment, in order and without a hole. Raises LaneEnded, LinkLost."""
         while not self._segments:
+            await self._wait_for_data()
+        segment = self._segments.popleft()
+        self._lying_bytes -= segment.weight_bytes
+        self._window.took(self._lying_bytes)
+        return segment
+
+    async def _wait_for_data(self) -> None:
+        """Tell the window what the wait is about: the wire, or new records."""
+        if self.status is not None and self.status.last_stable <= self._lane.position:
+            self._window.rest()
             await self._wait()
-        return self._segments.popleft()
+            return
+        clock = asyncio.get_running_loop().time
+        began_s = clock()
+        await self._wait()
+        self._window.idle(clock() - began_s)
 
     def credit(self, size_bytes: int) -> None:
-        """Allow the provider to send as much again."""
-        self._side.send_on(self._lane, Credit(self._lane.number, size_bytes))
+        """Say that so much was dealt with: the provider may send as much again, or what the window makes of it."""
+        given = self._window.credit(size_bytes, asyncio.get_running_loop().time())
+        if given:
+            self._side.send_on(self._lane, Credit(self._lane.number, given))
 
     def acknowledge(self, source_offset: int) -> None:
         """State that everything before `source_offset` is durable here."""
@@ -79,6 +98,7 @@ class ImportLane:
     def take(self, frame: LaneOpened | LaneStatus | LaneEnd | Segment) -> None:
         if isinstance(frame, Segment):
             self._segments.append(frame)
+            self._lying_bytes += frame.weight_bytes
             self._shown(frame.next_source_offset)
         elif isinstance(frame, LaneOpened):
             self.answer = frame
@@ -98,6 +118,10 @@ class ImportLane:
     def _heard(self, status: LaneStatus) -> None:
         self.status = status
         self.on_status(status)
+
+    def close(self) -> None:
+        """Nothing more comes: what the window had, others may have."""
+        self._window.close()
 
     def fail(self, error: MeshError) -> None:
         self._failure = self._failure or error

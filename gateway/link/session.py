@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
@@ -43,8 +43,9 @@ from mesh.link.machine import Link
 from mesh.link.outgoing import DataQueue, coalesce
 from mesh.link.seal import SEALED, Seal
 from mesh.link.table import LaneState, LinkState
+from mesh.link.window import Windows
 from mesh.segment import Segment
-from mesh.wire.codec import decode_frame, encode_frame, hello_part
+from mesh.wire.codec import decode_frame, encode_frame, frame_chunks, hello_part
 
 log = structlog.get_logger()
 
@@ -77,6 +78,8 @@ class SessionLimits:
     """A data frame is filled up to this."""
     buffer_bytes: int = 4 << 20
     """Segments that wait for the link, all lanes together."""
+    windows_bytes: int = 32 << 20
+    """What imported lanes may have under way beyond the least of each, all together."""
     greeting_s: float = 10.0
     request_s: float = 30.0
 
@@ -95,6 +98,7 @@ class Session:
         limits: SessionLimits,
         clock: Callable[[], float],
         meter: LinkMeter | None = None,
+        windows: Windows | None = None,
     ) -> None:
         self._link = link
         self._stream = stream
@@ -104,6 +108,7 @@ class Session:
         self._limits = limits
         self._clock = clock
         self._meter = meter or Tally()
+        self._windows = windows or Windows(limits.windows_bytes)
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._draining = False
@@ -151,11 +156,16 @@ class Session:
     # --- for the importer and for questions
 
     def open_lane(self, opening: Callable[[int], LaneOpen]) -> ImportLane:
-        """Ask the peer for a lane; `opening` gets its number. Raises LinkLost where the link is not open."""
+        """Ask the peer for a lane; `opening` gets its number, and its credit is the most that the lane may have.
+
+        Raises LinkLost where the link is not open.
+        """
         if not self.is_open:
             raise self._lost()
-        lane = self._link.open_lane(opening(self._link.next_lane()))
-        self._imports[lane.number] = ImportLane(self, lane)
+        wanted = opening(self._link.next_lane())
+        window = self._windows.window(wanted.credit_bytes)
+        lane = self._link.open_lane(replace(wanted, credit_bytes=window.size_bytes))
+        self._imports[lane.number] = ImportLane(self, lane, window)
         self._wake.set()
         return self._imports[lane.number]
 
@@ -307,10 +317,11 @@ class Session:
         await self._stream.finish()
 
     async def _send(self, frame: Frame) -> None:
-        data = encode_frame(self._sequence, frame)
+        chunks = frame_chunks(self._sequence, frame)
         self._sequence += 1
         if self._seal is not None and not isinstance(frame, Hello):
-            data = self._seal.put(self._link.dialler, data)
+            chunks.append(self._seal.of(self._link.dialler, chunks))
+        data = b"".join(chunks)
         await self._stream.write(data)
         self._link.sent(self._clock())
         self._meter.sent(len(data))
@@ -418,13 +429,15 @@ class Session:
             self._link.forget(lane)
             self._data.drop(lane.number)
             self._room.set()
-            self._imports.pop(lane.number, None)
+            if (imported := self._imports.pop(lane.number, None)) is not None:
+                imported.close()
 
     def _close(self, error: MeshError) -> None:
         self.failure = error
         self._link.close()
         for lane in self._imports.values():
             lane.fail(self._lost())
+            lane.close()
         for future in self._replies.values():
             if not future.done():
                 future.set_exception(LinkLost(str(error)))

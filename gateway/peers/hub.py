@@ -52,6 +52,7 @@ from mesh.link.features import JOINED
 from mesh.link.frames import Hello
 from mesh.link.machine import Link
 from mesh.link.seal import SEALED
+from mesh.link.window import Windows
 from mesh.ports import Cluster
 from mesh.shares import StartAt
 from mesh.trust.cache import VerificationCache
@@ -121,6 +122,7 @@ class Hub:
         self._cache = VerificationCache()
         self._table = LinkTable()
         self._sight = Sight()
+        self._windows = Windows(settings.session.windows_bytes)
         backoff = backoff_of(settings.reconnect_initial_s, settings.reconnect_max_s, random)
         self._dialling = Dialling(
             lambda: self._identity, registry, self._table, self._run_dialled, settings.transport, backoff, self._metrics
@@ -260,6 +262,7 @@ class Hub:
             limits=self._settings.session,
             clock=time.monotonic,
             meter=self._metrics.link(org),
+            windows=self._windows,
         )
         return LiveLink(session, role, address, self._now_ms(), authenticator, self._identity)
 

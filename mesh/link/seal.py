@@ -9,10 +9,12 @@ compute it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import sha256
 
 from crc32c import crc32c
 
+from mesh.batch.stamp import Buffer
 from mesh.link.errors import FrameAltered
 
 SEALED = "sealed-frames"
@@ -28,14 +30,15 @@ class Seal:
         link = sha256(dialler_hello).digest() + sha256(acceptor_hello).digest()
         self._starts = {from_dialler: crc32c(bytes((from_dialler,)) + link) for from_dialler in (True, False)}
 
-    def put(self, from_dialler: bool, frame: bytes) -> bytes:
-        """`frame` with its seal."""
-        return b"".join((frame, _TAG, crc32c(frame, self._starts[from_dialler]).to_bytes(4, "little")))
+    def of(self, from_dialler: bool, chunks: Iterable[Buffer]) -> bytes:
+        """The seal of the frame that `chunks` make: its last bytes."""
+        crc = self._starts[from_dialler]
+        for chunk in chunks:
+            crc = crc32c(chunk, crc)
+        return _TAG + crc.to_bytes(4, "little")
 
     def check(self, from_dialler: bool, frame: bytes) -> None:
         """Raises FrameAltered where `frame` has not the seal of this link and direction."""
         view = memoryview(frame)
-        body, seal = view[:-SEAL_BYTES], view[-SEAL_BYTES:]
-        sealed = _TAG + crc32c(body, self._starts[from_dialler]).to_bytes(4, "little")
-        if seal != sealed:
+        if view[-SEAL_BYTES:] != self.of(from_dialler, (view[:-SEAL_BYTES],)):
             raise FrameAltered(len(frame))

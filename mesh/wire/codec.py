@@ -10,11 +10,12 @@ from typing import Any, TypeGuard
 
 from google.protobuf.message import DecodeError, Message
 
+from mesh.batch.stamp import Buffer
 from mesh.lanes.losses import Loss, LossKind
 from mesh.link import frames as f
 from mesh.link.errors import FrameMalformed
 from mesh.shares import StartAt
-from mesh.wire.data import decode_data, encode_data, offset
+from mesh.wire.data import data_chunks, decode_data, offset
 from mesh.wire.v1 import link_pb2 as pb
 from mesh.wire.varint import fields
 
@@ -25,11 +26,16 @@ _OFFSETS = frozenset({"first_source_offset", "source_offset", "log_start", "log_
 
 def encode_frame(sequence: int, frame: f.Frame) -> bytes:
     """`frame` as a serialized `mesh.wire.v1.Frame`."""
+    return b"".join(frame_chunks(sequence, frame))
+
+
+def frame_chunks(sequence: int, frame: f.Frame) -> list[Buffer]:
+    """The same before it is joined: what comes after it on the wire needs no second copy."""
     if isinstance(frame, f.Data):
-        return encode_data(sequence, frame)
+        return data_chunks(sequence, frame)
     message = pb.Frame(sequence=sequence)
     _ENCODERS[type(frame)](message, frame)
-    return message.SerializeToString()
+    return [message.SerializeToString()]
 
 
 def decode_frame(data: bytes) -> tuple[int, f.Frame]:

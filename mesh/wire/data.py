@@ -24,15 +24,15 @@ _MAX_LANE = 1 << 32
 _MAX_EPOCH = 1 << 31
 
 
-def encode_data(sequence: int, data: Data) -> bytes:
-    """A Frame with a Data body."""
+def data_chunks(sequence: int, data: Data) -> list[Buffer]:
+    """A Frame with a Data body, to be joined."""
     body: list[Buffer] = []
     for lane, segment in data.segments:
         chunks = _segment_chunks(lane, segment)
         body.append(length_prefix(_DATA_SEGMENTS, size_of(chunks)))
         body += chunks
     head = tagged(_FRAME_SEQUENCE, sequence) + length_prefix(_FRAME_DATA, size_of(body))
-    return b"".join([head, *body])
+    return [head, *body]
 
 
 def _segment_chunks(lane: int, segment: Segment) -> list[Buffer]:
