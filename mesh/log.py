@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from mesh.batch.stamp import sequence_of
 from mesh.ids import TopicId
 
 
@@ -58,13 +59,19 @@ class OwnBatch(NamedTuple):
     base_sequence: int
     records: int
 
+    def beyond(self, offset: int) -> OwnBatch:
+        """The part from `offset` on, where the batch lies across it."""
+        before = max(offset - self.base_offset, 0)
+        return OwnBatch(self.base_offset + before, sequence_of(self.base_sequence + before), self.records - before)
+
 
 @dataclass(frozen=True, slots=True)
 class Witnesses:
     """What a log says about one producer's writes to a partition (design: recovery of a lane).
 
     `last_sequence` is what the cluster remembers of the producer, None where it has forgotten; `own` are its
-    batches at or after the asked offset, in order; `foreign_count` counts offsets from there not written by it.
+    batches from the asked offset on, in order, and of one that lies across it the part from there; `foreign_count`
+    counts offsets from there not written by it.
     """
 
     range: LogRange

@@ -88,7 +88,7 @@ def batches_from_time(db: apsw.Connection, log: int, timestamp_ms: int, from_off
 
 
 def own_batches(db: apsw.Connection, log: int, producer_id: int, from_offset: int) -> tuple[tuple[OwnBatch, ...], int]:
-    """The producer's batches that begin at or after `from_offset`, and how many offsets from there are its own."""
+    """The producer's batches from `from_offset` on, and how many offsets from there are its own."""
     own: list[OwnBatch] = []
     own_count = 0
     rows = db.execute(
@@ -97,10 +97,9 @@ def own_batches(db: apsw.Connection, log: int, producer_id: int, from_offset: in
         (log, _batch_at(db, log, from_offset)),
     )
     for base_offset, last_offset, writer, base_sequence in rows:
-        if writer == producer_id:
-            own_count += max(0, last_offset + 1 - max(base_offset, from_offset))
-            if base_offset >= from_offset:
-                own.append(OwnBatch(base_offset, base_sequence, last_offset + 1 - base_offset))
+        if writer == producer_id and last_offset >= from_offset:
+            own.append(OwnBatch(base_offset, base_sequence, last_offset + 1 - base_offset).beyond(from_offset))
+            own_count += own[-1].records
     return tuple(own), own_count
 
 

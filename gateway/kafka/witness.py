@@ -26,9 +26,10 @@ async def ask_log(client: Client, partition: Partition, producer: Producer, from
     foreign_count = 0
     first = max(from_offset, where.start)
     async for header, _ in scan(client, partition, first, where.end):
-        if _is_own(header, producer) and header.base_offset >= first:
-            own.append(OwnBatch(header.base_offset, header.base_sequence, header.last_offset_delta + 1))
-        elif not _is_own(header, producer):
+        if _is_own(header, producer):
+            batch = OwnBatch(header.base_offset, header.base_sequence, header.last_offset_delta + 1)
+            own.append(batch.beyond(first))
+        else:
             foreign_count += header.next_offset - max(header.base_offset, first)
     epoch, last = await known_producer(client, partition, producer.id) or (-1, -1)
     last_sequence = last if epoch == producer.epoch and last >= 0 else None

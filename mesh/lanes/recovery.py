@@ -127,15 +127,10 @@ _Finding = tuple[FreezeReason, str]
 
 
 def _placed(checkpoint: Checkpoint, own: tuple[OwnBatch, ...]) -> Iterator[Placed]:
-    """The batches from the checkpoint on; the part of one that lies before it is cut off.
-
-    The ordinal of each is taken from its sequence, by the distance from the checkpoint's.
-    """
+    """The ordinal of each is taken from its sequence, by the distance from the checkpoint's."""
     for batch in own:
-        before = max(checkpoint.destination_offset - batch.base_offset, 0)
-        if before < batch.records:
-            distance = sequence_of(batch.base_sequence + before - checkpoint.ordinal)
-            yield Placed(checkpoint.ordinal + distance, batch.base_offset + before, batch.records - before)
+        distance = sequence_of(batch.base_sequence - checkpoint.ordinal)
+        yield Placed(checkpoint.ordinal + distance, batch.base_offset, batch.records)
 
 
 def _foreign(checkpoint: Checkpoint, placed: tuple[Placed, ...], witnesses: Witnesses) -> Iterator[tuple[int, int]]:

@@ -148,7 +148,7 @@ class MemoryLog:
         return Witnesses(
             self.range,
             state.last_sequence if state and state.epoch == producer.epoch else None,
-            tuple(OwnBatch(h.base_offset, h.base_sequence, h.records_count) for h in own if h.base_offset >= first),
+            tuple(OwnBatch(h.base_offset, h.base_sequence, h.records_count).beyond(first) for h in own),
             max(0, self.end - first) - own_count,
         )
 

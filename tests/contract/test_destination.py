@@ -267,6 +267,8 @@ async def test_a_witness_tells_own_from_foreign_writes(
     assert everything.foreign_count == 3
     later = await cluster.destination.witness(partition, producer, 4)
     assert (later.own, later.foreign_count) == ((OwnBatch(5, 7, 4),), 1)
+    within = await cluster.destination.witness(partition, producer, 6)
+    assert (within.own, within.foreign_count) == ((OwnBatch(6, 8, 3),), 0)
     end = await cluster.destination.witness(partition, producer, 9)
     assert (end.own, end.foreign_count, end.last_sequence) == ((), 0, 10)
 
