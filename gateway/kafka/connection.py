@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
+from mesh.batch.native import blank
 from mesh.batch.stamp import Buffer
 from mesh.cluster_errors import ClusterUnreachable
 
@@ -165,7 +166,7 @@ class Connection(asyncio.BufferedProtocol):
             if not 4 <= size <= self._max_response_bytes:
                 self.abort(f"a response of {size} bytes, the limit is {self._max_response_bytes}")
                 return
-            body, here = memoryview(bytearray(size)), min(size, held - at - 4)
+            body, here = memoryview(blank(size)), min(size, held - at - 4)
             body[:here] = self._scratch[at + 4 : at + 4 + here]
             at += 4 + here
             if here < size:

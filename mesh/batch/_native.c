@@ -240,6 +240,19 @@ static PyObject *native_merged(PyObject *module, PyObject *given) {
     return out;
 }
 
+/* --- blank */
+
+static PyObject *native_blank(PyObject *module, PyObject *arg) {
+    (void)module;
+    Py_ssize_t size = PyLong_AsSsize_t(arg);
+    if (size < 0) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_ValueError, "negative count");
+        return 0;
+    }
+    return PyByteArray_FromStringAndSize(0, size);
+}
+
 /* --- the module */
 
 static PyMethodDef METHODS[] = {
@@ -247,6 +260,7 @@ static PyMethodDef METHODS[] = {
     {"admitted", native_admitted, METH_VARARGS, "See mesh.batch.twin.admitted."},
     {"are_records", native_are_records, METH_VARARGS, "See mesh.batch.twin.are_records."},
     {"merged", native_merged, METH_O, "See mesh.batch.twin.merged."},
+    {"blank", native_blank, METH_O, "See mesh.batch.twin.blank."},
     {0},
 };
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from mesh.batch.twin import Admitted, Part, Stretch
 
 try:
-    from mesh.batch._native import admitted, are_records, merged, stretch
+    from mesh.batch._native import admitted, are_records, blank, merged, stretch
 
     IS_COMPILED = True
 except ImportError:
-    from mesh.batch.twin import admitted, are_records, merged, stretch
+    from mesh.batch.twin import admitted, are_records, blank, merged, stretch
 
     IS_COMPILED = False
 
-__all__ = ["IS_COMPILED", "Admitted", "Part", "Stretch", "admitted", "are_records", "merged", "stretch"]
+__all__ = ["IS_COMPILED", "Admitted", "Part", "Stretch", "admitted", "are_records", "blank", "merged", "stretch"]

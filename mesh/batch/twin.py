@@ -143,6 +143,11 @@ def merged(parts: Sequence[Part]) -> bytes:
     return joined
 
 
+def blank(size_bytes: int) -> bytearray:
+    """A buffer to be filled whole: what it holds until then means nothing (compiled, it is not even cleared)."""
+    return bytearray(size_bytes)
+
+
 def _whole(data: memoryview, at: int) -> BatchHeader | None:
     """The header of the batch that begins at byte `at`, if all of it is there and it is of format 2."""
     if at < 0 or len(data) - at < HEADER_BYTES:

@@ -34,6 +34,7 @@ class Native(Protocol):
     def admitted(self, data: Buffer, max_batch_bytes: int, max_records: int, /) -> list[Admitted]: ...
     def are_records(self, payload: Buffer, count: int, base_timestamp_ms: int, /) -> bool: ...
     def merged(self, parts: Sequence[Part], /) -> bytes: ...
+    def blank(self, size_bytes: int, /) -> bytearray: ...
 
 
 BOTH = [cast(Native, module) for module in ((twin, native) if native.IS_COMPILED else (twin,))]
@@ -325,3 +326,20 @@ def test_records_are_what_the_strict_walk_takes(of: Native, payload: bytes, coun
         assert not of.are_records(payload, count, base)
     else:
         assert of.are_records(payload, count, base)
+
+
+# --- blank
+
+
+@each
+def test_a_blank_buffer_has_its_size_and_can_be_filled(of: Native) -> None:
+    for size in (0, 1, 4096, 1 << 20):
+        buffer = of.blank(size)
+        assert type(buffer) is bytearray
+        assert len(buffer) == size
+        memoryview(buffer)[:] = b"x" * size
+        assert buffer == b"x" * size
+    with pytest.raises(ValueError, match="negative"):
+        of.blank(-1)
+    with pytest.raises(OverflowError):
+        of.blank(1 << 70)
