@@ -43,7 +43,7 @@ class Log:
 
     def witness(self, offset: int) -> Witnesses:
         end = len(self.offsets)
-        own = tuple(batch for batch in self.own if batch.base_offset + batch.records > offset)
+        own = tuple(batch.beyond(offset) for batch in self.own if batch.base_offset + batch.records > offset)
         last = sequence_of(self.next_ordinal - 1) if self.own else None
         return Witnesses(LogRange(0, end, end), last, own, self.offsets[offset:].count(FOREIGN))
 
