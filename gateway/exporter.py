@@ -17,6 +17,7 @@ from gateway.link.lanes import ExportLane
 from gateway.losses import SourceLost, SourceRecreated, SourceTrimmed, SourceTruncated
 from gateway.meters import LaneMeter
 from gateway.starting import first_offset
+from gateway.turns import Turn, Turns
 from mesh.batch.header import split
 from mesh.batch.limits import DEFAULT_LIMITS, Limits
 from mesh.batch.old import split_any
@@ -54,6 +55,8 @@ class ExportSettings:
     """How long a fetch waits at the tip of the log."""
     shared_bytes: int = 32 << 20
     """Kept of what was fetched, for lanes that read the same partition (`gateway.shared_fetches`)."""
+    ahead_bytes: int = 8 << 20
+    """Read by the lanes of one link that are behind, all together, until the link has room (`gateway.turns`)."""
     limits: Limits = DEFAULT_LIMITS
 
 
@@ -63,15 +66,17 @@ async def export_lane(
     authorize: Callable[[], object],
     settings: ExportSettings,
     meter: LaneMeter | None = None,
+    turns: Turns | None = None,
 ) -> None:
     """Serve `lane` until it is cancelled. Raises what ends it; the session tells the peer.
 
     `authorize` raises ShareNotAvailable as soon as the peer may not read the partition (any more): by its name, then by
-    `lane.topic_id`.
+    `lane.topic_id`. `turns` are those of its link.
     """
     authorize()
     try:
-        await _export(cluster, lane, authorize, settings, meter)
+        with Turn(turns or Turns(settings.ahead_bytes)) as turn:
+            await _export(cluster, lane, authorize, settings, meter, turn)
     except SourceLost:
         authorize()  # it tells of our log, and was found after a wait
         raise
@@ -83,6 +88,7 @@ async def _export(
     authorize: Callable[[], object],
     settings: ExportSettings,
     meter: LaneMeter | None,
+    turn: Turn,
 ) -> None:
     opening = lane.opening
     topic = await cluster.topics.describe(opening.topic)
@@ -104,6 +110,8 @@ async def _export(
     while True:
         credit_bytes = await _credit(cluster, partition, lane, authorize, settings.wait_s)
         budget = min(credit_bytes, settings.fetch_bytes)
+        if lane.log_range is not None and position < lane.log_range.last_stable:
+            await turn.begin()
         reach(Place.FETCH)
         fetched = await _fetch(cluster, partition, position, expected_id, budget, settings.wait_s, epoch)
         reach(Place.FETCHED)
@@ -117,6 +125,7 @@ async def _export(
             reach(Place.SEND)
             await lane.send(segment)
             reach(Place.SENT)
+            turn.end()
             position, ordinal, epoch = segment.next_source_offset, ordinal + segment.record_count, segment.leader_epoch
             if meter is not None:
                 meter.moved(segment.record_count, segment.size_bytes)

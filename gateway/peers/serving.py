@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 import structlog
 
@@ -16,6 +17,7 @@ from gateway.peers.answers import Answers
 from gateway.peers.public import public
 from gateway.registry import Registry
 from gateway.shared_fetches import SharedFetches
+from gateway.turns import Turns
 from gateway.waking import Waking
 from mesh.errors import CallerError, MeshError
 from mesh.ids import OrgId, Partition, ShareName, TopicId, TopicName
@@ -49,6 +51,7 @@ class Serving:
         self._metrics = metrics
         self._answers = answers
         self._now_ms = now_ms
+        self._turns: WeakKeyDictionary[Session, Turns] = WeakKeyDictionary()
         self._changed = Waking()
         self._served: list[Request] = []
         self._ends: dict[ExportLane, asyncio.Timeout] = {}
@@ -72,7 +75,7 @@ class Serving:
                 self._ends[lane] = grant_end
                 with self._fetches.reading(Partition(lane.opening.topic, lane.opening.partition)) as source:
                     cluster = replace(self._cluster, source=source)
-                    await export_lane(cluster, lane, authorize, self._settings, meter)
+                    await export_lane(cluster, lane, authorize, self._settings, meter, self._turns_of(session))
         except TimeoutError as error:
             if not grant_end.expired():
                 raise
@@ -113,6 +116,9 @@ class Serving:
             path = path_here(self._registry.origins.get(topic_id), self._organization(), topic_id)
             if path_token(path) != lane.opening.origin:
                 raise OriginChanged(lane.opening.topic)
+
+    def _turns_of(self, session: Session) -> Turns:
+        return self._turns.setdefault(session, Turns(self._settings.ahead_bytes))
 
     def cut_unwanted(self, org: OrgId, session: Session) -> None:
         """End the lanes of a link that its peer may no longer read, or not by the path that it knows."""
