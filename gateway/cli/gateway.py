@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli import context
+from gateway.heap import keep_pages
 from gateway.lean import lean_imports
 
 app = typer.Typer(no_args_is_help=True, help="The gateway process.")
@@ -41,6 +42,7 @@ def run(
 
     if not require_tls13():
         raise AssertionError("gRPC was imported before it was restricted to TLS 1.3")
+    keep_pages()
     with lean_imports():
         import uvloop
 

@@ -48,8 +48,9 @@ _SNAPPY_MAX_RATIO = 64
 _LZ4_MAGIC = b"\x04\x22\x4d\x18"
 _LZ4_INDEPENDENT_BIT = 0x20
 
-_LZ4_SIZE_MASK = (1 << 31) - 1
-_PLAIN_LZ4 = {_LZ4_MAGIC + b"\x60\x40\x82": 64 * 1024, _LZ4_MAGIC + b"\x60\x50\xfb": 256 * 1024}
+_LZ4_STORED_BIT = 1 << 31
+_STORED_LZ4 = _LZ4_MAGIC + b"\x60\x40\x82"
+_PLAIN_LZ4 = {_STORED_LZ4: 64 * 1024, _LZ4_MAGIC + b"\x60\x50\xfb": 256 * 1024}
 """Frames of independent blocks of up to so many bytes, with no checksums and no content size."""
 _PLAIN_LZ4_BYTES = 7
 _FEW_BLOCKS = 32
@@ -72,6 +73,18 @@ def decompress(codec: int, payload: Buffer, limits: Limits) -> bytes:
 def compress(codec: int, records: bytes) -> bytes:
     """`records` as the Java client reads them."""
     return _WRITERS[codec](records)
+
+
+def store(codec: int, records: bytes) -> bytes:
+    """As `compress`, for records of which it is known that they hardly become smaller."""
+    if codec != Codec.LZ4:
+        return compress(codec, records)
+    parts: list[Buffer] = [_STORED_LZ4]
+    view = memoryview(records)
+    for at in range(0, len(view), _PLAIN_LZ4[_STORED_LZ4]):
+        block = view[at : at + _PLAIN_LZ4[_STORED_LZ4]]
+        parts += ((len(block) | _LZ4_STORED_BIT).to_bytes(4, "little"), block)
+    return b"".join((*parts, bytes(4)))
 
 
 class _Sink:
@@ -197,12 +210,12 @@ def _few_lz4_blocks(data: memoryview, cap: int) -> bytes | None:
         at += 4
         if not size:
             return b"".join(blocks) if at == len(data) else None
-        start, is_plain = at, size >> 31
-        at += size & _LZ4_SIZE_MASK
+        start, is_stored = at, size & _LZ4_STORED_BIT
+        at += size & ~_LZ4_STORED_BIT
         block: Buffer = data[start:at]
         if at - start > max_bytes or at > len(data):
             return None
-        if not is_plain:
+        if not is_stored:
             try:
                 block = lz4.block.decompress(block, uncompressed_size=max_bytes)
             except lz4.block.LZ4BlockError:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from mesh.batch.codec import compress
+from mesh.batch.codec import compress, store
 from mesh.batch.encode import NO_PRODUCER
 from mesh.batch.header import HEADER_BYTES, LAYOUT, LENGTH_END, MAGIC, MAGIC_AT, Codec, parse_header
 from mesh.batch.native import IS_COMPILED, merged
@@ -37,6 +37,8 @@ FEW_RECORDS = 1 << 31 if IS_COMPILED else 32
 FRAMING_BYTES = 1024
 """What may come to uncompressed records: the header, and the framing of a codec that cannot make them smaller."""
 
+HARDLY_SMALLER = 0.98
+"""Where its producer won no more than this, nothing is sought again."""
 NEVER = 1 << 62
 NUMBER_BYTES = 4
 """By how much the numbers of a record usually grow at most."""
@@ -139,8 +141,8 @@ def _as_one(group: Sequence[Sound], joining: Joining) -> Ready | None:
         return None
     if len(records) > joining.most_bytes:
         return None
-    payload = compress(first.codec, records)
     source_bytes = sum(len(each.batch) for each in group)
+    payload = (store if source_bytes > HARDLY_SMALLER * len(records) else compress)(first.codec, records)
     if len(payload) > source_bytes * 5 // 4:
         return None
     count, latest_ms = sum(each.records_count for each in group), max(each.max_timestamp_ms for each in group)

@@ -12,7 +12,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh.batch.codec import compress, decompress
+from mesh.batch.codec import compress, decompress, store
 from mesh.batch.errors import BatchForbidden, BatchInflates, BatchUndecodable
 from mesh.batch.header import Codec
 from mesh.batch.limits import DEFAULT_LIMITS, MIB, Limits
@@ -80,11 +80,11 @@ def test_a_bomb_costs_no_more_memory_than_the_limit(name: str) -> None:
 
 @pytest.mark.parametrize("codec", COMPRESSING)
 def test_a_ratio_is_refused_below_the_limit_of_bytes(codec: Codec) -> None:
-    small = Limits(max_ratio=5, free_inflation_bytes=1000)
+    small = Limits(max_ratio=3, free_inflation_bytes=1000)
     data = compress(codec, TEXT)
     with pytest.raises(BatchInflates) as caught:
         decompress(codec, data, small)
-    assert caught.value.data["limit_bytes"] == 5 * len(data)
+    assert caught.value.data["limit_bytes"] == 3 * len(data)
     assert decompress(codec, compress(codec, TEXT[:1000]), small) == TEXT[:1000]
 
 
@@ -224,6 +224,16 @@ def test_a_changed_byte_gives_a_value_or_a_documented_error(codec: Codec, place:
         decompress(codec, data, LIMIT)
     except (BatchUndecodable, BatchInflates):
         return
+
+
+@pytest.mark.parametrize("codec", list(Codec))
+@pytest.mark.parametrize("size", [0, 1, 64 * 1024, 64 * 1024 + 1, 200_000])
+def test_what_is_stored_is_read_by_the_library_too(codec: Codec, size: int) -> None:
+    stored = store(codec, TEXT[:size])
+    assert decompress(codec, stored, DEFAULT_LIMITS) == TEXT[:size]
+    if codec is Codec.LZ4:
+        assert lz4.frame.decompress(stored) == TEXT[:size]
+        assert len(stored) <= size + 32
 
 
 PLAIN = {"no options": {}, "larger blocks": {"block_size": 5}}
