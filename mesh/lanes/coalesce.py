@@ -37,8 +37,8 @@ FEW_RECORDS = 1 << 31 if IS_COMPILED else 32
 FRAMING_BYTES = 1024
 """What may come to uncompressed records: the header, and the framing of a codec that cannot make them smaller."""
 
-HARDLY_SMALLER = 0.98
-"""Where its producer won no more than this, nothing is sought again."""
+HARDLY_SMALLER, TRIED_BYTES = 0.98, 4096
+"""Where producers won no more than this by compressing so many bytes at a time, nothing is sought again."""
 NEVER = 1 << 62
 NUMBER_BYTES = 4
 """By how much the numbers of a record usually grow at most."""
@@ -142,7 +142,8 @@ def _as_one(group: Sequence[Sound], joining: Joining) -> Ready | None:
     if len(records) > joining.most_bytes:
         return None
     source_bytes = sum(len(each.batch) for each in group)
-    payload = (store if source_bytes > HARDLY_SMALLER * len(records) else compress)(first.codec, records)
+    is_tried = len(records) > TRIED_BYTES * len(group) and source_bytes > HARDLY_SMALLER * len(records)
+    payload = store(first.codec, records) if is_tried else compress(first.codec, records)
     if len(payload) > source_bytes * 5 // 4:
         return None
     count, latest_ms = sum(each.records_count for each in group), max(each.max_timestamp_ms for each in group)
