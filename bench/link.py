@@ -4,7 +4,8 @@
 
 `stream` is gRPC alone: the same bytes object written again and again, and read. `session` is all of ours above it:
 segments of a lane, frames, seals, credit and acknowledgements. Any variant may be followed by changes, to compare in
-one run: `stream:grpc.http2.max_frame_size=1048576`, `session:frame_kb=2048`, `stream:GRPC_EXPERIMENTS=tcp_rcv_lowat`.
+one run: `stream:grpc.http2.max_frame_size=1048576`, `session:frame_kb=2048`, `stream:GRPC_EXPERIMENTS=tcp_rcv_lowat`,
+`session:round_trip_ms=100+lanes=1` (through a proxy that costs CPU of its own, which is not told).
 Variants take turns; told are the medians: CPU-seconds of each side per GB (10^9 bytes), after the link has opened.
 """
 
@@ -16,8 +17,8 @@ import json
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -25,6 +26,7 @@ from typing import Any
 
 from bench.cpu import peak_rss_bytes
 from bench.versions import versions
+from tests.lab.wire.proxy import Proxy
 
 SIDES = ("exporter", "importer")
 MIB = 1 << 20
@@ -74,6 +76,7 @@ async def measured(variant: Variant, mb: int, directory: Path) -> Cost:
     told: dict[str, dict[str, Any]] = {}
     port = 0
     children = []
+    way = ExitStack()
     for side in SIDES:
         child = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -86,9 +89,14 @@ async def measured(variant: Variant, mb: int, directory: Path) -> Cost:
         assert child.stdout is not None
         if not port:
             port = int(await child.stdout.readline())
+            if round_trip_ms := variant.get("round_trip_ms", 0):
+                proxy = way.enter_context(Proxy(f"127.0.0.1:{port}"))
+                proxy.weather(latency_s=round_trip_ms / 2000)
+                port = int(proxy.address.rpartition(":")[2])
     for side, child in zip(SIDES, children, strict=True):
         output, _ = await child.communicate()
         told[side] = json.loads(output)
+    await asyncio.to_thread(way.close)
     one, other = (told[side] for side in SIDES)
     gb = other["bytes"] / 1e9
     return Cost(
@@ -174,12 +182,5 @@ def run_side(options: argparse.Namespace) -> int:
     return 0
 
 
-def cpu_now_s() -> float:
-    used = os.times()
-    return used.user + used.system
-
-
 if __name__ == "__main__":
-    began_s = time.monotonic()
-    code = main()
-    sys.exit(code)
+    sys.exit(main())

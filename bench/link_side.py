@@ -47,8 +47,7 @@ if TYPE_CHECKING:
 
 ORGANIZATIONS = {"exporter": "acme.example", "importer": "globex.example"}
 OTHER = {"exporter": "importer", "importer": "exporter"}
-TELL_BYTES = 2 << 20
-WINDOW_BYTES = 8 << 20
+WINDOW_BYTES = 16 << 20
 
 
 def write_identities(directory: Path) -> None:
@@ -187,16 +186,12 @@ class SideRun:
         )
         await lane.opened()
         self._begin()
-        owed = 0
         with suppress(MeshError):
             while True:
                 segment = await lane.next()
                 self.moved_bytes += segment.size_bytes
-                owed += segment.weight_bytes
-                if owed >= TELL_BYTES:
-                    lane.acknowledge(segment.next_source_offset)
-                    lane.credit(owed)
-                    owed = 0
+                lane.acknowledge(segment.next_source_offset)
+                lane.credit(segment.weight_bytes)
 
 
 async def _run(session: Session) -> None:
