@@ -20,6 +20,7 @@ from tests.support.organization import Organization
 from tests.support.stock import Load, create_topics
 
 BROKER_HEAP_MB = 1024
+BROKER_READY_S = 240.0
 PROPERTIES = {"message.max.bytes": "10485760"}
 RUNNING = frozenset({"running", "catching-up"})
 
@@ -64,8 +65,8 @@ class Site:
 def site(directory: Path) -> Iterator[Site]:
     config = BrokerConfig(BROKER_HEAP_MB, warm=True, properties=PROPERTIES)
     with ExitStack() as stack:
-        a = stack.enter_context(TappedBroker.start(config))
-        b = stack.enter_context(Broker.start(config))
+        a = stack.enter_context(TappedBroker.start(config, timeout_s=BROKER_READY_S))
+        b = stack.enter_context(Broker.start(config, timeout_s=BROKER_READY_S))
         tap = stack.enter_context(Tap(int(a.front.rpartition(":")[2]), a.behind_address))
         yield Site(directory, a, b, tap)
 

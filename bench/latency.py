@@ -37,6 +37,7 @@ from tests.support.tls import Authority
 
 PARTITIONS = 4
 BROKER_HEAP_MB = 1024
+BROKER_READY_S = 240.0
 FIRST_WARM_S = 15.0
 FIRST_WARM_RATE = 5_000
 LINGER_ABOVE = 1_000
@@ -145,8 +146,10 @@ def bench(options: Options) -> tuple[list[Row], dict[str, dict[str, str]]]:
         authority = Authority(directory)
         tls = TlsFiles(authority.identity("broker"), authority.ca_file)
         say("starting two brokers")
-        a = stack.enter_context(Broker.start(BrokerConfig(BROKER_HEAP_MB, warm=True, tls=tls)))
-        b = stack.enter_context(Broker.start(BrokerConfig(BROKER_HEAP_MB, warm=True)))
+        a = stack.enter_context(
+            Broker.start(BrokerConfig(BROKER_HEAP_MB, warm=True, tls=tls), timeout_s=BROKER_READY_S)
+        )
+        b = stack.enter_context(Broker.start(BrokerConfig(BROKER_HEAP_MB, warm=True), timeout_s=BROKER_READY_S))
         stack.enter_context(brisk_threads())
         return Bench(options, directory, a, b).run()
 

@@ -47,6 +47,7 @@ SHARE, ORG = "trips", "acme.example"
 ROUND_TRIPS_MS = (0, 20, 100)
 BATCH_RECORDS = 252
 BROKER_HEAP_MB = 1024
+BROKER_READY_S = 240.0
 SLOWEST_MB_PER_S = 2
 LARGE = {"message.max.bytes": "10485760"}
 
@@ -190,8 +191,8 @@ async def bench(options: Options) -> dict[str, Any]:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mesh-trips-")))
         say("starting two brokers")
         config = BrokerConfig(BROKER_HEAP_MB, warm=True, properties=LARGE)
-        a = stack.enter_context(FrontedBroker.start(config))
-        b = stack.enter_context(Broker.start(config))
+        a = stack.enter_context(FrontedBroker.start(config, timeout_s=BROKER_READY_S))
+        b = stack.enter_context(Broker.start(config, timeout_s=BROKER_READY_S))
         acme = Organization.init(directory / "acme", ORG, "--kafka", a.address)
         globex = Organization.init(directory / "globex", "globex.example", "--kafka", b.address)
         sink = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
