@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.watch import ends
@@ -15,6 +15,8 @@ from tests.support.brokers import Broker, BrokerConfig, TlsFiles
 from tests.support.tls import Authority
 
 HEAP_MB = 1024
+READY_S = 180
+"""On a machine that is busy; alone, a broker takes some seconds."""
 PROPERTIES = {
     "message.max.bytes": "10485760",
     "log.segment.delete.delay.ms": "1000",  # a copy that is done with leaves the disk before the next is made
@@ -49,8 +51,9 @@ async def ground() -> AsyncIterator[Ground]:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mesh-bench-")))
         authority = Authority(directory)
         tls = TlsFiles(authority.identity("broker"), authority.ca_file)
-        a = stack.enter_context(Broker.start(BrokerConfig(HEAP_MB, warm=True, tls=tls, properties=PROPERTIES)))
-        b = stack.enter_context(Broker.start(BrokerConfig(HEAP_MB, warm=True, properties=PROPERTIES)))
+        plain = BrokerConfig(HEAP_MB, warm=True, properties=PROPERTIES)
+        a = stack.enter_context(Broker.start(replace(plain, tls=tls), timeout_s=READY_S))
+        b = stack.enter_context(Broker.start(plain, timeout_s=READY_S))
         source = await stack.enter_async_context(open_kafka(KafkaConfig(bootstrap=(a.address,))))
         destination = await stack.enter_async_context(open_kafka(KafkaConfig(bootstrap=(b.address,))))
         yield Ground(directory, a, b, source, destination)

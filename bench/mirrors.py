@@ -63,16 +63,20 @@ class Mesh:
         started = mark(self.ground)
         with gateways.Pair(self.homes, settings=settings) as pair:
             await asyncio.to_thread(pair.wait_ready)
-            await asyncio.to_thread(gateways.subscribe, self.homes, topic, copy, run)
             processes = {**pair.processes, **self.ground.brokers}
             watcher = Watcher(self.ground.destination, copy, workload.expected, processes, pair.check)
-            watched = await watcher.run(timeout_s(workload))
+            try:
+                async with asyncio.TaskGroup() as group:
+                    watching = group.create_task(watcher.run(timeout_s(workload)))
+                    group.create_task(asyncio.to_thread(gateways.subscribe, self.homes, topic, copy, run))
+            except ExceptionGroup as failed:
+                raise RuntimeError("; ".join(map(str, failed.exceptions))) from failed
             memory = {name: peak_rss_bytes(pid) for name, pid in pair.processes.items()}
             crossed = crossed_bytes(int(home.listen.rpartition(":")[2]) for home in self.homes)
             await asyncio.to_thread(gateways.unsubscribe, self.homes, run)
         await done(self.ground, copy, workload)
         configuration = {**self.configuration, **dict(each.split("=", 1) for each in settings)}
-        return Measured(self.name, [*pair.processes], started, watched, memory, configuration, crossed)
+        return Measured(self.name, [*pair.processes], started, watching.result(), memory, configuration, crossed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from subprocess import SubprocessError
 from typing import Any
 
 from bench.first_record import LOAD as FIRST_LOAD
@@ -29,11 +30,18 @@ from bench.mirrors import AS_IT_COMES, MESH, TUNED, Mesh, Mirror, MirrorMaker
 from bench.report import Measured, result
 from bench.rows import QUICK, ROWS, Row, chosen
 from bench.versions import versions
+from mesh.errors import MeshError
 
 REPEAT = 3
 START_ESTIMATE_S = 20.0
 BROKERS_ESTIMATE_S = 30.0
 QUIET_LOAD = 0.5
+FAILURES = (RuntimeError, OSError, MeshError, SubprocessError)
+"""Of a run: its row has no figure then, and the others go on."""
+LONGEST = 2000
+"""Characters of an error that a result keeps: it may end with a log."""
+LEAST_PART = 0.3
+"""Of the records, in what is called the second half of a copy."""
 
 
 @dataclass
@@ -49,19 +57,28 @@ class Suite:
 
     async def measure(self, row: Row) -> None:
         say(f"\n{row.title}: {row.workload.text}")
-        await asyncio.to_thread(fill, self.ground.a.address, row.name, row.workload)
         runs: dict[str, list[dict[str, Any]]] = {side: [] for side in row.sides}
         found = {"name": row.name, "title": row.title, "workload": row.workload.text, "lanes": row.workload.partitions}
         failed: list[str] = []
         self.document["rows"].append({**found, "runs": runs, "failed": failed})
+        try:
+            began_s = time.monotonic()
+            await asyncio.to_thread(fill, self.ground.a.address, row.name, row.workload)
+            say(f"  filled in {time.monotonic() - began_s:.0f} s")
+        except FAILURES as error:
+            self._fail(row, failed, "filling", error)
+            return
         for number in range(row.repeats(self.repeat)):
             for side in turned(row.sides, number):
                 try:
                     runs[side].append(await self._run(row, side))
-                except RuntimeError as error:
-                    failed.append(f"{side}: {error}"[:2000])
-                    self.failures.append(f"{row.title}: {side}: {error}")
-                    say(f"  {side} FAILED: {error}")
+                except FAILURES as error:
+                    self._fail(row, failed, side, error)
+
+    def _fail(self, row: Row, failed: list[str], side: str, error: Exception) -> None:
+        failed.append(f"{side}: {error}"[:LONGEST])
+        self.failures.append(f"{row.title}: {side}: {error}"[:LONGEST])
+        say(f"  {side} FAILED: {error}")
 
     async def _run(self, row: Row, side: str) -> dict[str, Any]:
         self.runs += 1
@@ -85,6 +102,8 @@ def turned(sides: Sequence[str], number: int) -> list[str]:
 
 def told(measured: Measured, record_bytes: int) -> dict[str, Any]:
     found = result(measured, record_bytes)
+    if found.second_half.records < LEAST_PART * measured.watched.last.records:
+        raise RuntimeError("the copy was complete before it could be measured: it needs a larger size")
     figures: dict[str, Any] = {
         "catch_up": asdict(found.catch_up),
         "second_half": asdict(found.second_half),
@@ -122,7 +141,7 @@ async def measure(rows: Sequence[Row], repeat: int, *, with_start: bool, with_pe
                 starts = await first_records(mesh, tuned if with_peer_start else None, repeat)
                 document["first_record"] = {side: [asdict(each) for each in found] for side, found in starts.items()}
                 say(f"start to first record: {document['first_record']}")
-            except RuntimeError as error:
+            except FAILURES as error:
                 suite.failures.append(f"start to first record: {error}")
                 say(suite.failures[-1])
         for row in rows:
