@@ -26,7 +26,6 @@ from typing import Any
 
 from bench.cpu import peak_rss_bytes
 from bench.versions import versions
-from tests.lab.wire.proxy import Proxy
 
 SIDES = ("exporter", "importer")
 MIB = 1 << 20
@@ -90,6 +89,8 @@ async def measured(variant: Variant, mb: int, directory: Path) -> Cost:
         if not port:
             port = int(await child.stdout.readline())
             if round_trip_ms := variant.get("round_trip_ms", 0):
+                from tests.lab.wire.proxy import Proxy
+
                 proxy = way.enter_context(Proxy(f"127.0.0.1:{port}"))
                 proxy.weather(latency_s=round_trip_ms / 2000)
                 port = int(proxy.address.rpartition(":")[2])

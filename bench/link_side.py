@@ -10,9 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gateway.heap import keep_pages
 from gateway.rpc.tls13 import require_tls13
 
 require_tls13()
+keep_pages()
 
 import grpc  # noqa: E402  # after the line above, which decides what gRPC reads from its environment
 
