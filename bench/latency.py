@@ -206,7 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         options.json.write_text(json.dumps(document(options, rows, configurations), indent=1) + "\n")
     say(verdict("latency", targets(rows)))
-    return 1 if any(each.missing or (each.twice and each.mirror == MESH) for each in rows) else 0
+    return 1 if any(each.missing or each.twice for each in rows if each.mirror == MESH) else 0
 
 
 if __name__ == "__main__":

@@ -40,8 +40,9 @@ from bench.watch import Watcher
 from gateway.kafka import KafkaConfig, open_kafka
 from mesh.ports import Cluster
 from tests.lab.admin import status
-from tests.support.brokers import Broker, BrokerConfig, free_ports
+from tests.support.brokers import Broker, BrokerConfig
 from tests.support.organization import Organization, stop_all, wait_for
+from tests.support.ports import free_ports
 
 SHARE, ORG = "trips", "acme.example"
 ROUND_TRIPS_MS = (0, 20, 100)
@@ -114,8 +115,9 @@ class Bench:
         name = f"l{lanes}-t{turn + 1}-{ms}ms"
         self.wire.round_trip(ms / 1000)
         await asyncio.to_thread(wait_for, "the link", lambda: self.is_linked)
-        topics = f"{topic_of(lanes)}=acme.{name}"
-        await asyncio.to_thread(self.globex.mesh, "subscribe", f"{ORG}/{SHARE}", "--topic", topics, "--name", name)
+        wanted = ["subscribe", f"{ORG}/{SHARE}", "--topic", f"{topic_of(lanes)}=acme.{name}", "--name", name]
+        # the link may be the one that is just being reset
+        await asyncio.to_thread(wait_for, "the subscription", lambda: self.globex.try_mesh(*wanted).code == 0)
         pids = {each.org: each.process.pid for each in (self.acme, self.globex) if each.process is not None}
         found = await self.watched(MESH, f"acme.{name}", lanes, ms, turn, pids, lambda: None)
         await asyncio.to_thread(self.globex.mesh, "subscription", "delete", name)
