@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from bench.process import LEASH, Child
-from tests.support.brokers import free_ports
+from tests.support.ports import free_ports
 
 SHARE = "bench"
 EXPORTER, IMPORTER = "exporter", "importer"

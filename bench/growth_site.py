@@ -15,8 +15,9 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 from bench.cpu import cpu_s
 from bench.fetch_tap import Tap
 from tests.lab.admin import NoAnswer, status
-from tests.support.brokers import Broker, BrokerConfig, free_ports
+from tests.support.brokers import Broker, BrokerConfig
 from tests.support.organization import Organization
+from tests.support.ports import free_ports
 from tests.support.stock import Load, create_topics
 
 BROKER_HEAP_MB = 1024

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.options import Workload
 from bench.process import Child
-from tests.support.brokers import java_command
+from tests.support.java import java_command
 
 MAIN = "org.apache.kafka.connect.mirror.MirrorMaker"
 HEAP_MB = 2048

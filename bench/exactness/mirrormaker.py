@@ -16,7 +16,7 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from bench.exactness.topics import SIGN, TOPICS
 from bench.mirrormaker import MAIN, REPLICATION
 from bench.process import Child
-from tests.support.brokers import java_command
+from tests.support.java import java_command
 
 HEAP_MB = 768
 TUNED = {

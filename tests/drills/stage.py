@@ -24,9 +24,9 @@ from tests.drills.door import Door
 from tests.drills.first_contact import INVITED, Scene, Sent, hostile
 from tests.drills.notes import Notes
 from tests.drills.relay import relayed
-from tests.support.brokers import free_ports
 from tests.support.cli import CliResult
 from tests.support.organization import Organization, stop_all
+from tests.support.ports import free_ports
 from tests.support.trust import Organization as Hostile
 
 SETTINGS = ("timing.reconnect_initial_s=0.05", "timing.reconnect_max_s=0.2")

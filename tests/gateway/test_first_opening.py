@@ -20,7 +20,7 @@ from mesh.cluster_errors import ClusterUnreachable
 from mesh.errors import MeshError
 from mesh.ports import Cluster
 from mesh.testing.cluster import FakeCluster
-from tests.support.brokers import free_ports
+from tests.support.ports import free_ports
 
 
 @dataclass

@@ -15,7 +15,8 @@ from gateway.doctor.probe import probe_append
 from gateway.kafka import KafkaConfig
 from gateway.kafka.opening import open_client
 from gateway.kafka.topics import KafkaTopics
-from tests.support.brokers import free_ports, shared_broker
+from tests.support.brokers import shared_broker
+from tests.support.ports import free_ports
 
 pytestmark = pytest.mark.kafka
 

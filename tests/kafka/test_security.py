@@ -18,7 +18,8 @@ from gateway.kafka.errors import AuthenticationFailed, ClusterUntrusted
 from mesh.cluster_errors import ClusterUnreachable
 from mesh.ids import Partition
 from tests.support.batches import stamped
-from tests.support.brokers import CLUSTER_ID, Broker, BrokerConfig, TlsFiles, free_ports
+from tests.support.brokers import CLUSTER_ID, Broker, BrokerConfig, TlsFiles
+from tests.support.ports import free_ports
 from tests.support.tls import Authority
 
 pytestmark = pytest.mark.kafka

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.brokers import Broker, BrokerConfig, free_ports
+from tests.support.brokers import Broker, BrokerConfig
 from tests.support.organization import Organization, stop_all, wait_for
+from tests.support.ports import free_ports
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(180)]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.brokers import free_ports
 from tests.support.organization import Organization, stop_all, wait_for
+from tests.support.ports import free_ports
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.brokers import free_ports
+from tests.support.ports import free_ports
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "tutorial.md"
 STEP_S = 60

@@ -13,7 +13,6 @@ die, `atexit` kills its process group, and a stopped broker takes its directory 
 from __future__ import annotations
 
 import atexit
-import ctypes
 import functools
 import os
 import shutil
@@ -21,11 +20,9 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -43,11 +40,11 @@ from gateway.kafka.dial import dial
 from gateway.kafka.messages import call
 from mesh.ids import Partition
 from mesh.ports import Cluster
-from tests.support.jars import classpath
+from tests.support.java import QUICK_JVM, WARM_JVM, archiving, java_command, quick_jvm, start_process
+from tests.support.ports import free_ports
 
 CLUSTER_ID = "bWVzaC10ZXN0LWNsdXN0ZQ"
-QUICK_JVM = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto")
-WARM_JVM = ("-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20")
+ARCHIVED_S = 60.0
 SETTINGS = {
     "process.roles": "broker,controller",
     "controller.listener.names": "CONTROLLER",
@@ -171,6 +168,9 @@ class Broker:
         return self.process.pid
 
     def format(self) -> None:
+        self._format(quick_jvm(_archive_classes))
+
+    def _format(self, options: Sequence[str]) -> None:
         properties = self.directory / "server.properties"
         properties.write_text("".join(f"{key}={value}\n" for key, value in self._properties().items()))
         scram = [
@@ -180,16 +180,19 @@ class Broker:
             for argument in ("--add-scram", f"{mechanism}=[name={name},password={password}]")
         ]
         arguments = ["format", "-t", CLUSTER_ID, "-c", str(properties), *scram]
-        command = java_command("kafka.tools.StorageTool", arguments, QUICK_JVM, heap_mb=128)
+        command = java_command("kafka.tools.StorageTool", arguments, options, heap_mb=128)
         with self._log() as log:
             if subprocess.run(command, stdout=log, stderr=log, timeout=60, check=False).returncode != 0:
                 raise RuntimeError(f"could not format the broker's storage:\n{self.log_tail()}")
 
     def launch(self) -> None:
         """Start the process without waiting until it is ready."""
+        self._launch(WARM_JVM if self.config.warm else quick_jvm(_archive_classes))
+
+    def _launch(self, options: Sequence[str]) -> None:
         assert self.process is None, "the broker runs already"
         # libraries that Java unpacks stay where a broker is killed: here they go with its directory
-        jvm = [*(WARM_JVM if self.config.warm else QUICK_JVM), f"-Djava.io.tmpdir={self.directory}"]
+        jvm = [*options, f"-Djava.io.tmpdir={self.directory}"]
         arguments = [str(self.directory / "server.properties")]
         heap_mb, level = self.config.heap_mb, self.config.log_level
         command = java_command("kafka.Kafka", arguments, jvm, heap_mb=heap_mb, log_level=level)
@@ -320,6 +323,20 @@ def _sasl_properties(users: Mapping[str, str]) -> dict[str, str]:
     return properties
 
 
+def _archive_classes(archive: Path) -> None:
+    """By a broker that only starts and ends. Raises RuntimeError with the end of its log."""
+    broker = Broker(BrokerConfig())
+    try:
+        broker._format(QUICK_JVM)
+        broker._launch(archiving(archive))
+        broker.wait_ready()
+        broker._end(signal.SIGTERM, ARCHIVED_S)
+        if not archive.exists():
+            raise RuntimeError(f"no archive of classes was made:\n{broker.log_tail()}")
+    finally:
+        broker.stop()
+
+
 @contextmanager
 def several_brokers(count: int, timeout_s: float = 90) -> Iterator[list[Broker]]:
     """One cluster of `count` brokers, each of which may die; topics are kept by all of them."""
@@ -396,85 +413,6 @@ async def delete_records(partition: Partition, offset: int) -> None:
         assert answer.topics[0].partitions[0].error_code == 0, answer
     finally:
         connection.abort("done")
-
-
-def java_command(
-    main: str, arguments: Sequence[str], jvm: Sequence[str] = (), heap_mb: int = 512, log_level: str = "warn"
-) -> list[str]:
-    """The command line of a Kafka program, e.g. `org.apache.kafka.connect.mirror.MirrorMaker`."""
-    level = f"-Dorg.slf4j.simpleLogger.defaultLogLevel={log_level}"
-    return ["java", f"-Xmx{heap_mb}m", *jvm, level, "-cp", classpath(), main, *arguments]
-
-
-_PARENT = ThreadPoolExecutor(1, "parent of brokers")
-_LIBC = ctypes.CDLL(None)
-_SET_PARENT_DEATH_SIGNAL = 1
-
-
-def start_process(command: Sequence[str], output: int) -> subprocess.Popen[bytes]:
-    """Start a child in a process group of its own that the kernel kills when we die.
-
-    The leash is tied to the thread that starts it, hence one that stays; and it is put on before the child runs
-    anything, so that there is no moment without it.
-    """
-
-    def start() -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            command,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-            preexec_fn=_leash if sys.platform == "linux" else None,  # noqa: PLW1509 - one system call, no lock
-        )
-
-    return _PARENT.submit(start).result()
-
-
-def _leash() -> None:
-    _LIBC.prctl(_SET_PARENT_DEATH_SIGNAL, int(signal.SIGKILL), 0, 0, 0)
-
-
-PORTS = range(12_000, 32_000)
-"""Below those that the kernel takes for connections: a port that was found free is not taken before it is used."""
-BLOCK = 100
-_claims: list[socket.socket] = []
-"""Of blocks of ports; they end with this process."""
-
-
-def _ports_of_ours() -> Iterator[int]:
-    """Without end, and of no other process that tests meanwhile: what a killed gateway comes back to may not be taken
-    while it is away."""
-    blocks = list(range(PORTS.start, PORTS.stop, BLOCK))
-    begin = os.getpid() * 7 % len(blocks)
-    ours: list[int] = []
-    for first in (*blocks[begin:], *blocks[:begin]):
-        claim = socket.socket(socket.AF_UNIX)
-        try:
-            claim.bind(f"\0mesh-tests-ports-{first}")  # a name that is in no file system and goes with the socket
-        except OSError:
-            claim.close()
-            continue
-        _claims.append(claim)
-        ours.append(first)
-        yield from range(first, first + BLOCK)
-    assert ours, "other processes have claimed every port"
-    while True:
-        for first in ours:
-            yield from range(first, first + BLOCK)
-
-
-_next_port = _ports_of_ours()
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody listens on, others at each call and in each process."""
-    found: list[int] = []
-    while len(found) < count:
-        port = next(_next_port)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            found.append(port)
-    return found
 
 
 def live_brokers(port: int) -> int:

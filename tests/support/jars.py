@@ -32,7 +32,8 @@ def kafka_version() -> str:
 
 def _resolved() -> Path:
     BUILD.mkdir(parents=True, exist_ok=True)
-    jars, stamp = BUILD / "jars", BUILD / "stamp"
+    # without links: Java knows an archive of classes by the path that they were loaded from
+    jars, stamp = BUILD.resolve() / "jars", BUILD / "stamp"
     digest = hashlib.sha256(POM.read_bytes()).hexdigest()
     with (BUILD / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -26,8 +26,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tests.support.brokers import free_ports
 from tests.support.cli import CliResult, run
+from tests.support.ports import free_ports
 
 READY_S = 60.0
 STOP_S = 30.0

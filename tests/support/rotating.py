@@ -43,8 +43,8 @@ from mesh.shares import Grant, StartAt, Subscription, TopicMapping
 from mesh.testing.cluster import FakeCluster
 from mesh.trust.bundle import Bundle
 from tests.support.batches import plain_batch
-from tests.support.brokers import free_ports
 from tests.support.mirror import records_of_partition
+from tests.support.ports import free_ports
 
 SETTINGS = HubSettings(
     session=SessionLimits(),

@@ -19,8 +19,8 @@ from gateway.services import DialFailure, LinkStatus, PeerSight, Services
 from mesh.ids import OrgId
 from mesh.shares import PeerState
 from tests.support.admin import AdminGateway, admin_gateway
-from tests.support.brokers import free_ports
 from tests.support.hubs import Gateway, made, now_ms
+from tests.support.ports import free_ports
 from tests.support.tls import Authority as OtherAuthority
 
 GLOBEX = OrgId("globex.example")

@@ -24,7 +24,7 @@ from typing import Any, Self, TypeVar
 
 from tests.lab.wire.line import Line, Sky, reset
 from tests.lab.wire.weather import CALM, Counters, Way, Weather
-from tests.support.brokers import free_ports
+from tests.support.ports import free_ports
 
 BACKLOG = 128
 CALL_S = 10.0
