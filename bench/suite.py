@@ -38,8 +38,6 @@ BROKERS_ESTIMATE_S = 30.0
 QUIET_LOAD = 0.5
 FAILURES = (RuntimeError, OSError, MeshError, SubprocessError)
 """Of a run: its row has no figure then, and the others go on."""
-LONGEST = 2000
-"""Characters of an error that a result keeps: it may end with a log."""
 LEAST_PART = 0.3
 """Of the records, in what is called the second half of a copy."""
 
@@ -76,8 +74,9 @@ class Suite:
                     self._fail(row, failed, side, error)
 
     def _fail(self, row: Row, failed: list[str], side: str, error: Exception) -> None:
-        failed.append(f"{side}: {error}"[:LONGEST])
-        self.failures.append(f"{row.title}: {side}: {error}"[:LONGEST])
+        why = str(error).partition("\n")[0]  # what follows may be a log, which names paths and ports
+        failed.append(f"{side}: {why}")
+        self.failures.append(f"{row.title}: {side}: {why}")
         say(f"  {side} FAILED: {error}")
 
     async def _run(self, row: Row, side: str) -> dict[str, Any]:

@@ -44,6 +44,13 @@ def test_a_run_states_its_second_half_and_what_crossed_the_border() -> None:
     assert figures["border_bytes_per_byte"] == 2.0
 
 
+def test_a_copy_that_was_over_at_once_is_no_figure() -> None:
+    marks = [Mark(float(at), 1000, {"gateway": 0.0}) for at in (1, 2, 3)]
+    measured = Measured(MESH, ["gateway"], Mark(0.0, 0, {}), Watched(*marks), {"gateway": 1}, {})
+    with pytest.raises(RuntimeError, match="before it could be measured"):
+        told(measured, record_bytes=1000)
+
+
 def test_both_ways_of_each_connection_are_counted() -> None:
     said = "0 0 127.0.0.1:1 127.0.0.1:2\n\t cubic bytes_sent:9 bytes_acked:7 bytes_received:5 segs_out:1\n"
     assert counted(said + said) == 24
