@@ -280,14 +280,22 @@ def summary(results: Sequence[Result]) -> list[str]:
     return [*told, f"floods: {met} of {len(held)} held floods leave an honest peer's p99 within a factor of {FACTOR:g}"]
 
 
-def document(results: Sequence[Result]) -> list[dict[str, object]]:
-    return [
-        {"flood": each.flood, "kind": FLOODS[each.flood].kind, "what": FLOODS[each.flood].what}
-        | {"p99_ratio": round(each.ratio, 2), "p99_ratios": [round(ratio, 2) for ratio in each.ratios]}
-        | {"verdict": each.verdict}
-        | asdict(each)
-        for each in results
-    ]
+def keep(results: Sequence[Result], file: Path, run: dict[str, object]) -> None:
+    """In `file`, beside what stands there of other floods; each with `run`, the run that it comes from."""
+    kept = {each["flood"]: each for each in json.loads(file.read_text())["floods"]} if file.exists() else {}
+    for each in results:
+        kept[each.flood] = {
+            "flood": each.flood,
+            "kind": FLOODS[each.flood].kind,
+            "what": FLOODS[each.flood].what,
+            "p99_ratio": round(each.ratio, 2),
+            "p99_ratios": [round(ratio, 2) for ratio in each.ratios],
+            "verdict": each.verdict,
+            **asdict(each),
+            **run,
+        }
+    ordered = [kept[name] for name in FLOODS if name in kept]
+    file.write_text(json.dumps({"floods": ordered}, indent=1) + "\n")
 
 
 def main() -> None:
@@ -303,18 +311,16 @@ def main() -> None:
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as home:
         results = asyncio.run(run(given.floods, given.turns, given.seconds, Path(home)))
-    found = {
+    run_of = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cores": os.cpu_count(),
         "load_before": round(load, 2),
         "load_after": round(os.getloadavg()[0], 2),
         "priority": os.nice(0),
         "turns": given.turns,
         "seconds": given.seconds,
         "versions": versions(),
-        "floods": document(results),
     }
-    given.output.write_text(json.dumps(found, indent=1) + "\n")
+    keep(results, given.output, run_of)
     print("\n".join(summary(results)))
 
 

@@ -52,7 +52,7 @@ class TransportLimits:
     """Of the headers of a call; a call of ours has about 200 bytes. Beyond twice as much it is refused by all means."""
     max_connections: int = 6000
     """To the listener, whether or not they have shaken hands: each holds a file descriptor of the whole process, and
-    one that has not about 45 kB. So many that a partner still gets in beside 5,000 that never finish."""
+    one that has not about 60 kB. So many that a partner still gets in beside 5,000 that never finish."""
     max_connection_idle_s: float = 60
     """A connection without a call ends after it; a link is a call that never ends by itself."""
 
