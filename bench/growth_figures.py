@@ -154,9 +154,10 @@ class Growth:
             name = f"bytes read from the source by {most.peers} subscribers near the tip"
             found.append(Target(name, most.steady_read_ratio, MOST_READ_RATIO, "of those written"))
             fewest = self.peers[0]
-            name = f"exporter's CPU per GB delivered to each of {most.peers} subscribers"
-            ratio = most.burst_cost(EXPORTER) / fewest.burst_cost(EXPORTER)
-            found.append(Target(name, ratio, MOST_COST_RATIO, f"of that with {fewest.peers}"))
+            if fewest.burst_cost(EXPORTER) > 0:
+                name = f"exporter's CPU per GB delivered to each of {most.peers} subscribers"
+                ratio = most.burst_cost(EXPORTER) / fewest.burst_cost(EXPORTER)
+                found.append(Target(name, ratio, MOST_COST_RATIO, f"of that with {fewest.peers}"))
         if self.stopped:
             grown = self.stopped.exporter_growth_bytes / 1e6
             found.append(Target("exporter's growth for a stopped subscriber", grown, MOST_BEHIND_MB, "MB"))
@@ -188,7 +189,9 @@ def _lane_targets(rows: Sequence[LanesRow]) -> list[Target]:
         return []
     few, many = rows[0], rows[-1]
     unit = f"of that with {few.lanes}"
-    found = [Target(f"CPU per GB at {many.lanes:,} lanes", many.cost() / few.cost(), MOST_COST_RATIO, unit)]
+    found = []
+    if min(few.cost(), many.cost()) > 0:  # so little may be copied that starts differ by more
+        found.append(Target(f"CPU per GB at {many.lanes:,} lanes", many.cost() / few.cost(), MOST_COST_RATIO, unit))
     found.append(
         Target(f"CPU of an idle lane, {many.lanes:,} of them", many.idle_ms(), MOST_IDLE_MS, "ms per lane and second")
     )

@@ -89,7 +89,10 @@ class Bench:
             for rate in self.options.rates:
                 linger_ms = LINGER_MS if rate > LINGER_ABOVE else 0.0
                 load.run(rate, self.options.warm_s, linger_ms)
-                measured = row(mirror, load.run(rate, self.options.seconds, linger_ms))
+                window = load.run(rate, self.options.seconds, linger_ms)
+                if not window.heard:
+                    raise RuntimeError(f"{mirror}: nothing of {window.sent:,} records has arrived")
+                measured = row(mirror, window)
                 say(table([measured]))
                 yield measured
         finally:
