@@ -25,6 +25,8 @@ from bench.watch import Mark, Watcher
 from mesh.cluster_errors import TopicAbsent
 
 MESH, TUNED, AS_IT_COMES = "mesh", "mirrormaker2", "mirrormaker2 as it comes"
+LOG_CHARACTERS = 3000
+"""Of each gateway, told where a copy fails."""
 SLOWEST_MB_PER_S, SLOWEST_RECORDS_PER_S = 10, 20_000
 
 
@@ -70,7 +72,8 @@ class Mesh:
                     watching = group.create_task(watcher.run(timeout_s(workload)))
                     group.create_task(asyncio.to_thread(gateways.subscribe, self.homes, topic, copy, run))
             except ExceptionGroup as failed:
-                raise RuntimeError("; ".join(map(str, failed.exceptions))) from failed
+                logs = [f"{child.name}:\n{child.output[-LOG_CHARACTERS:]}" for child in pair.children]
+                raise RuntimeError("\n".join([*map(str, failed.exceptions), *logs])) from failed
             memory = {name: peak_rss_bytes(pid) for name, pid in pair.processes.items()}
             crossed = crossed_bytes(int(home.listen.rpartition(":")[2]) for home in self.homes)
             await asyncio.to_thread(gateways.unsubscribe, self.homes, run)

@@ -201,6 +201,9 @@ def main(arguments: list[str] | None = None) -> int:
     say(plan(rows, repeat))
     with_start = not given.without_start
     document = asyncio.run(measure(rows, repeat, with_start=with_start, with_peer_start=not given.quick))
+    say("\nversions: " + ", ".join(f"{name} {version}" for name, version in document["versions"].items()))
+    for side, settings in {"brokers": document["brokers"], **document["configurations"]}.items():
+        say("\n".join([f"{side}, configuration:", *(f"  {key} = {value}" for key, value in settings.items())]))
     if given.json:
         given.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     for failure in document["failures"]:

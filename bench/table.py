@@ -61,7 +61,7 @@ def page(documents: Mapping[str, Document]) -> Iterator[str]:
     for name, title, text in _others(documents):
         yield from _section(f"{title} (`bench/results/{name}.json`)", ("    " + line for line in text.splitlines()))
     if catch_up:
-        yield from _configurations(catch_up["configurations"])
+        yield from _configurations({"brokers": catch_up["brokers"], **catch_up["configurations"]})
 
 
 def _verdict(each: Verdict) -> tuple[str, ...]:
@@ -209,7 +209,7 @@ def _lookup(document: Document) -> str:
 def _configurations(configurations: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     for side, settings in configurations.items():
         lines = ["", *(f"    {key} = {value}" for key, value in settings.items())]
-        yield from _section(f"Configuration: {SHORT[side]}", lines[1:])
+        yield from _section(f"Configuration: {SHORT.get(side, side)}", lines[1:])
 
 
 def _section(title: str, lines: Iterable[str]) -> Iterator[str]:

@@ -39,6 +39,7 @@ def catch_up(*rows: dict[str, Any]) -> dict[str, Any]:
         "memory_gb": 16.0,
         "minutes": 1.0,
         "repeat": 3,
+        "brokers": {"heap_mb": "1024"},
         "configurations": {MESH: {"key": "value"}},
         "first_record": {MESH: [{"seconds": seconds, "cpu_s": 1.0} for seconds in (1.0, 1.5, 3.0)]},
         "rows": rows,
