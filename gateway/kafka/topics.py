@@ -27,6 +27,7 @@ from gateway.kafka.codes import Code, request_error
 from gateway.kafka.errors import LeaderMoved, TopicRefused
 from gateway.kafka.metadata import TopicMetadata
 from gateway.kafka.patience import patiently
+from gateway.kafka.together import Together
 from mesh.cluster_errors import ClusterUnreachable, TopicAbsent, TopicExists
 from mesh.errors import MeshError
 from mesh.ids import IllegalName, Partition, TopicName
@@ -61,12 +62,16 @@ class KafkaTopics:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._described = Together(self._describe)
 
     async def create(self, name: str, partitions: int, config: Mapping[str, str]) -> Topic:
         await create_topic(self._client, TopicName(name), partitions, config)
         return await self.describe(name)
 
     async def describe(self, name: str) -> Topic:
+        return await self._described.ask(name)
+
+    async def _describe(self, name: str) -> Topic:
         if not _is_visible(name):
             raise TopicAbsent(name)
         found = await self._client.topic(name, fresh=True)
