@@ -366,6 +366,7 @@ def hub_settings(config: GatewayConfig) -> HubSettings:
             frame_bytes=limits.frame_bytes,
             buffer_bytes=limits.link_buffer_bytes,
             windows_bytes=limits.windows_bytes,
+            packs=config.link.compression == "auto",
             request_s=timing.request_timeout_s,
         ),
         export=ExportSettings(

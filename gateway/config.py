@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import SecretStr, ValidationError
 
 from gateway.address import Address
-from gateway.config_file import FileConfig, Limits, Log, Timing, keys
+from gateway.config_file import FileConfig, Limits, Link, Log, Timing, keys
 from gateway.config_layers import (
     ConfigInvalid,
     Layer,
@@ -60,6 +60,7 @@ class GatewayConfig:
     kafka: KafkaConfig | None
     """None unless `cluster_kind` is kafka."""
     limits: Limits
+    link: Link
     timing: Timing
     log: Log
     path: Path | None = None
@@ -148,6 +149,7 @@ def _gateway_config(file: FileConfig, settings: Mapping[str, Setting], base: Pat
         cluster_kind=file.cluster.kind,
         kafka=_kafka_config(file, base),
         limits=file.limits,
+        link=file.link,
         timing=file.timing,
         log=file.log,
         path=path.resolve() if path else None,

@@ -153,6 +153,14 @@ class Limits(_Table):
         return self
 
 
+class Link(_Table):
+    compression: Literal["off", "auto"] = Field(
+        default="off",
+        description="auto: compress what is exported for the way (zstd), where the peer knows of it and it pays; "
+        "it costs some CPU seconds per GB",
+    )
+
+
 class Timing(_Table):
     """Durations in seconds, and the one size that works like one."""
 
@@ -193,6 +201,7 @@ class FileConfig(_Table):
     trust: Trust = Field(default=Trust(), description="what partners may make this gateway do")
     cluster: ClusterTable = Field(default=ClusterTable(), description="the organization's own cluster")
     limits: Limits = Field(default=Limits(), description="sizes in bytes")
+    link: Link = Field(default=Link(), description="the way between gateways")
     timing: Timing = Field(default=Timing(), description="durations in seconds")
     log: Log = Field(default=Log(), description="the gateway's own log, on standard error")
 

@@ -1,9 +1,9 @@
 """What the allocator of the C library keeps of freed memory, and in how many places.
 
 By default it gives the end of its heap back at each chance, and the pages of the next megabyte are faulted in anew,
-zeroed by the kernel: up to half a CPU second per GB. And it gives each thread a heap of its own, though what gRPC's threads
-read is freed by ours: one heap for all costs a link 7 % less CPU and 12 MB less memory (`bench.link`). Where the C
-library has no such settings nothing changes.
+zeroed by the kernel: up to half a CPU second per GB. And it gives each thread a heap of its own, though what gRPC's
+threads read is freed by ours: one heap for all costs a link 7 % less CPU and 12 MB less memory (`bench.link`). Where
+the C library has no such settings nothing changes.
 """
 
 from __future__ import annotations

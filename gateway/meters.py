@@ -27,6 +27,9 @@ class LinkMeter(Protocol):
 
     def received(self, size_bytes: int) -> None: ...
 
+    def packed(self, size_bytes: int, packed_bytes: int) -> None:
+        """Batches were compressed for the way."""
+
 
 @dataclass(frozen=True, slots=True)
 class BoundLane:
@@ -52,6 +55,8 @@ class BoundLink:
     bytes_sent: Counter
     frames_received: Counter
     bytes_received: Counter
+    bytes_before: Counter
+    bytes_packed: Counter
 
     def sent(self, size_bytes: int) -> None:
         self.frames_sent.inc()
@@ -60,6 +65,10 @@ class BoundLink:
     def received(self, size_bytes: int) -> None:
         self.frames_received.inc()
         self.bytes_received.inc(size_bytes)
+
+    def packed(self, size_bytes: int, packed_bytes: int) -> None:
+        self.bytes_before.inc(size_bytes)
+        self.bytes_packed.inc(packed_bytes)
 
 
 @dataclass(slots=True)
@@ -71,6 +80,7 @@ class Tally:
     failures: int = 0
     frames_sent: int = 0
     frames_received: int = 0
+    packed_bytes: int = 0
 
     def moved(self, records: int, size_bytes: int) -> None:
         self.records += records
@@ -84,3 +94,6 @@ class Tally:
 
     def received(self, size_bytes: int) -> None:
         self.frames_received += 1
+
+    def packed(self, size_bytes: int, packed_bytes: int) -> None:
+        self.packed_bytes += packed_bytes

@@ -53,6 +53,12 @@ class Metrics:
         )
         self.frames = self._counter("link_frames", "Frames on links.", "peer", "direction")
         self.link_bytes = self._counter("link_bytes", "Bytes of frames on links.", "peer", "direction")
+        self.link_unpacked = self._counter(
+            "link_unpacked_bytes",
+            "Bytes of batches that were compressed for the way, before (link.compression).",
+            "peer",
+        )
+        self.link_packed = self._counter("link_packed_bytes", "What the bytes of mesh_link_unpacked_bytes became.", "peer")
         self.source_fetches = self._counter(
             "source_fetches",
             "Fetches for lanes that peers read, by who answered: the cluster, or what was fetched for another lane.",
@@ -109,6 +115,8 @@ class Metrics:
             self.link_bytes.labels(*sent),
             self.frames.labels(*received),
             self.link_bytes.labels(*received),
+            self.link_unpacked.labels(peer),
+            self.link_packed.labels(peer),
         )
 
     def render(self) -> bytes:

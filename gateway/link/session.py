@@ -8,7 +8,7 @@ and ticker to fail ends the session; every lane then learns why.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -19,10 +19,11 @@ from gateway.failing import ended_by
 from gateway.link.lanes import ExportLane, ImportLane
 from gateway.losses import loss_of
 from gateway.meters import LinkMeter, Tally
+from mesh.batch.stamp import Buffer
 from mesh.errors import MeshError, NetworkError, PeerError
 from mesh.ids import GatewayId
 from mesh.link.errors import FrameOversized, LinkDrained, LinkLost
-from mesh.link.features import JOINED, agreed
+from mesh.link.features import JOINED, PACKED, agreed
 from mesh.link.frames import (
     Acknowledgement,
     Credit,
@@ -41,11 +42,13 @@ from mesh.link.frames import (
 from mesh.link.lane import Lane
 from mesh.link.machine import Link
 from mesh.link.outgoing import DataQueue, coalesce
+from mesh.link.packing import Packing
 from mesh.link.seal import SEALED, Seal
 from mesh.link.table import LaneState, LinkState
 from mesh.link.window import Windows
 from mesh.segment import Segment
 from mesh.wire.codec import decode_frame, encode_frame, frame_chunks, hello_part
+from mesh.wire.packing import packed
 
 log = structlog.get_logger()
 
@@ -80,6 +83,8 @@ class SessionLimits:
     """Segments that wait for the link, all lanes together."""
     windows_bytes: int = 32 << 20
     """What imported lanes may have under way beyond the least of each, all together."""
+    packs: bool = False
+    """Whether batches that we export are compressed for the way, where the peer knows of it and it pays."""
     greeting_s: float = 10.0
     request_s: float = 30.0
 
@@ -119,6 +124,9 @@ class Session:
         self._sequence = 0
         self._hellos = (hello_part(encode_frame(0, link.hello)), b"")
         self._seal: Seal | None = None
+        self._may_pack = False
+        self._max_unpacked_bytes = 0
+        self._packings: dict[int, Packing] = {}
         self._imports: dict[int, ImportLane] = {}
         self._exports: dict[int, tuple[ExportLane, asyncio.Task[None]]] = {}
         self._replies: dict[int, asyncio.Future[object]] = {}
@@ -285,7 +293,7 @@ class Session:
             self._meter.received(len(data))
             if self._seal is not None:
                 self._seal.check(not self._link.dialler, data)
-            sequence, frame = decode_frame(data)
+            sequence, frame = decode_frame(data, self._max_unpacked_bytes)
             if isinstance(frame, Hello):
                 self._hellos = (self._hellos[0], hello_part(data))
             if self._link.receive(sequence, frame, self._clock()):
@@ -317,7 +325,7 @@ class Session:
         await self._stream.finish()
 
     async def _send(self, frame: Frame) -> None:
-        chunks = frame_chunks(self._sequence, frame)
+        chunks = frame_chunks(self._sequence, frame, self._pack)
         self._sequence += 1
         if self._seal is not None and not isinstance(frame, Hello):
             chunks.append(self._seal.of(self._link.dialler, chunks))
@@ -325,6 +333,20 @@ class Session:
         await self._stream.write(data)
         self._link.sent(self._clock())
         self._meter.sent(len(data))
+
+    def _pack(self, lane: int, batches: Sequence[Buffer]) -> bytes | None:
+        """The batches compressed, where both sides want that and it pays (`mesh.link.packing`)."""
+        if not self._may_pack:
+            return None
+        packing = self._packings.setdefault(lane, Packing())
+        size_bytes = sum(map(len, batches))
+        if not packing.wants(size_bytes):
+            return None
+        small = packed(b"".join(batches))
+        if not packing.tried(size_bytes, len(small)):
+            return None
+        self._meter.packed(size_bytes, len(small))
+        return small
 
     async def _tick(self) -> None:
         try:
@@ -364,6 +386,9 @@ class Session:
                     future.set_result(frame.body)
             case Hello():
                 self._seal = self._agreed_seal(frame)
+                if agreed(PACKED, self._link.hello, frame):
+                    self._may_pack = self._limits.packs
+                    self._max_unpacked_bytes = self._link.hello.max_frame_bytes
                 self._link.prove(self._authenticator.prove(self._link.dialler, *self._hellos))
             case Proof():
                 assert self._link.peer_hello is not None
@@ -427,6 +452,7 @@ class Session:
     def _forget(self, lane: Lane) -> None:
         if lane.state is LaneState.ENDED:
             self._link.forget(lane)
+            self._packings.pop(lane.number, None)
             self._data.drop(lane.number)
             self._room.set()
             if (imported := self._imports.pop(lane.number, None)) is not None:

@@ -48,7 +48,7 @@ from mesh.backoff import Backoff
 from mesh.errors import MeshError
 from mesh.groups import PeerGroup, TopicPositions
 from mesh.ids import GroupName, OrgId, ShareName, TopicName
-from mesh.link.features import JOINED
+from mesh.link.features import JOINED, PACKED
 from mesh.link.frames import Hello
 from mesh.link.machine import Link
 from mesh.link.seal import SEALED
@@ -71,7 +71,7 @@ MEASURES = "measures"
 GROUPS = "groups"
 # Of those who can tell records but for their timestamps.
 BARE_DIGESTS = "bare-digests"
-FEATURES = (BARE_DIGESTS, "bundles", "denials", GROUPS, JOINED, MEASURES, SEALED)
+FEATURES = (BARE_DIGESTS, "bundles", "denials", GROUPS, JOINED, MEASURES, PACKED, SEALED)
 # How long a provider may keep us waiting for a change of its catalog.
 CATALOG_WAIT_S = 10.0
 # A wall clock that is set, or a machine that slept, is noticed after this long at the latest.

@@ -7,6 +7,9 @@ from mesh.link.frames import Hello
 JOINED = "joined-batches"
 """An entry of a segment's batches may be several whole batches, one after another, as they lie in a log."""
 
+PACKED = "packed-batches"
+"""The batches of a segment may be compressed for the way: `mesh.wire.packing`."""
+
 
 def agreed(feature: str, ours: Hello, theirs: Hello | None) -> bool:
     """Whether both sides understand `feature`; the hellos are signed, so nobody between them takes it away."""

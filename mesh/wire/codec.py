@@ -15,7 +15,7 @@ from mesh.lanes.losses import Loss, LossKind
 from mesh.link import frames as f
 from mesh.link.errors import FrameMalformed
 from mesh.shares import StartAt
-from mesh.wire.data import data_chunks, decode_data, offset
+from mesh.wire.data import Pack, data_chunks, decode_data, offset
 from mesh.wire.v1 import link_pb2 as pb
 from mesh.wire.varint import fields
 
@@ -29,17 +29,17 @@ def encode_frame(sequence: int, frame: f.Frame) -> bytes:
     return b"".join(frame_chunks(sequence, frame))
 
 
-def frame_chunks(sequence: int, frame: f.Frame) -> list[Buffer]:
+def frame_chunks(sequence: int, frame: f.Frame, pack: Pack = lambda lane, fields: None) -> list[Buffer]:
     """The same before it is joined: what comes after it on the wire needs no second copy."""
     if isinstance(frame, f.Data):
-        return data_chunks(sequence, frame)
+        return data_chunks(sequence, frame, pack)
     message = pb.Frame(sequence=sequence)
     _ENCODERS[type(frame)](message, frame)
     return [message.SerializeToString()]
 
 
-def decode_frame(data: bytes) -> tuple[int, f.Frame]:
-    """The sequence number and the frame in `data`."""
+def decode_frame(data: bytes, max_unpacked_bytes: int = 0) -> tuple[int, f.Frame]:
+    """The sequence number and the frame in `data`; `max_unpacked_bytes` as of `decode_data`."""
     view = memoryview(data)
     sequence, body, bodies = 0, None, 0
     for number, value in fields(view):
@@ -51,7 +51,7 @@ def decode_frame(data: bytes) -> tuple[int, f.Frame]:
     if bodies > 1:  # protobuf would merge them, or take the last: nobody sends that in good faith
         raise FrameMalformed("it has more than one body")
     if body is not None:
-        return sequence, decode_data(body)
+        return sequence, decode_data(body, max_unpacked_bytes)
     try:
         message = pb.Frame.FromString(data)
     except DecodeError as error:

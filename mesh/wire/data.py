@@ -7,16 +7,21 @@ holds the two against each other.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from mesh.batch.stamp import Buffer
 from mesh.link.errors import FrameMalformed
 from mesh.link.frames import Data
 from mesh.segment import Segment
 from mesh.spans import SENT_REASONS, GapReason, Span
+from mesh.wire.packing import unpacked
 from mesh.wire.varint import encode, fields, length_prefix, packed, signed, size_of, tagged
 
 # Field numbers of proto/mesh/wire/v1/link.proto.
 _FRAME_SEQUENCE, _FRAME_DATA, _DATA_SEGMENTS = 1, 15, 1
-_LANE, _FIRST, _NEXT, _ORDINAL, _LENGTHS, _REASONS, _TIMESTAMP, _BATCHES, _EPOCH = range(1, 10)
+_LANE, _FIRST, _NEXT, _ORDINAL, _LENGTHS, _REASONS, _TIMESTAMP, _BATCHES, _EPOCH, _PACKED = range(1, 11)
+Pack = Callable[[int, Sequence[Buffer]], Buffer | None]
+"""Given a lane and its segment's batches as fields: the same packed, or None where they go as they are."""
 MAX_OFFSET = 1 << 56
 # A span costs two bytes on the wire and fifty times that in memory; an honest frame has a few thousand.
 MAX_SPANS = 1 << 20
@@ -24,18 +29,18 @@ _MAX_LANE = 1 << 32
 _MAX_EPOCH = 1 << 31
 
 
-def data_chunks(sequence: int, data: Data) -> list[Buffer]:
+def data_chunks(sequence: int, data: Data, pack: Pack = lambda lane, fields: None) -> list[Buffer]:
     """A Frame with a Data body, to be joined."""
     body: list[Buffer] = []
     for lane, segment in data.segments:
-        chunks = _segment_chunks(lane, segment)
+        chunks = _segment_chunks(lane, segment, pack)
         body.append(length_prefix(_DATA_SEGMENTS, size_of(chunks)))
         body += chunks
     head = tagged(_FRAME_SEQUENCE, sequence) + length_prefix(_FRAME_DATA, size_of(body))
     return [head, *body]
 
 
-def _segment_chunks(lane: int, segment: Segment) -> list[Buffer]:
+def _segment_chunks(lane: int, segment: Segment, pack: Pack) -> list[Buffer]:
     lengths = b"".join(encode(span.length) for span in segment.spans)
     reasons = bytes(int(span.reason or 0) for span in segment.spans)
     chunks: list[Buffer] = [
@@ -49,31 +54,42 @@ def _segment_chunks(lane: int, segment: Segment) -> list[Buffer]:
         + reasons
         + tagged(_TIMESTAMP, segment.source_timestamp_ms)
     ]
+    batches: list[Buffer] = []
     for batch in segment.batches:
-        chunks += (length_prefix(_BATCHES, len(batch)), batch)
+        batches += (length_prefix(_BATCHES, len(batch)), batch)
+    if batches and (small := pack(lane, batches)) is not None:
+        batches = [length_prefix(_PACKED, len(small)), small]
+    chunks += batches
     if segment.leader_epoch >= 0:
         chunks.append(encode(_EPOCH << 3) + encode(segment.leader_epoch))  # 0 is an epoch, too: the first
     return chunks
 
 
-def decode_data(data: memoryview) -> Data:
-    """The Data message in `data`; batches are views into it. Raises FrameMalformed."""
+def decode_data(data: memoryview, max_unpacked_bytes: int = 0) -> Data:
+    """The Data message in `data`; batches are views into it, or into what was packed. Raises FrameMalformed.
+
+    What was packed may have `max_unpacked_bytes` in all segments together; 0: nothing may be packed.
+    """
     segments = []
     spans = 0
     for number, value in fields(data):
         if number == _DATA_SEGMENTS:
-            segments.append(_segment(value, MAX_SPANS - spans))
-            spans += len(segments[-1][1].spans)
+            lane, segment, unpacked_bytes = _segment(value, MAX_SPANS - spans, max_unpacked_bytes)
+            segments.append((lane, segment))
+            spans += len(segment.spans)
+            max_unpacked_bytes -= unpacked_bytes
     return Data(tuple(segments))
 
 
-def _segment(value: int | memoryview, max_spans: int) -> tuple[int, Segment]:
+def _segment(value: int | memoryview, max_spans: int, max_unpacked_bytes: int) -> tuple[int, Segment, int]:
+    """The lane, the segment, and the size of what was packed in it."""
     if isinstance(value, int):
         raise FrameMalformed("a segment is a number")
     numbers: dict[int, int] = {}
     lengths: list[int] = []
     reasons: list[int] = []
     batches: list[Buffer] = []
+    small: memoryview | None = None
     for number, part in fields(value):
         if number == _LENGTHS:
             lengths += packed(part)
@@ -81,12 +97,21 @@ def _segment(value: int | memoryview, max_spans: int) -> tuple[int, Segment]:
             reasons += packed(part)
         elif number == _BATCHES and not isinstance(part, int):
             batches.append(part)
+        elif number == _PACKED and not isinstance(part, int):
+            small = part
         elif isinstance(part, int):
             numbers[number] = part
     if len(lengths) > max_spans:
         raise FrameMalformed(f"it has more than {MAX_SPANS} spans")
     if numbers.get(_LANE, 0) >= _MAX_LANE:
         raise FrameMalformed(f"lane {numbers[_LANE]} is no 32-bit number")
+    unpacked_bytes = 0
+    if small is not None:
+        if batches or not max_unpacked_bytes:
+            raise FrameMalformed("it has packed batches where there may be none")
+        whole = memoryview(unpacked(small, max_unpacked_bytes))
+        batches = [part for number, part in fields(whole) if number == _BATCHES and not isinstance(part, int)]
+        unpacked_bytes = len(whole)
     first = numbers.get(_FIRST, 0)
     segment = Segment(
         first_source_offset=offset(first),
@@ -97,7 +122,7 @@ def _segment(value: int | memoryview, max_spans: int) -> tuple[int, Segment]:
         source_timestamp_ms=signed(numbers.get(_TIMESTAMP, 0)),
         leader_epoch=_epoch(numbers.get(_EPOCH)),
     )
-    return numbers.get(_LANE, 0), segment
+    return numbers.get(_LANE, 0), segment, unpacked_bytes
 
 
 def _epoch(value: int | None) -> int:

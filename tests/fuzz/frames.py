@@ -12,13 +12,15 @@ from mesh.segment import Segment
 from mesh.shares import StartAt
 from mesh.spans import GapReason, Span
 from mesh.testing.links import LinkPair, hello, linked_pair
-from mesh.wire.codec import decode_frame, encode_frame, hello_part
+from mesh.wire.codec import decode_frame, encode_frame, frame_chunks, hello_part
+from mesh.wire.packing import packed
 from mesh.wire.v1 import link_pb2 as pb
 from mesh.wire.varint import encode as varint
 from tests.fuzz.findings import ACCEPTED, Finding, said
 from tests.fuzz.mutate import EDGES, mutated
 
 _LANE = 0
+_UNPACKED_BYTES = 1 << 20
 
 
 @cache
@@ -43,7 +45,8 @@ def _frames() -> tuple[bytes, ...]:
         f.LaneEnd(_LANE, "lost", "words", False, loss),
         f.GoAway("done", "words"),
     ]
-    return (*(encode_frame(0, frame) for frame in plain), *asked, *_by_descriptor())
+    small = b"".join(frame_chunks(0, f.Data(((_LANE, segment),)), lambda lane, fields: packed(b"".join(fields))))
+    return (*(encode_frame(0, frame) for frame in plain), small, *asked, *_by_descriptor())
 
 
 def _by_descriptor() -> list[bytes]:
@@ -90,7 +93,7 @@ def _fields_changed(data: bytes, random: Random) -> bytes:
 
 def check_frame(data: bytes) -> str:
     try:
-        sequence, frame = decode_frame(data)
+        sequence, frame = decode_frame(data, _UNPACKED_BYTES)
     except MeshError as error:
         return said(error)
     hello_part(data)

@@ -87,6 +87,13 @@ CONTROLS: tuple[Control, ...] = (
         "06f-few-headers.patch",
     ),
     Control(
+        "6g",
+        "what the packed batches of a frame unpack to is bounded by what a frame may have",
+        "mesh/wire/packing.py",
+        (OVERSIZED + "test_what_a_frame_unpacks_to",),
+        "06g-packed-batches.patch",
+    ),
+    Control(
         "7a",
         "bytes of a batch",
         "mesh/batch/validate.py",

@@ -22,11 +22,16 @@ from mesh.batch.records import Record
 from mesh.batch.validate import validate
 from mesh.errors import MeshError
 from mesh.link.errors import LinkLost
-from mesh.link.frames import Heartbeat, Hello, LaneOpen
+from mesh.link.features import PACKED
+from mesh.link.frames import Data, Heartbeat, Hello, LaneOpen
+from mesh.segment import Segment
 from mesh.shares import StartAt
+from mesh.spans import Span
 from mesh.testing.clock import run
 from mesh.trust import invite, peerfile
-from mesh.wire.codec import encode_frame
+from mesh.wire.codec import encode_frame, frame_chunks
+from mesh.wire.packing import packed
+from mesh.wire.varint import length_prefix
 from tests.support.hubs import SETTINGS, two
 from tests.support.mirror import SOURCE, dense, source_of
 from tests.support.sessions import Side, joined
@@ -65,6 +70,29 @@ def test_a_frame(over: int) -> None:
             await asyncio.sleep(0.1)
             error = pair.acceptor.error
             assert (error.code if error else "") == ("frame-oversized" if over else "")
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_what_a_frame_unpacks_to(over: int) -> None:
+    """A frame of a few hundred bytes, whose segments unpack to as much as a frame may have, or to a byte more."""
+    bound = 64 << 10
+    half = bound // 2 - len(length_prefix(8, bound // 2))
+    batches = [bytes(half), bytes(half + over)]
+    segments = tuple((2 * at, Segment(0, 1, 0, (Span(0, 1),), (batch,))) for at, batch in enumerate(batches))
+    bomb = b"".join(frame_chunks(2, Data(segments), lambda lane, fields: packed(b"".join(fields))))
+    assert len(bomb) < 1000
+
+    async def scenario() -> None:
+        hello: dict[str, object] = {"features": (PACKED,), "max_frame_bytes": bound}
+        async with joined(Side(True, hello=hello), Side(False, hello=hello)) as pair:
+            await pair.open()
+            await pair.dialler.stream.write(bomb)
+            await pair.over()
+            assert pair.acceptor.error is not None
+            # what was unpacked is of a lane that nobody opened
+            assert pair.acceptor.error.code == ("frame-malformed" if over else "frame-unexpected")
 
     run(scenario())
 

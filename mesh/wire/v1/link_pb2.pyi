@@ -595,6 +595,7 @@ class Segment(_message.Message):
     SOURCE_TIMESTAMP_MS_FIELD_NUMBER: _builtins.int
     BATCHES_FIELD_NUMBER: _builtins.int
     LEADER_EPOCH_FIELD_NUMBER: _builtins.int
+    PACKED_BATCHES_FIELD_NUMBER: _builtins.int
     lane: _builtins.int
     first_source_offset: _builtins.int
     next_source_offset: _builtins.int
@@ -603,6 +604,10 @@ class Segment(_message.Message):
     source_timestamp_ms: _builtins.int
     leader_epoch: _builtins.int
     """The partition leader epoch of the source batch that ends at next_source_offset; absent where it is not known."""
+    packed_batches: _builtins.bytes
+    """In the place of `batches`, where both hellos name `packed-batches`: one zstd frame, which states its content's size,
+    of a Segment that has nothing but them.
+    """
     @_builtins.property
     def span_lengths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Lengths that tile [first_source_offset, next_source_offset), with the reason of each: 0 is records."""
@@ -625,10 +630,11 @@ class Segment(_message.Message):
         source_timestamp_ms: _builtins.int = ...,
         batches: _abc.Iterable[_builtins.bytes] | None = ...,
         leader_epoch: _builtins.int | None = ...,
+        packed_batches: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_leader_epoch", b"_leader_epoch", "leader_epoch", b"leader_epoch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_leader_epoch", b"_leader_epoch", "batches", b"batches", "first_ordinal", b"first_ordinal", "first_source_offset", b"first_source_offset", "lane", b"lane", "leader_epoch", b"leader_epoch", "next_source_offset", b"next_source_offset", "source_timestamp_ms", b"source_timestamp_ms", "span_lengths", b"span_lengths", "span_reasons", b"span_reasons"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_leader_epoch", b"_leader_epoch", "batches", b"batches", "first_ordinal", b"first_ordinal", "first_source_offset", b"first_source_offset", "lane", b"lane", "leader_epoch", b"leader_epoch", "next_source_offset", b"next_source_offset", "packed_batches", b"packed_batches", "source_timestamp_ms", b"source_timestamp_ms", "span_lengths", b"span_lengths", "span_reasons", b"span_reasons"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__leader_epoch: _TypeAlias = _typing.Literal["leader_epoch"]  # noqa: Y015
     _WhichOneofArgType__leader_epoch: _TypeAlias = _typing.Literal["_leader_epoch", b"_leader_epoch"]  # noqa: Y015

@@ -12,7 +12,7 @@ from gateway.link.lanes import ExportLane, ImportLane
 from gateway.link.session import Session
 from mesh.errors import MeshError
 from mesh.link.errors import FrameUnexpected, LaneEnded, LinkLost, PeerSilent
-from mesh.link.features import JOINED
+from mesh.link.features import JOINED, PACKED
 from mesh.link.frames import Acknowledgement, Heartbeat, LaneOpen
 from mesh.log import LogRange
 from mesh.segment import Segment
@@ -88,6 +88,33 @@ def test_batches_are_joined_only_where_both_hellos_say_so(
 
     run(scenario())
     assert seen == [joins]
+
+
+@pytest.mark.parametrize("ours", [True, False])
+@pytest.mark.parametrize("theirs", [True, False])
+def test_batches_are_packed_only_where_both_sides_say_so_and_arrive_as_they_were(ours: bool, theirs: bool) -> None:
+    sent = [segment(number, 50_000) for number in range(20)]
+
+    async def serve(session: Session, lane: ExportLane) -> None:
+        lane.open(TOPIC_ID, 0, FULL)
+        for each in sent:
+            await lane.send(each)
+        await asyncio.Event().wait()
+
+    async def scenario() -> None:
+        features: dict[bool, dict[str, object]] = {True: {"features": (PACKED,)}, False: {}}
+        limits = replace(LIMITS, packs=True)
+        sides = (Side(True, export=serve, limits=limits, hello=features[ours]), Side(False, hello=features[theirs]))
+        async with joined(*sides) as pair:
+            await pair.open()
+            lane = open_lane(pair.acceptor)
+            for each in sent:
+                arrived = await lane.next()
+                assert replace(arrived, batches=tuple(bytes(batch) for batch in arrived.batches)) == each
+            size_bytes = sum(map(len, pair.dialler.stream.written))
+            assert (size_bytes < 100_000) is (ours and theirs)
+
+    run(scenario())
 
 
 @pytest.mark.parametrize("bad", ["dialler", "acceptor"])
