@@ -58,7 +58,7 @@ class Metrics:
             "Bytes of batches that were compressed for the way, before (link.compression).",
             "peer",
         )
-        self.link_packed = self._counter("link_packed_bytes", "What the bytes of mesh_link_unpacked_bytes became.", "peer")
+        self.link_packed = self._counter("link_packed_bytes", "What mesh_link_unpacked_bytes became.", "peer")
         self.source_fetches = self._counter(
             "source_fetches",
             "Fetches for lanes that peers read, by who answered: the cluster, or what was fetched for another lane.",
