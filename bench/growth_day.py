@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.growth_figures import EXPORTER, IMPORTER, DayRow, Sample
+from bench.growth_figures import DayRow, Sample
 from bench.growth_lanes import fill
 from bench.growth_site import Ends, Site, cpu_of_all, rss_bytes, wait_running
 from bench.lanes_load import Content
 from tests.support.organization import stop_all
 
-TOPIC, COPY, SHARE = "day", "acme.day", "day"
+TOPIC, COPY = "day", "acme.day"
 RECORD_BYTES = 100
 BATCH_RECORDS = 143
 """16 KB."""
@@ -29,19 +29,17 @@ class Day:
 
     def run(self) -> DayRow:
         content = Content(max(1, self.records // BATCH_RECORDS), BATCH_RECORDS, RECORD_BYTES)
-        site = Site(self.site.directory / TOPIC, self.site.a, self.site.b, self.site.tap)
+        site = self.site
         site.create(TOPIC, 1)
         self.say(f"{content.records:,} records of {RECORD_BYTES} bytes: writing them")
         asyncio.run(fill(site.a.address, TOPIC, 1, content))
-        acme, globex = site.organization(EXPORTER, site.a), site.organization(IMPORTER, site.b)
-        both = [acme, globex]
+        acme, globex = both = site.both
         with stop_all(*both):
             acme.start()
             globex.start()
-            acme.pair(globex)
-            acme.share(SHARE, globex, TOPIC)
+            site.share(TOPIC)
             before, began_s = cpu_of_all(both), time.monotonic()
-            globex.mesh("subscribe", f"{acme.org}/{SHARE}", "--topic", f"{TOPIC}={COPY}")
+            globex.mesh("subscribe", f"{acme.org}/{TOPIC}", "--topic", f"{TOPIC}={COPY}")
             wait_running(globex, 1)
             samples: list[Sample] = []
             ends = Ends(site.b.address, COPY, 1)
@@ -51,6 +49,7 @@ class Day:
                     raise RuntimeError(f"{samples[-1].records:,} of {content.records:,} records are there")
                 time.sleep(PAUSE_S)
             took_s, after = time.monotonic() - began_s, cpu_of_all(both)
+            globex.mesh("subscription", "delete", TOPIC)
         site.delete(TOPIC, COPY)
         used = {name: round(after[name] - before[name], 2) for name in after}
         return DayRow(content.records, RECORD_BYTES, round(took_s, 1), used, samples)

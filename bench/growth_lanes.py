@@ -1,8 +1,8 @@
 """The same bytes through 1, 10, 100, 1,000 lanes, and what lanes cost that have nothing to do.
 
-For each number of lanes two new gateways subscribe to an empty topic; then they are started three times: to open the
-lanes first, to find them again with nothing to copy, and to copy what was written meanwhile. The difference between the
-last two is what copying costs.
+For each number of lanes there is a subscription to an empty topic, and the gateways are started three times: to open
+the lanes first, to find them again with nothing to copy, and to copy what was written meanwhile. The difference between
+the last two is what copying costs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.cpu import cpu_of, peak_rss_bytes
-from bench.growth_figures import EXPORTER, IMPORTER, LanesRow
+from bench.growth_figures import LanesRow
 from bench.growth_site import Ends, Site, cpu_of_all, pid, rss_bytes, wait_running
 from bench.lanes_load import Content, fill_lanes
 from gateway.kafka import KafkaConfig, open_kafka
@@ -21,7 +21,6 @@ from tests.support.organization import Organization, stop_all
 
 BATCH_RECORDS = 252
 SETTLE_S = 3.0
-SHARE = "lanes"
 SLOWEST_MB_PER_S = 2
 
 
@@ -36,9 +35,7 @@ class Lanes:
         site, topic, copy = self.site, f"lanes-{lanes}", f"acme.lanes-{lanes}"
         self.say(f"{lanes:,} lanes: opening")
         site.create(topic, lanes)
-        home = Site(site.directory / topic, site.a, site.b, site.tap)
-        acme, globex = home.organization(EXPORTER, site.a), home.organization(IMPORTER, site.b)
-        both = [acme, globex]
+        acme, globex = both = site.both
         brokers = {"broker A": site.a.pid, "broker B": site.b.pid}
         with stop_all(*both):
             opening_s, opening = self._open(acme, globex, topic, copy, lanes)
@@ -69,6 +66,8 @@ class Lanes:
                 catch_up_broker_cpu_s=less(cpu_of(brokers), brokers_before),
                 peak_rss_bytes={each.org: peak_rss_bytes(pid(each)) for each in both},
             )
+            globex.mesh("subscription", "delete", topic)
+            _stop(both)
         site.delete(topic, copy)
         return row
 
@@ -77,10 +76,9 @@ class Lanes:
     ) -> tuple[float, dict[str, float]]:
         acme.start()
         globex.start()
-        acme.pair(globex)
-        acme.share(SHARE, globex, topic)
+        self.site.share(topic)
         began_s = time.monotonic()
-        globex.mesh("subscribe", f"{acme.org}/{SHARE}", "--topic", f"{topic}={copy}")
+        globex.mesh("subscribe", f"{acme.org}/{topic}", "--topic", f"{topic}={copy}")
         wait_running(globex, lanes)
         return time.monotonic() - began_s, cpu_of_all([acme, globex])
 

@@ -11,7 +11,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from confluent_kafka import Producer
 
@@ -23,7 +23,7 @@ from bench.lanes_load import Content, fill_lanes
 from gateway.kafka import KafkaConfig, open_kafka
 from tests.support.organization import Organization, wait_for
 
-TOPIC, SHARE = "tip", "tip"
+TOPIC = "tip"
 PARTITIONS = 4
 STEADY_PER_S = 500
 RECORD_BYTES = 1000
@@ -50,11 +50,10 @@ class Peers:
     @classmethod
     def begin(cls, site: Site, burst_gb: float, steady_s: float, say: Callable[[str], None]) -> Peers:
         site.create(TOPIC, PARTITIONS)
-        home = Site(site.directory / "peers", site.a, site.b, site.tap)
-        acme = home.organization(EXPORTER, site.a, tapped=True)
+        acme = replace(site.acme, dialled=(site.a.front,))
         acme.start()
-        acme.mesh("share", "create", SHARE, "--topic", TOPIC)
-        return cls(home, burst_gb, steady_s, say, acme)
+        acme.mesh("share", "create", TOPIC, "--topic", TOPIC)
+        return cls(site, burst_gb, steady_s, say, acme)
 
     @property
     def all(self) -> list[Organization]:
@@ -166,12 +165,12 @@ class Peers:
         wait_for("every record to arrive", arrived, ARRIVE_S, PAUSE_S)
 
     def _add(self, name: str) -> None:
-        made = self.site.organization(name, None)
+        made = Organization.init(self.site.directory / name, name)
         made.start()
         self.subscribers.append(made)
         self.acme.pair(made)
-        self.acme.mesh("grant", "create", SHARE, "--to", made.org)
-        made.mesh("subscribe", f"{self.acme.org}/{SHARE}", "--topic", f"{TOPIC}={TOPIC}")
+        self.acme.mesh("grant", "create", TOPIC, "--to", made.org)
+        made.mesh("subscribe", f"{self.acme.org}/{TOPIC}", "--topic", f"{TOPIC}={TOPIC}")
         wait_running(made, PARTITIONS)
 
 

@@ -14,9 +14,10 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from bench.cpu import cpu_s
 from bench.fetch_tap import Tap
+from bench.growth_figures import EXPORTER, IMPORTER
 from tests.lab.admin import NoAnswer, status
 from tests.support.brokers import Broker, BrokerConfig
-from tests.support.organization import Organization
+from tests.support.organization import Organization, stop_all
 from tests.support.ports import free_ports
 from tests.support.stock import Load, create_topics
 
@@ -36,19 +37,30 @@ class TappedBroker(Broker):
 
 @dataclass(frozen=True, slots=True)
 class Site:
+    """Two organizations beside a broker each, whose state lies there: all parts have the same ones. None runs."""
+
     directory: Path
     a: TappedBroker
     b: Broker
     tap: Tap
+    acme: Organization
+    globex: Organization
 
-    def organization(self, name: str, broker: Broker | None, *, tapped: bool = False) -> Organization:
-        """Beside `broker`, None: on the embedded log. `tapped`: it is broker A, and reached through the tap."""
-        self.directory.mkdir(exist_ok=True)
-        options = ("--kafka", broker.address) if broker else ()
-        made = Organization.init(self.directory / name, name, *options)
-        if tapped:
-            made.dialled = (self.a.front,)
-        return made
+    @property
+    def both(self) -> list[Organization]:
+        return [self.acme, self.globex]
+
+    def pair(self) -> None:
+        with stop_all(*self.both):
+            for each in self.both:
+                each.start()
+            self.acme.pair(self.globex)
+            for each in self.both:
+                each.stop()
+
+    def share(self, topic: str) -> None:
+        """A share of the topic's name, granted to the other one; while both run."""
+        self.acme.share(topic, self.globex, topic)
 
     def create(self, topic: str, partitions: int) -> None:
         create_topics(self.a.address, [Load(topic, partitions, "none", 0, (), 0)])
@@ -69,7 +81,11 @@ def site(directory: Path) -> Iterator[Site]:
         a = stack.enter_context(TappedBroker.start(config, timeout_s=BROKER_READY_S))
         b = stack.enter_context(Broker.start(config, timeout_s=BROKER_READY_S))
         tap = stack.enter_context(Tap(int(a.front.rpartition(":")[2]), a.behind_address))
-        yield Site(directory, a, b, tap)
+        acme = Organization.init(directory / EXPORTER, EXPORTER, "--kafka", a.address)
+        globex = Organization.init(directory / IMPORTER, IMPORTER, "--kafka", b.address)
+        made = Site(directory, a, b, tap, acme, globex)
+        made.pair()
+        yield made
 
 
 class Ends:
