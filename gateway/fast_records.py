@@ -1,4 +1,4 @@
-"""The record check of `mesh.batch.validate`, with the compiled reader of aiokafka.
+"""The record check of `mesh.batch.validate` where `mesh.batch.native` is not compiled: with aiokafka's compiled reader.
 
 The compiled reader is laxer than ours: it takes any negative size as null, longer numbers, attributes of several
 bytes, any order of offset deltas. So nothing rests on its verdict. Its records are encoded again, and only a batch

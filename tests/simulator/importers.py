@@ -17,6 +17,7 @@ from mesh.batch.records import check_records
 from mesh.errors import MeshError
 from mesh.ids import OrgId, ShareName
 from mesh.lanes.checkpoint import load_lane, prefix, producer_name
+from mesh.lanes.coalesce import JOINED_BYTES
 from mesh.lanes.status import LaneState
 from mesh.link.features import JOINED
 from mesh.link.frames import LaneOpen
@@ -341,7 +342,10 @@ class Gateway:
 
     def _make_runner(self, track: Track) -> LaneRunner:
         world = self._world
-        pipeline = PipelineSettings(DEFAULT_LIMITS, check_records, world.plan.checkpoint_bytes)
+        joined_bytes = JOINED_BYTES if world.plan.seed & 2 else 0  # many appends, or few large ones
+        pipeline = PipelineSettings(
+            DEFAULT_LIMITS, check_records, world.plan.checkpoint_bytes, joined_bytes=joined_bytes
+        )
         subscription = Subscription(
             LANE.subscription,
             PEER,
