@@ -108,15 +108,16 @@ async def _export(
     lane.open(topic.topic_id, first, log_range)
     position, ordinal = first, 0
     while True:
-        credit_bytes = await _credit(cluster, partition, lane, authorize, settings.wait_s)
+        credit_bytes = await _credit(cluster, partition, lane, authorize, settings)
         budget = min(credit_bytes, settings.fetch_bytes)
         if lane.log_range is not None and position < lane.log_range.last_stable:
             await turn.begin()
         reach(Place.FETCH)
         fetched = await _fetch(cluster, partition, position, expected_id, budget, settings.wait_s, epoch)
+        turn.took(len(fetched.data))
         reach(Place.FETCHED)
         authorize()
-        found = segments(fetched, position, ordinal, settings.fetch_bytes, settings.limits, joined=lane.joins)
+        found = segments(fetched, position, ordinal, budget, settings.limits, joined=lane.joins)
         segment = next(found, None)
         if _is_news(fetched, segment, lane.log_range):
             lane.status(fetched.range)
@@ -129,17 +130,25 @@ async def _export(
             position, ordinal, epoch = segment.next_source_offset, ordinal + segment.record_count, segment.leader_epoch
             if meter is not None:
                 meter.moved(segment.record_count, segment.size_bytes)
+        del fetched, found, segment  # the next may be long in coming: a thousand idle lanes would keep their last bytes
 
 
 async def _credit(
-    cluster: Cluster, partition: Partition, lane: ExportLane, authorize: Callable[[], object], wait_s: float
+    cluster: Cluster, partition: Partition, lane: ExportLane, authorize: Callable[[], object], settings: ExportSettings
 ) -> int:
-    """Wait for credit; an importer that gives none still hears of the log, so that it can tell what it will miss."""
+    """Wait for credit; an importer that gives none still hears of the log, so that it can tell what it will miss.
+
+    An importer that is behind gives it back bit by bit: reading as little each time would cost both sides several times
+    as much. So half a window is waited for, or half of what is read at once; but not for long, since a window may have
+    become smaller.
+    """
+    least_bytes = max(1, min(lane.opening.credit_bytes, settings.fetch_bytes) // 2)
     while True:
         try:
-            async with asyncio.timeout(wait_s):
-                return await lane.credit()
+            async with asyncio.timeout(settings.wait_s):
+                return await lane.credit(least_bytes)
         except TimeoutError:
+            least_bytes = 1
             log_range = await cluster.source.range(partition)
             authorize()
             lane.status(log_range)

@@ -171,9 +171,9 @@ class ExportLane:
         self.topic_id = topic_id
         self._side.send_opened(self._lane, LaneOpened(self._lane.number, topic_id, first_source_offset, *log_range))
 
-    async def credit(self) -> int:
-        """Wait until something may be sent and answer how many bytes."""
-        while self._lane.credit_bytes <= 0:
+    async def credit(self, least_bytes: int = 1) -> int:
+        """Wait until so much may be sent, and answer how many bytes may."""
+        while self._lane.credit_bytes < least_bytes:
             self._credited.clear()
             await self._credited.wait()
         return self._lane.credit_bytes

@@ -126,6 +126,26 @@ class _Judge:
             raise ShareNotAvailable("flights")
 
 
+async def test_a_lane_reads_when_half_of_its_window_is_free_or_after_a_while_what_there_is() -> None:
+    fake, source = FakeCluster(), _Epochs([])
+    await fake.ports.topics.create("orders", 1, {})
+    cluster = replace(fake.ports, source=source)
+    for free_bytes, wait_s in ((500, 60.0), (1, 0.05)):
+        lane = Lane(replace(_opening(), credit_bytes=1000), importing=False, credit_bytes=free_bytes - 1)
+        export = ExportLane(_Side(), lane)
+        source.exhausted.clear()
+        async with asyncio.TaskGroup() as group:
+            exporting = group.create_task(export_lane(cluster, export, lambda: None, ExportSettings(wait_s=wait_s)))
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert not source.exhausted.is_set()
+            lane.credit_bytes += 1
+            export.credited()
+            async with asyncio.timeout(5):
+                await source.exhausted.wait()
+            exporting.cancel()
+
+
 async def test_the_log_is_spoken_of_only_where_its_records_do_not_show_it() -> None:
     fake, side, empty = FakeCluster(), _Side(), memoryview(b"")
     await fake.ports.topics.create("orders", 1, {})

@@ -51,7 +51,7 @@ def test_retention_that_comes_nearer_is_told_while_the_destination_takes_nothing
         log = dense(400)
         fake = FailingCluster()
         await fake.ports.topics.create(DESTINATION, 1, {})
-        mirror = Mirror(await source_of(log), fake.ports, now_ms=clock_ms)
+        mirror = Mirror(await source_of(log), fake.ports, now_ms=clock_ms, credit_bytes=1900)
         fake.hold_answers()
         async with mirroring(mirror):
             await mirror.until(lambda found: found.lag_records is not None)
