@@ -39,7 +39,7 @@ class Mirror(Protocol):
 
 
 def timeout_s(workload: Workload) -> float:
-    return 60 + workload.size_gb * 1000 / SLOWEST_MB_PER_S + workload.records / SLOWEST_RECORDS_PER_S
+    return 180 + workload.size_gb * 1000 / SLOWEST_MB_PER_S + workload.records / SLOWEST_RECORDS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
