@@ -55,24 +55,27 @@ def sound(entry: memoryview, limits: Limits, check_records: RecordChecker = chec
     while at < len(entry) or not at:
         rest = entry[at:]
         for found in admitted(rest, max_bytes, limits.max_records) if IS_COMPILED else ():
-            yield _opened(found, rest[found.at : found.at + found.size_bytes], limits, check_records)
-            at += found.size_bytes
+            start, size, codec, count, base_timestamp_ms, max_timestamp_ms, is_checked = found
+            batch = rest[start : start + size]
+            # not bound to a name here, so that large ones are gone before the next are unpacked
+            kept = _few(batch[HEADER_BYTES:] if is_checked else _records(batch, found, limits, check_records))
+            yield Sound(batch, codec, count, base_timestamp_ms, max_timestamp_ms, kept)
+            at += size
         if at < len(entry) or not at:
             batch = _first(entry[at:])
             yield _judged(batch, limits, check_records)
             at += len(batch)
 
 
-def _opened(found: Admitted, batch: memoryview, limits: Limits, check_records: RecordChecker) -> Sound:
-    _, _, codec, count, base_timestamp_ms, max_timestamp_ms, is_checked = found
-    payload: Buffer = batch[HEADER_BYTES:]
-    if not is_checked:
-        payload = records = decompress(codec, payload, limits)
-        if not are_records(records, count, base_timestamp_ms):
-            check_records(parse_header(batch), records)
-    return Sound(
-        batch, codec, count, base_timestamp_ms, max_timestamp_ms, payload if len(payload) <= KEPT_BYTES else None
-    )
+def _few(records: Buffer) -> Buffer | None:
+    return records if len(records) <= KEPT_BYTES else None
+
+
+def _records(batch: memoryview, found: Admitted, limits: Limits, check_records: RecordChecker) -> bytes:
+    records = decompress(found.codec, batch[HEADER_BYTES:], limits)
+    if not are_records(records, found.records, found.base_timestamp_ms):
+        check_records(parse_header(batch), records)
+    return records
 
 
 def _first(data: memoryview) -> memoryview:
@@ -100,7 +103,7 @@ def _judged(batch: memoryview, limits: Limits, check_records: RecordChecker) -> 
     records = decompress(header.codec, batch[HEADER_BYTES:], limits)
     check_records(header, records)
     stated = header.codec, header.records_count, header.base_timestamp_ms, header.max_timestamp_ms
-    return Sound(batch, *stated, records if len(records) <= KEPT_BYTES else None)
+    return Sound(batch, *stated, _few(records))
 
 
 def _whole(batch: memoryview, limits: Limits) -> BatchHeader:

@@ -40,6 +40,7 @@ FRAMING_BYTES = 1024
 HARDLY_SMALLER, TRIED_BYTES = 0.98, 4096
 """Where producers won no more than this by compressing so many bytes at a time, nothing is sought again."""
 NEVER = 1 << 62
+"""More bytes than may become one batch."""
 NUMBER_BYTES = 4
 """By how much the numbers of a record usually grow at most."""
 
@@ -98,24 +99,21 @@ def _groups(batches: Iterable[Sound], joining: Joining) -> Iterator[list[Sound]]
     """Neighbours that may become one batch."""
     most_bytes, most_records = min(joining.wanted_bytes, joining.most_bytes), joining.max_records
     group: list[Sound] = []
-    size = records = 0
+    size = records_count = codec = 0
     for each in batches:
-        own = _size(each)
-        size, records = size + own, records + each.records_count
-        if group and (each.codec != group[0].codec or size > most_bytes or records > most_records):
+        _, own_codec, own_count, _, _, records = each
+        if records is None or len(records) > SMALL_BYTES.get(own_codec, 0) or own_count > FEW_RECORDS:
+            own = NEVER
+        else:
+            own = len(records) + NUMBER_BYTES * own_count
+        size, records_count = size + own, records_count + own_count
+        if group and (own_codec != codec or size > most_bytes or records_count > most_records):
             yield group
-            group, size, records = [], own, each.records_count
+            group, size, records_count = [], own, own_count
+        codec = own_codec
         group.append(each)
     if group:
         yield group
-
-
-def _size(batch: Sound) -> int:
-    """What it takes of the bytes that may become one: more than there are where it is to stay as it is."""
-    records = batch.records
-    if records is None or len(records) > SMALL_BYTES.get(batch.codec, 0) or batch.records_count > FEW_RECORDS:
-        return NEVER
-    return len(records) + NUMBER_BYTES * batch.records_count
 
 
 def _joined(group: Sequence[Sound], joining: Joining) -> Iterator[Ready]:
@@ -129,26 +127,25 @@ def _joined(group: Sequence[Sound], joining: Joining) -> Iterator[Ready]:
 
 def _as_one(group: Sequence[Sound], joining: Joining) -> Ready | None:
     """None where they had better stay as they are."""
-    first, epoch = group[0], _epoch(group[-1])
+    # by columns: a producer without linger makes a batch of every record
+    wholes, codecs, counts, bases, latest, parts = zip(*group, strict=True)
+    codec, epoch = codecs[0], _epoch(group[-1])
     # Along a log they rise; so where both ends have the same, all have.
-    if _epoch(first) != epoch:
+    if _epoch(group[0]) != epoch:
         return None
     try:
-        records = merged(
-            [(each.records, each.records_count, each.base_timestamp_ms) for each in group if each.records is not None]
-        )
+        records = merged(list(zip(parts, counts, bases, strict=True)))
     except ValueError:  # timestamps too far apart for one batch, or too many headers
         return None
     if len(records) > joining.most_bytes:
         return None
-    source_bytes = sum(len(each.batch) for each in group)
+    source_bytes = sum(map(len, wholes))
     is_tried = len(records) > TRIED_BYTES * len(group) and source_bytes > HARDLY_SMALLER * len(records)
-    payload = store(first.codec, records) if is_tried else compress(first.codec, records)
+    payload = store(codec, records) if is_tried else compress(codec, records)
     if len(payload) > source_bytes * 5 // 4:
         return None
-    count, latest_ms = sum(each.records_count for each in group), max(each.max_timestamp_ms for each in group)
-    header = _header(first.codec, count, first.base_timestamp_ms, latest_ms, epoch, len(payload))
-    return Ready(header, payload, count, epoch, source_bytes, len(group))
+    header = _header(codec, sum(counts), bases[0], max(latest), epoch, len(payload))
+    return Ready(header, payload, sum(counts), epoch, source_bytes, len(group))
 
 
 def _header(

@@ -21,7 +21,7 @@ from mesh.batch.errors import (
 from mesh.batch.header import Codec, parse_header
 from mesh.batch.limits import DEFAULT_LIMITS, Limits
 from mesh.batch.records import Record
-from mesh.batch.validate import validate
+from mesh.batch.validate import KEPT_BYTES, sound, validate
 from mesh.errors import PeerError
 from tests.support.poison import POISON
 from tests.support.records import TIMESTAMP_MS, batch_of, batch_with_holes, records, resealed
@@ -123,3 +123,28 @@ def test_any_bytes_give_a_header_or_a_documented_error(
     except PeerError:
         return
     assert header.is_dense
+
+
+@pytest.mark.parametrize("codec", list(Codec))
+def test_an_entry_may_be_several_batches_and_each_is_judged_as_if_it_had_come_alone(codec: Codec) -> None:
+    one, other = encode(RECORDS, codec=codec), encode(RECORDS[:1])
+    found = list(sound(memoryview(one + other + one), DEFAULT_LIMITS))
+    assert [bytes(each.batch) for each in found] == [one, other, one]
+    assert [each.records_count for each in found] == [4, 1, 4]
+    broken = one[:70] + bytes([one[70] ^ 1]) + one[71:]
+    for after in (one, b""):
+        judged = sound(memoryview(other + broken + after), DEFAULT_LIMITS)
+        assert bytes(next(judged).batch) == other
+        with pytest.raises(BatchCorrupt):
+            next(judged)
+
+
+@pytest.mark.parametrize("entry", [b"", BATCH + b"\0", BATCH + BATCH[:-1], BATCH[:-1], BATCH + BATCH[:40]])
+def test_an_entry_ends_with_a_batch(entry: bytes) -> None:
+    with pytest.raises(BatchTruncated):
+        list(sound(memoryview(entry), DEFAULT_LIMITS))
+
+
+def test_large_records_are_not_kept() -> None:
+    zeros = encode([Record(0, TIMESTAMP_MS, None, bytes(KEPT_BYTES))], codec=Codec.LZ4)
+    assert [each.records is None for each in sound(memoryview(zeros + BATCH), DEFAULT_LIMITS)] == [True, False]
