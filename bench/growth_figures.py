@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isnan
 from statistics import fmean, linear_regression
 
 from bench.goal import Target, grid
@@ -166,8 +167,9 @@ class Growth:
             found.append(Target(name, ratio, MOST_COST_RATIO, "of that without"))
         if self.day:
             for gateway, side in ((EXPORTER, "exporter"), (IMPORTER, "importer")):
-                name = f"memory over {self.day.records:,} records, {side}"
-                found.append(Target(name, self.day.slope_mb(gateway), MOST_SLOPE_MB, "MB per million records"))
+                name, slope_mb = f"memory over {self.day.records:,} records, {side}", self.day.slope_mb(gateway)
+                if not isnan(slope_mb):
+                    found.append(Target(name, slope_mb, MOST_SLOPE_MB, "MB per million records"))
         return found
 
     def tables(self) -> str:

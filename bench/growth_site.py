@@ -68,7 +68,7 @@ class Site:
     def delete(self, *topics: str) -> None:
         """At both brokers, where they are there."""
         for broker in (self.a, self.b):
-            admin = AdminClient({"bootstrap.servers": broker.address})
+            admin = AdminClient({"bootstrap.servers": broker.address, "log_level": 2})
             there = [topic for topic in topics if topic in admin.list_topics(timeout=30).topics]
             for deleted in admin.delete_topics(there).values() if there else ():
                 deleted.result(60)
@@ -92,7 +92,7 @@ class Ends:
     """How many records a topic's partitions hold together, asked of its broker in one request."""
 
     def __init__(self, address: str, topic: str, partitions: int) -> None:
-        self._admin = AdminClient({"bootstrap.servers": address})
+        self._admin = AdminClient({"bootstrap.servers": address, "log_level": 2})
         self._asked = {TopicPartition(topic, number): OffsetSpec.latest() for number in range(partitions)}  # type: ignore[no-untyped-call]
 
     def held(self) -> int:

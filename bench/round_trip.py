@@ -159,7 +159,7 @@ class Bench:
 
     async def forget(self, topic: str) -> None:
         """The disk does not hold all copies of a long run."""
-        admin = AdminClient({"bootstrap.servers": self.b.address})
+        admin = AdminClient({"bootstrap.servers": self.b.address, "log_level": 2})
         await asyncio.to_thread(admin.delete_topics([topic])[topic].result, 30)
 
     def keep(self, found: Trip) -> None:
