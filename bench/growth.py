@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -71,6 +72,7 @@ def document(options: Options, found: Growth) -> dict[str, Any]:
         "brokers": f"two, heap {BROKER_HEAP_MB} MB each",
         "gateways": "every setting at its default",
         "versions": versions(),
+        "load average at the end": round(os.getloadavg()[0], 1),
         **asdict(found),
     }
 

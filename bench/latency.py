@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -166,6 +167,7 @@ def document(options: Options, rows: Sequence[Row], configurations: dict[str, di
         "partitions": PARTITIONS,
         "brokers": f"two, heap {BROKER_HEAP_MB} MB each",
         "versions": versions(),
+        "load average at the end": round(os.getloadavg()[0], 1),
         "configurations": configurations,
         "rows": [asdict(each) for each in rows],
     }

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import socket
 import sys
 import tempfile
@@ -223,6 +224,7 @@ def document(options: Options, made: Bench, alone: WireAlone) -> dict[str, Any]:
         "turns": options.turns,
         "wire alone": asdict(alone),
         "versions": versions(),
+        "load average at the end": round(os.getloadavg()[0], 1),
         "configurations": made.configurations,
         "trips": [asdict(each) for each in made.trips],
     }
