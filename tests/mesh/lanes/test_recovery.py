@@ -74,19 +74,21 @@ def test_a_foreign_tail_alone_is_reported() -> None:
 
 
 @pytest.mark.parametrize(
-    ("batch", "placed"),
+    ("batch", "rest"),
     [
-        ((95, 5, 5), ()),
-        ((96, 6, 5), (Placed(10, 100, 1),)),
-        ((99, 9, 5), (Placed(10, 100, 4),)),
-        ((100, 10, 4), (Placed(10, 100, 4),)),
+        ((96, 6, 5), (100, 10, 1)),
+        ((99, 9, 5), (100, 10, 4)),
+        ((100, 10, 4), (100, 10, 4)),
+        ((98, SEQUENCES - 1, 4), (100, 1, 2)),
     ],
 )
-def test_the_part_of_a_batch_before_the_checkpoint_is_cut_off(
-    batch: tuple[int, int, int], placed: tuple[Placed, ...]
+def test_what_a_batch_across_the_checkpoint_holds_beyond_it_is_placed(
+    batch: tuple[int, int, int], rest: tuple[int, int, int]
 ) -> None:
-    ahead = sum(part.records for part in placed)
-    assert resumed(witnesses(batch, end=100 + ahead, last=9 + ahead)).placed == placed
+    beyond = OwnBatch(*batch).beyond(100)
+    assert beyond == rest
+    found = witnesses(beyond, end=100 + beyond.records, last=beyond.base_sequence + beyond.records - 1)
+    assert resumed(found, beyond.base_sequence).placed == (Placed(beyond.base_sequence, 100, beyond.records),)
 
 
 def test_a_forgotten_producer_is_said_and_its_batches_still_count() -> None:
