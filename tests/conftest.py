@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,8 +17,14 @@ from tests.matrix.table import Matrix, from_json, table, to_json
 # gRPC reads it once, at its import: its own lines would stand between ours.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
-# A deadline per example fails on a busy machine, not on a wrong program; pytest's timeout ends what hangs.
-settings.register_profile("mesh", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# A shell that starts the tests in the background lets them ignore interrupts, and so would every process they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A deadline per example fails on a busy machine, not on a wrong program; pytest's timeout ends what hangs. In CI the
+# same tree gets the same examples, so that it gets the same verdict; elsewhere each run draws others.
+settings.register_profile(
+    "mesh", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="CI" in os.environ
+)
 settings.load_profile("mesh")
 
 LONGEST = ("tests/matrix/", "scenarios/test_three_brokers", "scenarios/test_kafka_kills", "scenarios/test_replicas")

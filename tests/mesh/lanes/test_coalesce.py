@@ -54,9 +54,14 @@ def plain(count: int, size: int = 100, at: int = 0) -> list[Record]:
     return [Record(delta, TIMESTAMP_MS + at + delta, None, bytes(size)) for delta in range(count)]
 
 
+def as_in_a_log(given: list[bytes]) -> list[bytes]:
+    """Leader epochs rise along it."""
+    return sorted(given, key=lambda each: parse_header(each).leader_epoch)
+
+
 some_batches = st.lists(
     st.builds(batch, records.map(numbered), st.sampled_from(list(Codec)), st.sampled_from([3, 3, 3, 4])), max_size=6
-)
+).map(as_in_a_log)
 some_joinings = st.builds(
     Joining, st.sampled_from([0, 50, 300, JOINED_BYTES]), st.sampled_from([1400, 1 << 20]), st.sampled_from([3, 1000])
 )
