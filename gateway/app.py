@@ -194,13 +194,16 @@ class Gateway:
             desk = self._enrolment(listener)
             door = open_door(*self.config.admin_listen)
             stack.callback(door.close)
+            tokens = TokenFile(self.config.state_dir / "admin.token")
             self._observe()
             with StopSignals(self._ask_to_stop):
-                await self._serve(stack, door, listener, desk)
+                await self._serve(stack, door, tokens, listener, desk)
         log.info("gateway stopped")
         return 0
 
-    async def _serve(self, stack: AsyncExitStack, door: Door, listener: Listener | None, desk: EnrolmentDesk) -> None:
+    async def _serve(
+        self, stack: AsyncExitStack, door: Door, tokens: TokenFile, listener: Listener | None, desk: EnrolmentDesk
+    ) -> None:
         async with asyncio.TaskGroup() as group:
             imports = group.create_task(self.imports.run())
             hub = group.create_task(self.hub.run())
@@ -210,7 +213,7 @@ class Gateway:
             others.append(group.create_task(self.registry.follow()))
             others.append(group.create_task(self.groups.run()))
             await self.auditor.record("gateway.started", str(self.identity.id))
-            await self._open_admin(stack, door, listener, desk)
+            await self._open_admin(stack, door, tokens, listener, desk)
             ports = Ports(door.address, listener.address if listener else "", pid=os.getpid())
             write_ports(self.config.state_dir, ports)
             others.append(group.create_task(desk.run()))
@@ -231,12 +234,11 @@ class Gateway:
         remove_ports(self.config.state_dir)
 
     async def _open_admin(
-        self, stack: AsyncExitStack, door: Door, listener: Listener | None, desk: EnrolmentDesk
+        self, stack: AsyncExitStack, door: Door, tokens: TokenFile, listener: Listener | None, desk: EnrolmentDesk
     ) -> None:
         await asyncio.to_thread(import_module, ADMIN)  # in a thread: lanes need not wait for a fifth of all imports
         from gateway.admin import server
 
-        tokens = TokenFile(self.config.state_dir / "admin.token")
         app = server.create_app(
             self._services(listener, desk),
             self.health,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from gateway.groups.errors import TooManyPositions
@@ -16,6 +18,7 @@ from mesh.ids import GroupName, OrgId, ShareName, TopicName
 from mesh.shares import StartAt
 from mesh.wire.v1 import catalog_pb2, link_pb2
 
+MEETING_S = 3.0
 _Reply = TypeVar("_Reply")
 
 
@@ -27,6 +30,7 @@ class Questions:
         self._why_not = why_not
 
     async def catalog(self, peer: OrgId, known: bytes = b"", wait_s: float = 0) -> catalog_pb2.CatalogReply:
+        await self._met(peer)
         body = catalog_pb2.CatalogRequest(known=known, wait_ms=int(wait_s * 1000) if known else 0)
         return await self._ask_for(catalog_pb2.CatalogReply, peer, body)
 
@@ -89,6 +93,13 @@ class Questions:
     ) -> int:
         body = link_pb2.GroupCommitRequest(share=share, group=group, topics=encoded(positions), backward=backward)
         return (await self._ask_for(link_pb2.GroupCommitReply, peer, body)).changed
+
+    async def _met(self, peer: OrgId) -> None:
+        """Wait a moment for the first link: who asks for a catalog may have been paired just now."""
+        if self._table.current(peer) is None and not self._why_not(peer):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(MEETING_S):
+                    await self._table.wait(peer)
 
     async def _ask_for(self, kind: type[_Reply], peer: OrgId, body: object) -> _Reply:
         """Raises UnexpectedReply, and what `ask` raises."""

@@ -64,7 +64,7 @@ async def _cut(broker: Broker) -> Pairings:
         found = Pairings(*[await Pairing.make(cluster) for _ in range(4)])
         for each in (found.shorter, found.regrown, found.destination):
             await each.produce(5)
-            await each.copy()
+            await each.copy(each.mirror(joined_bytes=0))  # the copy is cut between batches, too
         await found.old.produce(5, timestamp_ms=OLD_MS)
         await found.old.copy()
         broker.kill()
