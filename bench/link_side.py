@@ -22,8 +22,9 @@ from certs.authority import Authority  # noqa: E402
 from certs.bundle import bundle_of  # noqa: E402
 from certs.store import read_certificates, write_certificates, write_key  # noqa: E402
 from gateway.link.lanes import ExportLane  # noqa: E402
-from gateway.link.session import Session, SessionLimits  # noqa: E402
-from gateway.peers.hub import FEATURES  # noqa: E402
+from gateway.link.ports import SessionLimits  # noqa: E402
+from gateway.link.session import Session  # noqa: E402
+from gateway.peers.features import FEATURES  # noqa: E402
 from gateway.rpc.credentials import (  # noqa: E402
     ServerTrust,
     TransportLimits,

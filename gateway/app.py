@@ -41,7 +41,7 @@ from gateway.importer.lane import LaneSettings
 from gateway.importer.manager import ImportManager
 from gateway.importer.pipeline import PipelineSettings
 from gateway.kafka.cluster import open_kafka
-from gateway.link.session import SessionLimits
+from gateway.link.ports import SessionLimits
 from gateway.metrics import Metrics
 from gateway.peers.denials import NAME as DISOWNED
 from gateway.peers.denials import Denials

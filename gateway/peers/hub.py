@@ -26,11 +26,13 @@ from gateway.attempts import AttemptLimit
 from gateway.audit.actor import acting
 from gateway.exporter import ExportSettings
 from gateway.failing import ended_by
-from gateway.link.session import FrameStream, Session, SessionLimits
+from gateway.link.ports import FrameStream, SessionLimits
+from gateway.link.session import Session
 from gateway.metrics import Metrics
 from gateway.peers.answers import Answers
 from gateway.peers.dialling import Dialling, backoff_of
 from gateway.peers.errors import FeatureMissing, LeafEnded, PeerCut, TooManyLinks
+from gateway.peers.features import BARE_DIGESTS, FEATURES, GROUPS, MEASURES
 from gateway.peers.questions import Questions
 from gateway.peers.serving import Serving
 from gateway.peers.sight import Sight
@@ -48,10 +50,8 @@ from mesh.backoff import Backoff
 from mesh.errors import MeshError
 from mesh.groups import PeerGroup, TopicPositions
 from mesh.ids import GroupName, OrgId, ShareName, TopicName
-from mesh.link.features import JOINED, PACKED
 from mesh.link.frames import Hello
 from mesh.link.machine import Link
-from mesh.link.seal import SEALED
 from mesh.link.window import Windows
 from mesh.ports import Cluster
 from mesh.shares import StartAt
@@ -65,13 +65,6 @@ log = structlog.get_logger()
 
 # Room in a frame for what is not batches: lengths of spans, of a very holey segment.
 FRAME_OVERHEAD_BYTES = 1 << 20
-# Of those who can say how much there is to copy.
-MEASURES = "measures"
-# What of the optional parts of the protocol this gateway understands.
-GROUPS = "groups"
-# Of those who can tell records but for their timestamps.
-BARE_DIGESTS = "bare-digests"
-FEATURES = (BARE_DIGESTS, "bundles", "denials", GROUPS, JOINED, MEASURES, PACKED, SEALED)
 # How long a provider may keep us waiting for a change of its catalog.
 CATALOG_WAIT_S = 10.0
 # A wall clock that is set, or a machine that slept, is noticed after this long at the latest.

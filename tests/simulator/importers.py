@@ -11,7 +11,8 @@ from gateway.importer.errors import LaneElsewhere
 from gateway.importer.lane import LaneRunner, LaneSettings
 from gateway.importer.pipeline import PipelineSettings
 from gateway.link.lanes import ExportLane, ImportLane
-from gateway.link.session import Session, SessionLimits
+from gateway.link.ports import SessionLimits
+from gateway.link.session import Session
 from mesh.batch.limits import DEFAULT_LIMITS
 from mesh.batch.records import check_records
 from mesh.errors import MeshError

@@ -12,7 +12,7 @@ from random import Random
 
 from certs.profiles import Lifetimes
 from gateway.exporter import ExportSettings
-from gateway.link.session import SessionLimits
+from gateway.link.ports import SessionLimits
 from gateway.peer import Peer
 from gateway.peers.hub import Hub, HubSettings
 from gateway.registry import Registry

@@ -27,7 +27,7 @@ from gateway.exporter import ExportSettings
 from gateway.importer.lane import LaneSettings
 from gateway.importer.manager import ImportManager
 from gateway.importer.pipeline import PipelineSettings
-from gateway.link.session import SessionLimits
+from gateway.link.ports import SessionLimits
 from gateway.metrics import Metrics
 from gateway.peer import Peer
 from gateway.peers.hub import Hub, HubSettings

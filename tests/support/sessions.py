@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from gateway.link.lanes import ExportLane
-from gateway.link.session import Session, SessionLimits
+from gateway.link.ports import SessionLimits
+from gateway.link.session import Session
 from mesh.errors import MeshError
 from mesh.ids import GatewayId, GatewayName, OrgId
 from mesh.link.frames import Hello, Proof

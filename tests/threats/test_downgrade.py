@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.link.session import Session, SessionLimits
+from gateway.link.ports import SessionLimits
+from gateway.link.session import Session
 from gateway.rpc.authenticator import LinkAuthenticator
 from gateway.rpc.identity import Identity
 from mesh.errors import MeshError

@@ -12,7 +12,8 @@ import pytest
 
 from gateway.exporter import ExportSettings, export_lane
 from gateway.link.lanes import ExportLane
-from gateway.link.session import Session, SessionLimits
+from gateway.link.ports import SessionLimits
+from gateway.link.session import Session
 from gateway.rpc.credentials import TransportLimits, open_channel
 from gateway.rpc.streams import OPEN_METHOD, DialledStream
 from mesh.batch.encode import encode
