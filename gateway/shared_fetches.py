@@ -7,9 +7,9 @@ than an answer that was longer on its way, which it must be able to take from an
 A. An ask names topic id, offset and the leader epoch of the batch before it. These name one history of the log up to
    there (KIP-320), so an answer is what followed in it, for whoever asks the same. Asks that do not know their epoch
    (a lane that begins), name no topic, or do not wait (a look at what was lost) are the cluster's.
-B. A lane gets nothing that was asked for before it began, and nothing older than `KEPT_S`. Truncation, retention and a
-   topic created again in the meantime are found as by a lane that was that much faster: by its next ask, which names
-   the epoch of what it has read.
+B. A lane gets nothing that was asked for before it began, nothing older than `KEPT_S`, and no answer twice: one that
+   asks the same again got no further by it. Truncation, retention and a topic created again in the meantime are found
+   as by a lane that was that much faster: by its next ask, which names the epoch of what it has read.
 C. Batches, last stable offset and aborted transactions stay together as they were answered, so nothing uncommitted
    becomes visible. An answer without batches is never kept: only the cluster says that there is nothing more.
 D. Whether a peer may read is not decided here: each lane asks for itself before anything leaves.
@@ -83,11 +83,15 @@ class SharedFetches:
         """The cluster's log for one lane, which begins now and reads `partition`."""
         self._readers[partition] += 1
         try:
-            yield _LaneSource(self, next(self._numbers))
+            yield _LaneSource(self)
         finally:
             self._readers[partition] -= 1
             if not self._readers[partition]:
                 del self._readers[partition]
+
+    def now(self) -> int:
+        """Asks that begin from here on have larger numbers."""
+        return next(self._numbers)
 
     async def fetch(self, since: int, ask: _Ask, max_bytes: int, wait_s: float) -> Fetched:
         """Shared, of asks that began after `since`, or else the cluster's."""
@@ -149,9 +153,10 @@ class SharedFetches:
 class _LaneSource:
     """Implements `mesh.ports.Source` for one lane."""
 
-    def __init__(self, fetches: SharedFetches, since: int) -> None:
+    def __init__(self, fetches: SharedFetches) -> None:
         self._fetches = fetches
-        self._since = since
+        self._since = fetches.now()
+        self._last: _Ask | None = None
         self.range = fetches.source.range
         self.offset_at = fetches.source.offset_at
 
@@ -168,4 +173,8 @@ class _LaneSource:
         if topic_id is None or last_epoch < 0 or wait_s <= 0:
             self._fetches.told("cluster")
             return await self._fetches.source.fetch(partition, offset, topic_id, max_bytes, wait_s, last_epoch)
-        return await self._fetches.fetch(self._since, _Ask(partition, topic_id, offset, last_epoch), max_bytes, wait_s)
+        ask = _Ask(partition, topic_id, offset, last_epoch)
+        if ask == self._last:
+            self._since = self._fetches.now()
+        self._last = ask
+        return await self._fetches.fetch(self._since, ask, max_bytes, wait_s)

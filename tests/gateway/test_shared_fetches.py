@@ -138,6 +138,15 @@ async def test_a_lane_a_little_behind_takes_what_another_fetched() -> None:
         assert at.answered_by == {"cluster": 1, "lane": 1}
 
 
+async def test_a_lane_that_got_no_further_by_an_answer_is_not_given_it_again() -> None:
+    async with scene() as at:
+        ahead, stuck = at.lane(), at.lane()
+        given = await at.answered(ahead, 5, answer())
+        assert await stuck.fetch(PLACE, 5, TOPIC, 1000, 1.0, 3) is given
+        assert bytes((await at.answered(stuck, 5, answer(b"more"))).data) == b"more"
+        assert at.answered_by == {"cluster": 2, "lane": 1}
+
+
 @pytest.mark.parametrize(("epoch", "wait_s", "topic"), [(-1, 1.0, TOPIC), (3, 0.0, TOPIC), (3, 1.0, None)])
 async def test_who_does_not_say_what_was_read_asks_the_cluster(
     epoch: int, wait_s: float, topic: TopicId | None
