@@ -73,28 +73,28 @@ def _encoded(index: int, base_timestamp_ms: int, record: Record) -> bytes:
     body = b"".join(
         (
             b"\x00",
-            _varint(record.timestamp_ms - base_timestamp_ms),
-            _varint(index),
+            varint(record.timestamp_ms - base_timestamp_ms),
+            varint(index),
             _sized(record.key),
             _sized(record.value),
             _headers(record.headers) if record.headers else b"\x00",
         )
     )
-    return _varint(len(body)) + body
+    return varint(len(body)) + body
 
 
 def _headers(headers: Headers) -> bytes:
-    parts = [_varint(len(headers))]
+    parts = [varint(len(headers))]
     for key, value in headers:
         parts += (_sized(key.encode()), _sized(value))
     return b"".join(parts)
 
 
 def _sized(data: bytes | None) -> bytes:
-    return _NULL if data is None else _varint(len(data)) + data
+    return _NULL if data is None else varint(len(data)) + data
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
     """`number` (64 bits, signed) in zigzag form, seven bits a byte, the lowest first."""
     number = number << 1 if number >= 0 else (-number << 1) - 1
     if number < 128:

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeAlias
 
 from crc32c import crc32c
 
+from mesh.batch.encode import varint
 from mesh.batch.errors import BatchPoison
 from mesh.batch.header import CRC_START, HEADER_BYTES, LAYOUT, LENGTH_END, MAGIC, BatchHeader, Codec
 from mesh.batch.records import check_records
@@ -134,8 +135,8 @@ def merged(parts: Sequence[Part]) -> bytes:
             delta += own_base - base
             if not _MIN_I64 <= delta <= _MAX_I64:
                 raise ValueError("timestamps too far apart for one batch")
-            body = b"".join((b"\x00", _written(delta), _written(total), rest))
-            out += _written(len(body)) + body
+            body = b"".join((b"\x00", varint(delta), varint(total), rest))
+            out += varint(len(body)) + body
             total += 1
     joined = bytes(out)
     if len(parts) > 1 and not are_records(joined, total, base):
@@ -188,13 +189,3 @@ def _number(data: bytes, pos: int) -> tuple[int, int]:
         pos, shift = pos + 1, shift + 7
         if byte < 128:
             return (raw >> 1) ^ -(raw & 1), pos
-
-
-def _written(number: int) -> bytes:
-    """`number` in zigzag form, in as few bytes as it needs."""
-    raw = (number << 1) ^ (number >> 63)
-    parts = bytearray()
-    while raw > 127:
-        parts.append(raw & 127 | 128)
-        raw >>= 7
-    return bytes([*parts, raw])
