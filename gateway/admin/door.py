@@ -9,6 +9,7 @@ import errno
 import socket
 from dataclasses import dataclass
 
+from gateway.address import Address
 from gateway.admin.errors import AddressRefused, PortInUse
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -20,13 +21,12 @@ class Door:
     """A socket that listens."""
 
     socket: socket.socket
-    host: str
-    port: int
-    """The one in use."""
+    at: Address
+    """With the port in use."""
 
     @property
     def address(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return str(self.at)
 
     def close(self) -> None:
         self.socket.close()
@@ -45,4 +45,4 @@ def open_door(host: str, port: int) -> Door:
             raise PortInUse(address, "admin") from error
         raise AddressRefused(address, "admin", str(error.strerror or error).lower()) from error
     bound.setblocking(False)
-    return Door(bound, host, int(bound.getsockname()[1]))
+    return Door(bound, Address(host, int(bound.getsockname()[1])))

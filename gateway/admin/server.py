@@ -133,7 +133,7 @@ class Listening:
 
     @property
     def port(self) -> int:
-        return self.door.port
+        return self.door.at.port
 
     async def close(self) -> None:
         """Stop listening; requests in progress get CLOSE_S, then they are cut."""
