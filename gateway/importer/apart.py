@@ -16,7 +16,7 @@ from gateway.link.lanes import ImportLane
 from mesh.batch.header import HEADER_BYTES, parse_header
 from mesh.batch.limits import Limits
 from mesh.batch.records import Record, records_of
-from mesh.batch.validate import RecordChecker, validate
+from mesh.batch.validate import RecordChecker, sound
 from mesh.ids import LaneId, Partition
 from mesh.lanes.progress import LaneProgress
 from mesh.lanes.recovery import FreezeReason, LaneFrozen
@@ -35,10 +35,8 @@ async def first_left(
             while position < opened.last_stable:
                 segment = await lane.next()
                 if segment.batches:
-                    entry = memoryview(segment.batches[0])
-                    batch = entry[: parse_header(entry).size_bytes]
-                    header = validate(batch, limits, check_records)
-                    return next(iter(records_of(header, batch[HEADER_BYTES:], limits)))
+                    first = next(sound(memoryview(segment.batches[0]), limits, check_records))
+                    return next(iter(records_of(parse_header(first.batch), first.batch[HEADER_BYTES:], limits)))
                 lane.credit(segment.weight_bytes)
                 position = segment.next_source_offset
     except (TimeoutError, LaneEnded) as error:  # retention may have gone on: the lane is asked anew from its position

@@ -303,10 +303,10 @@ class LaneRunner:
     async def _joining(self) -> Joining:
         """How the next run may join batches."""
         may_join, self._may_join = self._may_join, True
-        settings = self._settings.pipeline
-        log_bytes = await self._terms.max_batch_bytes(self._partition.topic)
         if not may_join:
             return NOTHING_JOINED
+        settings = self._settings.pipeline
+        log_bytes = await self._terms.max_batch_bytes(self._partition.topic)
         largest_bytes = min(log_bytes, settings.limits.max_batch_bytes)
         return Joining(settings.joined_bytes, largest_bytes, settings.limits.max_records)
 
