@@ -19,6 +19,8 @@ from bench import chart, latency_figures, round_trip_figures, targets
 from bench.growth_figures import DayRow, Growth, LanesRow, PeersRow, Sample, StoppedRow
 from bench.mirrors import AS_IT_COMES, MESH, TUNED
 from bench.targets import Document, Run, Verdict, cpu, ratios, spread, throughput, whole_cpu
+from tests.support import pages
+from tests.support.pages import table
 
 PAGE = Path("docs/performance.md")
 BEGIN, END = "<!-- Generated: python -m bench.table --write -->", "<!-- end of what is generated -->"
@@ -45,17 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def placed(page: str, text: str) -> str:
     """The page with `text` between its markers. Raises ValueError where it has none."""
-    before, _, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise ValueError(f"the page has no {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
+    return pages.placed(page, BEGIN, f"{text}\n", END)
 
 
 def page(documents: Mapping[str, Document]) -> Iterator[str]:
     found = targets.verdicts(documents)
     yield f"    {targets.closing_line(found)}"
-    yield from _section("Targets", _table(("target", "measured", "limit", "met"), map(_verdict, found)))
+    yield from _section("Targets", table(("target", "measured", "limit", "met"), map(_verdict, found)))
     if catch_up := documents.get(targets.CATCH_UP):
         yield from _catch_up(catch_up)
     for name, title, text in _others(documents):
@@ -82,20 +80,20 @@ def _catch_up(document: Document) -> Iterator[str]:
     yield ""
     yield "![CPU per GB and throughput of both](performance.svg)"
     yield ""
-    yield from _table(
+    yield from table(
         ("workload", "mirror", "MB/s", "records/s", "CPU-s per GB", "CPU-s per million", "CPU, ratio", "MB/s, ratio"),
         (line for row in rows for line in _lines(row)),
     )
     yield from _section(
         "The whole copy",
-        _table(
+        table(
             ("workload", "mirror", "MB/s", "CPU-s per GB", "CPU, ratio", "seconds"),
             (line for row in rows for line in _whole_lines(row)),
         ),
     )
     yield from _section(
         "Memory, brokers, border",
-        _table(
+        table(
             ("workload", "mirror", "peak RSS, MB", "broker A", "broker B", "mirror and brokers", "border bytes / byte"),
             (line for row in rows for line in _resource_lines(row)),
         ),
@@ -104,7 +102,7 @@ def _catch_up(document: Document) -> Iterator[str]:
     yield "Brokers in CPU-s per GB, second half. Border: bytes between the companies per byte of records, TLS and all."
     starts = ((side, found) for side, found in document["first_record"].items() if found)
     lines = [(SHORT[side], _of(found, "seconds"), _of(found, "cpu_s")) for side, found in starts]
-    yield from _section("Start to first record, after a stop", _table(("mirror", "seconds", "CPU-s"), lines))
+    yield from _section("Start to first record, after a stop", table(("mirror", "seconds", "CPU-s"), lines))
     yield from _section("Workloads", (f"- {row['title']}: {row['workload']}" for row in rows))
     failures = [f"- {row['title']}: {failure.splitlines()[0]}" for row in rows for failure in row["failed"]]
     if failures:
@@ -215,13 +213,6 @@ def _configurations(configurations: Mapping[str, Mapping[str, str]]) -> Iterator
 def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
     yield from ("", f"### {title}", "")
     yield from lines
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(head)} |"
-    yield "|" + "---|" * len(head)
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
 
 
 if __name__ == "__main__":

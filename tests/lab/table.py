@@ -9,11 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.lab.whole import closing
+from tests.support import pages
+from tests.support.pages import table
 
 RESULT = Path("bench/results/faults.json")
 PAGE = Path("docs/reliability.md")
@@ -37,22 +39,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def placed(page: str, text: str) -> str:
     """The page with `text` between its markers. Raises ValueError where it has none."""
-    before, _, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise ValueError(f"the page has no {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{text}\n{END}{after}"
+    return pages.placed(page, BEGIN, text, END)
 
 
 def tables(result: dict[str, Any]) -> Iterator[str]:
     lab = result["laboratory"]
     yield f"    {closing(result)}"
     yield ""
-    yield from _table(("what", "figure"), _sums(result, lab))
+    yield from table(("what", "figure"), _sums(result, lab))
     yield ""
-    yield from _table(("fault", "strikes", "states that it aims at", "met"), _rows(lab))
+    yield from table(("fault", "strikes", "states that it aims at", "met"), _rows(lab))
     yield ""
-    yield from _table(("state that was met", "times"), sorted(lab["sometimes"].items()))
+    yield from table(("state that was met", "times"), sorted(lab["sometimes"].items()))
     if planted := [line for line in result.get("planted", []) if line.strip()]:
         yield ""
         yield from ("    " + line for line in planted)
@@ -75,13 +73,6 @@ def _rows(lab: dict[str, Any]) -> Iterator[tuple[object, ...]]:
         aims = [aim for aim, of in lab["aims"].items() if of == row]
         met = sum(lab["sometimes"].get(aim, 0) > 0 for aim in aims)
         yield row, strikes, len(aims), "all" if met == len(aims) else met
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
-    yield f"| {' | '.join(head)} |"
-    yield "|" + "---|" * len(head)
-    for row in rows:
-        yield f"| {' | '.join(map(str, row))} |"
 
 
 if __name__ == "__main__":
