@@ -10,15 +10,12 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
-from bench.process import LEASH
+from bench.asked import Asked
 
 FETCH = 1
 """The api key of Kafka's fetch."""
@@ -64,29 +61,15 @@ class Counts:
         return Counts(self.fetches - before.fetches, self.answered_bytes - before.answered_bytes)
 
 
-class Tap:
+class Tap(Asked):
     """The relay as a process; listens on `port` from construction on."""
 
     def __init__(self, port: int, upstream: str) -> None:
-        command = [*LEASH, sys.executable, "-m", "bench.fetch_tap", f"{port}={upstream}"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        super().__init__("bench.fetch_tap", f"{port}={upstream}")
         self.counts()
 
     def counts(self) -> Counts:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-        return Counts(**json.loads(self._process.stdout.readline()))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with self._process:
-            self._process.kill()
+        return Counts(**json.loads(self.say("")))
 
 
 @dataclass

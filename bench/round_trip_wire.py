@@ -9,53 +9,27 @@ every connection lives with one round trip from its beginning. It answers a line
 from __future__ import annotations
 
 import socket
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Self
 
-from bench.process import LEASH
+from bench.asked import Asked
 from tests.lab.wire.proxy import Proxy
 
 TRIED_BYTES = 400_000_000
 TRIED_PIECE = bytes(1 << 20)
 
 
-class Wire:
+class Wire(Asked):
     """Listens on each port of `ways` for its upstream, from construction on."""
 
     def __init__(self, ways: Mapping[int, str]) -> None:
-        command = [*LEASH, sys.executable, "-m", "bench.round_trip_wire"]
-        command += [f"{port}={upstream}" for port, upstream in ways.items()]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self._answer()
+        super().__init__("bench.round_trip_wire", *(f"{port}={upstream}" for port, upstream in ways.items()))
+        self.hear()
 
     def round_trip(self, seconds: float) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{seconds}\n")
-        self._process.stdin.flush()
-        self._answer()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def _answer(self) -> None:
-        assert self._process.stdout is not None
-        if not self._process.stdout.readline():
-            raise RuntimeError("the wire has ended")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with self._process:
-            self._process.kill()
+        self.say(f"{seconds}")
 
 
 def tried(port: int, sink: socket.socket) -> float:
