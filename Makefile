@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PROTOS := $(wildcard proto/mesh/wire/v1/*.proto)
+PROTOS := $(wildcard proto/mesh/*/v1/*.proto)
 PACKAGES := mesh gateway certs
 NATIVE := $(wildcard mesh/batch/_*.[ch])
 # Tests start hundreds of processes: none compiles again what another has compiled.
@@ -76,11 +76,11 @@ types: $(STAMP)
 layering: $(STAMP)
 	$(BIN)/python -m pytest -q tests/test_layering.py
 
-proto: $(STAMP) ## generate mesh/wire/v1 from proto/
+proto: $(STAMP) ## generate mesh/wire/v1 and mesh/local/v1 from proto/
 	$(BIN)/python -m grpc_tools.protoc -I proto --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
 		--python_out=. --mypy_out=quiet:. $(PROTOS)
 
-proto-check: $(STAMP) ## the committed wire code is what the proto files say
+proto-check: $(STAMP) ## the committed generated code is what the proto files say
 	@rm -rf build/proto && mkdir -p build/proto
 	$(BIN)/python -m grpc_tools.protoc -I proto --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
 		--python_out=build/proto --mypy_out=quiet:build/proto $(PROTOS)

@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sequences", "offsets", "log", "segment", "patterns", "origins", "shares", "groups"),
     ("lanes", "policy", "trust", "link"),
     ("ports", "audit"),
-    ("wire",),
+    ("wire", "local"),
     ("sdk", "testing"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
@@ -32,7 +32,7 @@ WAITING = {
     "asyncio", "grpc", "aiohttp", "aiokafka", "kio", "confluent_kafka", "ssl", "socket", "os", "time", "random",
     "logging", "structlog", "uvloop", "apsw", "subprocess", "secrets",
 }  # fmt: skip
-OUTER = {"wire", "sdk", "testing"}
+OUTER = {"wire", "local", "sdk", "testing"}
 
 
 def modules(package: str) -> list[Path]:
