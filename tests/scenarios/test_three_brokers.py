@@ -83,10 +83,12 @@ def test_leaders_brokers_and_controllers_change_and_no_record_is_lost_or_twice(
         for flow, copy, organization in ((flows[0], addresses, globex), (flows[1], one.address, acme)):
             counts = {key: len(digests) for key, digests in flow.written.items()}
             total = sum(counts.values())
-            wait_for(f"all {total} of {flow.topic}", partial(has, organization, total), 60)
-            for address in (flow.address, copy):
-                assert read_with_confluent(address, counts) == flow.written
-                assert read_with_aiokafka(address, counts) == flow.written
+            same(flow, flow.address, counts)  # before anything is said of a copy
+            try:
+                wait_for(f"all {total} of {flow.topic}", partial(has, organization, total), 60)
+            except AssertionError as error:
+                raise AssertionError(f"{error}; written {counts}, copied {copied(organization)}") from error
+            same(flow, copy, counts)
             print(f"{flow.topic}: {total} records, the same by two clients at both ends")
 
 
@@ -167,3 +169,12 @@ def create(address: str, topic: str, replicas: int) -> None:
 
 def has(organization: Organization, total: int) -> bool:
     return sum(int(lane["records"]) for lane in organization.lanes()) == total
+
+
+def copied(organization: Organization) -> dict[str, tuple[str, int, int]]:
+    return {lane["lane"]: (lane["state"], lane["records"], lane["source_end"]) for lane in organization.lanes()}
+
+
+def same(flow: Flow, address: str, counts: dict[tuple[str, int], int]) -> None:
+    assert read_with_confluent(address, counts) == flow.written
+    assert read_with_aiokafka(address, counts) == flow.written
