@@ -139,7 +139,7 @@ class Limits(_Table):
     )
     windows_bytes: Annotated[int, Field(ge=0, le=1 << 40)] = Field(
         default=32 << 20,
-        description="what the windows of all lanes together have beyond the first 1 MiB of each",
+        description="what the windows of all lanes together have beyond what each begins with, at most 1 MiB",
     )
     shared_fetch_bytes: Annotated[int, Field(ge=0, le=1 << 40)] = Field(
         default=32 << 20, description="kept for a second of what was fetched for one of several readers of a partition"

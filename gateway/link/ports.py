@@ -38,7 +38,7 @@ class SessionLimits:
     buffer_bytes: int = 4 << 20
     """Segments that wait for the link, all lanes together."""
     windows_bytes: int = 32 << 20
-    """What imported lanes may have under way beyond the least of each, all together."""
+    """What imported lanes may have under way beyond the least of each, all together (`mesh.link.window`)."""
     packs: bool = False
     """Whether batches that we export are compressed for the way, where the peer knows of it and it pays."""
     greeting_s: float = 10.0

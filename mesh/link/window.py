@@ -7,35 +7,57 @@ been dealt with:
 - more than half of the window lay there all the time: it is smaller by a quarter.
 No clock of the peer and no measured round trip is in it: a round trip shows as idleness, whatever else causes it.
 
-W1  a window is never smaller than `LEAST_BYTES` (or what its lane was opened with) nor larger than its lane's most;
-W2  what windows take beyond their least is bounded for all of them together (`Windows`);
-W3  a lane at rest has nothing beyond the least: what it had is taken in as its next bytes come.
+What a lane begins with, its least, is the smaller the more lanes there are: an eighth of what is left of
+`LEASTS_BYTES`, between `SMALLEST_BYTES` and `LEAST_BYTES`. It stays the lane's while that is open, since an exporter
+waits for half of what a lane was opened with; a lane that began with little grows as any other.
+
+W1  a window is never smaller than its lane's least nor larger than its lane's most;
+W2  what windows take beyond their leasts is bounded for all of them together (`Windows`);
+W3  a lane at rest has nothing beyond its least: what it had is taken in as its next bytes come;
+W4  the leasts of n lanes are never more than `LEASTS_BYTES` and n times `SMALLEST_BYTES`, and no lane is without one.
 """
 
 from __future__ import annotations
 
 LEAST_BYTES = 1 << 20
-"""About a frame: enough to fill one, and what a thousand lanes can have without anybody's leave."""
+"""About a frame: enough to fill one."""
+SMALLEST_BYTES = 64 << 10
+"""What a lane gets however many there are. With as little, batches of 256 KB go one at a time."""
+LEASTS_BYTES = 64 << 20
+"""Of all lanes together: the first 57 have `LEAST_BYTES`, the next 20 less and less."""
+LEAST_SHARE = 8
+"""A lane that is opened gets one part in so many of what is left."""
 IDLE_SHARE = 1 / 8
 
 
 class Windows:
-    """What all lanes of a gateway may have under way beyond the least of each."""
+    """What all lanes of a gateway may have under way: the least of each, and `most_bytes` beyond."""
 
     def __init__(self, most_bytes: int) -> None:
         self.free_bytes = most_bytes
+        self._left_bytes = LEASTS_BYTES
+
+    def __repr__(self) -> str:
+        return f"<Windows {self.free_bytes} free, {self._left_bytes} left for lanes to come>"
 
     def window(self, most_bytes: int) -> Window:
-        return Window(self, most_bytes)
+        fair = min(max(self._left_bytes // LEAST_SHARE, SMALLEST_BYTES), LEAST_BYTES)
+        return Window(self, min(most_bytes, fair), most_bytes)
+
+    def lend(self, least_bytes: int) -> None:
+        """A lane has opened; with `-least_bytes`, closed."""
+        self._left_bytes -= least_bytes
 
 
 class Window:
-    """Of one lane. `most_bytes` is its largest; one smaller than the least stays as it is."""
+    """Of one lane. `most_bytes` is its largest; one as small as its least stays as it is."""
 
-    def __init__(self, windows: Windows, most_bytes: int) -> None:
+    def __init__(self, windows: Windows, least_bytes: int, most_bytes: int) -> None:
         self._windows = windows
-        self._least = min(most_bytes, LEAST_BYTES)
+        self._least = least_bytes
         self._most = most_bytes
+        self._is_open = True
+        windows.lend(least_bytes)
         self.size_bytes = self._least
         self._given = self._least
         self._begin(None)
@@ -86,6 +108,9 @@ class Window:
         self.size_bytes = wanted
 
     def close(self) -> None:
-        """The lane has ended: it takes no more, though what it had may still be dealt with."""
+        """The lane has ended: it takes no more, though what it had may still be dealt with. Twice is as once."""
         self._most = self._least
         self._resize(self._least)
+        if self._is_open:
+            self._windows.lend(-self._least)
+        self._is_open = False

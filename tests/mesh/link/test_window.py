@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh.link.window import LEAST_BYTES, Window, Windows
+from mesh.link.window import LEAST_BYTES, LEASTS_BYTES, SMALLEST_BYTES, Window, Windows
 
 MIB = 1 << 20
 MOST = 16 * MIB
@@ -109,6 +109,70 @@ def test_a_small_window_stays_as_it_is() -> None:
         window.idle(1.0)
         assert window.credit(1000, step) == 1000
     assert repr(window) == "<Window 1000 of 1000>"
+
+
+def test_the_first_lanes_have_all_they_can_use_and_a_thousand_stay_within_the_bound() -> None:
+    windows = Windows(0)
+    leasts = [windows.window(MOST).size_bytes for _ in range(1000)]
+    assert set(leasts[:57]) == {LEAST_BYTES}
+    assert set(leasts[77:]) == {SMALLEST_BYTES}
+    assert sum(leasts) <= LEASTS_BYTES + 1000 * SMALLEST_BYTES
+    assert repr(windows).startswith("<Windows 0 free, -")
+
+
+def test_a_lane_that_began_with_the_smallest_window_grows_to_what_a_long_way_takes() -> None:
+    windows = Windows(64 * MIB)
+    for _ in range(1000):
+        windows.window(MOST)
+    near, late = Way(Windows(64 * MIB).window(MOST), 0.0, 1 / 100, 1 / 200), Way(windows.window(MOST), 0.1, 0.01, 0.005)
+    assert late.window.size_bytes == SMALLEST_BYTES
+    near.run(100), late.run(100)
+    assert late.run(200) > 0.8 * near.run(200)
+    late.window.rest()
+    assert (windows.free_bytes, late.window.size_bytes) == (64 * MIB, SMALLEST_BYTES)
+
+
+def test_lanes_that_close_leave_what_they_had_to_those_that_come() -> None:
+    windows = Windows(64 * MIB)
+    first = [windows.window(MOST) for _ in range(1000)]
+    for window in first:
+        window.close(), window.close()
+    assert windows.window(MOST).size_bytes == LEAST_BYTES
+    assert windows.free_bytes == 64 * MIB
+
+
+LANES = st.lists(
+    st.tuples(st.sampled_from(["open", "open", "grow", "rest", "close"]), st.integers(0, 400), st.integers(1, MOST)),
+    max_size=400,
+)
+
+
+@settings(max_examples=50)
+@given(LANES, st.integers(0, 40 * MIB), st.integers(0, 300))
+def test_however_lanes_come_and_go_their_windows_stay_within_one_bound_and_none_is_without(
+    steps: list[tuple[str, int, int]], shared: int, lanes: int
+) -> None:
+    windows = Windows(shared)
+    running = [(windows.window(MOST), MOST) for _ in range(lanes)]
+    for now_s, (what, which, most) in enumerate(steps):
+        if what == "open":
+            running.append((windows.window(most), most))
+        elif running:
+            window, its_most = running[which % len(running)]
+            if what == "grow":
+                window.idle(1.0)
+                window.credit(window.size_bytes, now_s)
+            elif what == "rest":
+                window.rest()
+            else:
+                window.close()
+                running.remove((window, its_most))
+        assert all(min(its, SMALLEST_BYTES) <= each.size_bytes <= its for each, its in running)
+        assert sum(each.size_bytes for each, _ in running) <= LEASTS_BYTES + shared + len(running) * SMALLEST_BYTES
+    for window, _ in running:
+        window.close()
+    assert windows.free_bytes == shared
+    assert windows.window(MOST).size_bytes == LEAST_BYTES
 
 
 @settings(max_examples=50)
