@@ -1,1 +1,4 @@
-"""Generated from proto/mesh/local/v1: what an application and the gateway beside it say to each other."""
+"""What an application and the gateway beside it say to each other.
+
+`v1` is generated from proto/mesh/local/v1; `errors` are those that both a gateway and the test server raise.
+"""

@@ -1,0 +1,125 @@
+"""What only the local API refuses, the same at a gateway and at the test server, and how any error crosses it.
+
+An error has the gRPC status of its kind and, in the trailing metadata `mesh-error-bin`, an `Error` message. Nothing
+but these two is ever told: an exception that is no MeshError is `internal`, and the gateway's log knows more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from mesh.errors import CallerError, MeshError, NetworkError
+from mesh.local.v1 import local_pb2
+
+ERROR_METADATA = "mesh-error-bin"
+TOKEN_METADATA = "mesh-api-token"
+
+
+@dataclass(eq=False)
+class ApiTokenRefused(CallerError):
+    code: ClassVar[str] = "api-token-refused"
+    sentence: ClassVar[str] = "the call carries no valid token of the local API"
+    hint: ClassVar[str] = "send the content of the state directory's local.token file as mesh-api-token"
+    status: ClassVar[int] = 401
+
+
+@dataclass(eq=False)
+class RequestRefused(CallerError):
+    field: str
+    why: str
+
+    code: ClassVar[str] = "request-refused"
+    sentence: ClassVar[str] = "{field} cannot be taken: {why}"
+    hint: ClassVar[str] = "docs/reference/local-api.md says what each field may hold"
+
+
+@dataclass(eq=False)
+class RecordTooLarge(CallerError):
+    """Nothing of the request was appended."""
+
+    index: int
+    size_bytes: int
+    limit_bytes: int
+
+    code: ClassVar[str] = "record-too-large"
+    sentence: ClassVar[str] = "record {index} of the request has {size_bytes} bytes, at most {limit_bytes} are taken"
+    hint: ClassVar[str] = "send less in one record, or raise the topic's max.message.bytes"
+    status: ClassVar[int] = 413
+
+
+@dataclass(eq=False)
+class IdempotencyKeyReused(CallerError):
+    key: str
+
+    code: ClassVar[str] = "idempotency-key-reused"
+    sentence: ClassVar[str] = "other records were appended under the idempotency key {key!r}"
+    hint: ClassVar[str] = "use a key for one request, and repeat that request unchanged"
+    status: ClassVar[int] = 409
+
+
+@dataclass(eq=False)
+class CursorInUse(CallerError):
+    cursor: str
+    topic: str
+
+    code: ClassVar[str] = "cursor-in-use"
+    sentence: ClassVar[str] = "somebody else reads {topic!r} by the cursor {cursor!r}"
+    hint: ClassVar[str] = "end the other reader, or read by a cursor of another name"
+    status: ClassVar[int] = 409
+
+
+@dataclass(eq=False)
+class CursorAbsent(CallerError):
+    cursor: str
+    topic: str
+
+    code: ClassVar[str] = "cursor-absent"
+    sentence: ClassVar[str] = "the cursor {cursor!r} has no position in {topic!r}"
+    hint: ClassVar[str] = "a cursor begins to exist with its first commit"
+
+
+@dataclass(eq=False)
+class LeaseLost(CallerError):
+    """Nothing was committed."""
+
+    cursor: str
+    topic: str
+
+    code: ClassVar[str] = "lease-lost"
+    sentence: ClassVar[str] = "the lease is not that of who reads {topic!r} by the cursor {cursor!r}"
+    hint: ClassVar[str] = "commit while the stream lasts that reads by the cursor; read again to go on"
+    status: ClassVar[int] = 409
+
+
+@dataclass(eq=False)
+class ReaderStalled(NetworkError):
+    """Ended by the gateway; where the reader stands is its own to know, so it can go on from there."""
+
+    topic: str
+    after_s: float
+
+    code: ClassVar[str] = "reader-stalled"
+    sentence: ClassVar[str] = "the reader of {topic!r} took nothing for {after_s:g} s, so its stream was ended"
+    hint: ClassVar[str] = "read again from where you stand; take records faster, or several readers by partition"
+
+
+_BY_SUFFIX = {"-absent": "NOT_FOUND", "-exists": "ALREADY_EXISTS", "-out-of-range": "OUT_OF_RANGE"}
+_BY_HTTP = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 409: "FAILED_PRECONDITION", 413: "RESOURCE_EXHAUSTED"}
+_BY_ACTOR = {"caller": "INVALID_ARGUMENT", "peer": "FAILED_PRECONDITION", "operator": "FAILED_PRECONDITION"}
+
+
+def status_of(error: MeshError) -> str:
+    """The name of the gRPC status of `error`."""
+    for suffix, name in _BY_SUFFIX.items():
+        if error.code.endswith(suffix):
+            return name
+    if error.retriable:
+        return "UNAVAILABLE"
+    return _BY_HTTP.get(getattr(type(error), "status", 0)) or _BY_ACTOR.get(error.actor, "INTERNAL")
+
+
+def message_of(error: MeshError) -> local_pb2.Error:
+    return local_pb2.Error(
+        code=error.code, sentence=str(error), remedy=error.remedy, actor=error.actor, retriable=error.retriable
+    )
