@@ -1,16 +1,22 @@
 """What the answers of the admin API hold, as JSON Schema: every field by name, none beside them.
 
-`object_of` is exact, so that a field that is added to an answer and not here is seen: the tests hold every answer of
-the admin API against it. Where an answer is a report for people, it is an object without more words (`REPORT`).
+The tests hold every answer of the admin API against it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from enum import StrEnum
-from typing import Any
-
-from gateway.admin.described import Schema
+from gateway.http.schemas import (
+    FLAG,
+    REPORT,
+    TEXT,
+    TEXT_MAP,
+    WHOLE,
+    choice_of,
+    list_of,
+    null_or,
+    object_of,
+    with_fields,
+)
 from mesh.groups import GroupState
 from mesh.shares import (
     GrantState,
@@ -22,34 +28,6 @@ from mesh.shares import (
     SubscriptionState,
 )
 from mesh.trust.enrolment import InviteState
-
-TEXT: Schema = {"type": "string"}
-WHOLE: Schema = {"type": "integer"}
-FLAG: Schema = {"type": "boolean"}
-REPORT: Schema = {"type": "object"}
-TEXT_MAP: Schema = {"type": "object", "additionalProperties": TEXT}
-
-
-def list_of(schema: Schema) -> Schema:
-    return {"type": "array", "items": schema}
-
-
-def null_or(schema: Schema) -> Schema:
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-def choice_of(kind: type[StrEnum]) -> Schema:
-    return {"type": "string", "enum": [each.value for each in kind]}
-
-
-def object_of(fields: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None) -> Schema:
-    properties: dict[str, Any] = {**fields, **(optional or {})}
-    return {"type": "object", "properties": properties, "required": list(fields), "additionalProperties": False}
-
-
-def with_fields(schema: Schema, **more: Schema) -> Schema:
-    return object_of({**{name: schema["properties"][name] for name in schema["required"]}, **more})
-
 
 ERROR = object_of({"error": object_of({"code": TEXT, "sentence": TEXT, "remedy": TEXT, "actor": TEXT})})
 

@@ -14,14 +14,14 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from gateway.admin import answers
-from gateway.admin.described import Flag, Number, Text, operation
-from gateway.admin.ndjson import LineWriter, respond_lines
 from gateway.admin.peers import own_bundle
-from gateway.admin.query import query_flag, query_number, query_text
 from gateway.admin.topics import MAX_WHOLE
 from gateway.audit.auditor import Auditor
 from gateway.audit.reading import judged, lines_of, shown, shown_verdict
+from gateway.http import schemas
+from gateway.http.described import Flag, Number, Text, operation
+from gateway.http.ndjson import LineWriter, respond_lines
+from gateway.http.query import query_flag, query_number, query_text
 from gateway.services import Services
 from mesh.audit import AuditBroken, AuditEntry
 
@@ -32,7 +32,7 @@ def routes(services: Services) -> list[web.RouteDef]:
     @operation(
         "the audit log, an entry a line",
         query={"since_ms": Number(most=MAX_WHOLE - 1), "action": Text(required=False), "follow": Flag()},
-        answers=answers.REPORT,
+        answers=schemas.REPORT,
         streams=True,
     )
     async def listing(request: web.Request) -> web.StreamResponse:
@@ -40,7 +40,7 @@ def routes(services: Services) -> list[web.RouteDef]:
         entries = entries_of(auditor, follow=query_flag(request, "follow"))
         return await respond_lines(request, _wanted(entries, since_ms, action))
 
-    @operation("whether the audit log is whole", answers=answers.REPORT)
+    @operation("whether the audit log is whole", answers=schemas.REPORT)
     async def verification(request: web.Request) -> web.Response:
         # an entry that comes in while the log is read is after the head that is kept: this order misses none
         kept = auditor.signer.kept
@@ -49,7 +49,7 @@ def routes(services: Services) -> list[web.RouteDef]:
         found = await asyncio.to_thread(judged, lines, [kept] if kept else [], bundle)
         return web.json_response(shown_verdict(found))
 
-    @operation("the audit log as it is stored, a signed head last", answers=answers.REPORT, streams=True)
+    @operation("the audit log as it is stored, a signed head last", answers=schemas.REPORT, streams=True)
     async def export(request: web.Request) -> web.StreamResponse:
         head = await auditor.sign()
         writer = LineWriter(request)

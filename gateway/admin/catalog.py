@@ -10,8 +10,9 @@ from __future__ import annotations
 from aiohttp import web
 
 from gateway.admin import answers
-from gateway.admin.described import Text, operation
-from gateway.admin.query import query_text
+from gateway.http import schemas
+from gateway.http.described import Text, operation
+from gateway.http.query import query_text
 from gateway.registry import Registry
 from gateway.registry_errors import PeerNotActive
 from gateway.services import Services
@@ -24,7 +25,7 @@ def routes(services: Services) -> list[web.RouteDef]:
     @operation(
         "the shares that a peer grants us",
         query={"peer": Text()},
-        answers=answers.object_of({"peer": answers.TEXT, "shares": answers.list_of(answers.CATALOG_SHARE)}),
+        answers=schemas.object_of({"peer": schemas.TEXT, "shares": schemas.list_of(answers.CATALOG_SHARE)}),
     )
     async def catalog(request: web.Request) -> web.Response:
         peer = active_peer(services.registry, query_text(request, "peer"))

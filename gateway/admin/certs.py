@@ -16,10 +16,11 @@ from aiohttp import web
 
 from certs.errors import NotLagging
 from gateway.admin import answers
-from gateway.admin.described import Flag, Number, Text, Texts, operation
-from gateway.admin.errors import BodyRefused
-from gateway.admin.fields import fields_of
 from gateway.admin.peers import moment, own_bundle
+from gateway.http import schemas
+from gateway.http.described import Flag, Number, Text, Texts, operation
+from gateway.http.errors import BodyRefused
+from gateway.http.fields import fields_of
 from gateway.services import Certificates, Services
 from mesh.ids import IllegalName, OrgId
 from mesh.trust.peerfile import accept_peer_file, parse_peer_file
@@ -28,22 +29,22 @@ MAX_DEADLINE_S = 365 * 86_400
 
 
 def routes(services: Services) -> list[web.RouteDef]:
-    @operation("our certificates, and who has acknowledged them", answers=answers.REPORT)
+    @operation("our certificates, and who has acknowledged them", answers=schemas.REPORT)
     async def show(request: web.Request) -> web.Response:
         return web.json_response(_kept(services).status())
 
-    @operation("a new leaf", answers=answers.REPORT)
+    @operation("a new leaf", answers=schemas.REPORT)
     async def rotate_leaf(request: web.Request) -> web.Response:
         return web.json_response(await _kept(services).rotate_leaf())
 
-    @operation("what a rotation of the CA would need", answers=answers.REPORT)
+    @operation("what a rotation of the CA would need", answers=schemas.REPORT)
     async def plan(request: web.Request) -> web.Response:
         return web.json_response(_kept(services).plan())
 
     @operation(
         "begin a rotation of the CA",
         body={"deadline_s": Number(most=MAX_DEADLINE_S), "emergency": Flag()},
-        answers=answers.REPORT,
+        answers=schemas.REPORT,
     )
     async def start(request: web.Request) -> web.Response:
         fields = await fields_of(request)
@@ -51,7 +52,7 @@ def routes(services: Services) -> list[web.RouteDef]:
         deadline = timedelta(seconds=deadline_s) if deadline_s is not None else None
         return web.json_response(await _kept(services).start(deadline, emergency=fields.flag("emergency")))
 
-    @operation("go on without peers that have not acknowledged", body={"peers": Texts()}, answers=answers.REPORT)
+    @operation("go on without peers that have not acknowledged", body={"peers": Texts()}, answers=schemas.REPORT)
     async def leave(request: web.Request) -> web.Response:
         names = (await fields_of(request)).texts("peers")
         return web.json_response(await _kept(services).leave([_org(name) for name in names]))

@@ -8,8 +8,8 @@ from __future__ import annotations
 from aiohttp import web
 
 from gateway.admin import answers
-from gateway.admin.described import operation
 from gateway.config import explained
+from gateway.http.described import operation
 from gateway.services import Services
 
 

@@ -10,13 +10,13 @@ from collections.abc import AsyncIterator, Mapping
 
 from aiohttp import web
 
-from gateway.admin import answers
-from gateway.admin.described import Flag, Text, Texts, operation
-from gateway.admin.fields import fields_of
-from gateway.admin.ndjson import respond_lines
 from gateway.doctor.examine import Question, examine
 from gateway.doctor.facts import Asked, Use
 from gateway.doctor.used_topics import used_topics
+from gateway.http import schemas
+from gateway.http.described import Flag, Text, Texts, operation
+from gateway.http.fields import fields_of
+from gateway.http.ndjson import respond_lines
 from gateway.services import Services
 
 
@@ -24,7 +24,7 @@ def routes(services: Services) -> list[web.RouteDef]:
     @operation(
         "what is wrong with this gateway and its cluster, a finding a line",
         body={"probe_append": Flag(), "topic": Text(required=False), "sources": Texts(), "destinations": Texts()},
-        answers=answers.REPORT,
+        answers=schemas.REPORT,
         streams=True,
     )
     async def doctor(request: web.Request) -> web.StreamResponse:

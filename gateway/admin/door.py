@@ -10,7 +10,7 @@ import socket
 from dataclasses import dataclass
 
 from gateway.address import Address
-from gateway.admin.errors import AddressRefused, PortInUse
+from gateway.http.errors import AddressRefused, PortInUse
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 BACKLOG = 128

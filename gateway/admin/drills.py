@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway.admin import answers
-from gateway.admin.described import Number, Text, operation
-from gateway.admin.fields import fields_of
-from gateway.admin.ndjson import respond_lines
 from gateway.drills.revoke import drill_revoke
+from gateway.http import schemas
+from gateway.http.described import Number, Text, operation
+from gateway.http.fields import fields_of
+from gateway.http.ndjson import respond_lines
 from gateway.services import Services
 
 
@@ -21,7 +21,7 @@ def routes(services: Services) -> list[web.RouteDef]:
     @operation(
         "how long a revocation takes, by revoking a grant and granting it again",
         body={"grant": Text(), "runs": Number()},
-        answers=answers.REPORT,
+        answers=schemas.REPORT,
         streams=True,
     )
     async def revoke(request: web.Request) -> web.StreamResponse:

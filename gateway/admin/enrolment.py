@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway.admin import answers
-from gateway.admin.described import Number, Shape, Text, Texts, operation
-from gateway.admin.fields import fields_of
 from gateway.admin.peers import checked_addresses, shown
 from gateway.enrolment.audit import audit_of
+from gateway.http import schemas
+from gateway.http.described import Number, Shape, Text, Texts, operation
+from gateway.http.fields import fields_of
 from gateway.peer import Peer
 from gateway.services import Services
 from mesh.errors import MeshError
@@ -52,8 +53,8 @@ ACCEPTANCE: Shape = {
     "expect_fingerprint": Text(required=False),
     "addresses": Texts(),
 }
-MADE = answers.with_fields(
-    answers.INVITE, file=answers.TEXT, words=answers.TEXT, reach=answers.list_of(answers.REPORT), advice=answers.TEXT
+MADE = schemas.with_fields(
+    answers.INVITE, file=schemas.TEXT, words=schemas.TEXT, reach=schemas.list_of(schemas.REPORT), advice=schemas.TEXT
 )
 
 
@@ -68,7 +69,7 @@ def _invite_routes(services: Services) -> list[web.RouteDef]:
 
     registry = services.registry
 
-    @operation("the invites", answers=answers.object_of({"invites": answers.list_of(answers.INVITE)}))
+    @operation("the invites", answers=schemas.object_of({"invites": schemas.list_of(answers.INVITE)}))
     async def listing(request: web.Request) -> web.Response:
         now_ms = services.now_ms()
         found = sorted(registry.invites.values(), key=lambda each: (each.created_ms, each.id))

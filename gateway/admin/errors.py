@@ -1,11 +1,11 @@
-"""What the admin API itself may refuse, and how every MeshError becomes an HTTP status."""
+"""What the admin API alone refuses; the rest is in `gateway.http.errors`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mesh.errors import CallerError, MeshError, NetworkError, OperatorError, PeerError
+from mesh.errors import CallerError
 
 
 @dataclass(eq=False)
@@ -14,126 +14,3 @@ class TokenRefused(CallerError):
     sentence: ClassVar[str] = "the request carries no valid admin token"
     hint: ClassVar[str] = "send the content of the state directory's admin.token file as 'Authorization: Bearer …'"
     status: ClassVar[int] = 401
-
-
-@dataclass(eq=False)
-class HostRefused(CallerError):
-    host: str
-
-    code: ClassVar[str] = "host-refused"
-    sentence: ClassVar[str] = "the Host header {host!r} does not name this listener"
-    hint: ClassVar[str] = "use the address that the gateway printed at its start"
-    status: ClassVar[int] = 403
-
-
-@dataclass(eq=False)
-class OriginRefused(CallerError):
-    origin: str
-
-    code: ClassVar[str] = "origin-refused"
-    sentence: ClassVar[str] = "requests from the web origin {origin!r} are not answered"
-    hint: ClassVar[str] = "the admin API is for local programs, not for pages of other sites"
-    status: ClassVar[int] = 403
-
-
-@dataclass(eq=False)
-class ContentTypeRefused(CallerError):
-    content_type: str
-
-    code: ClassVar[str] = "content-type-refused"
-    sentence: ClassVar[str] = "a body of type {content_type!r} is not read"
-    hint: ClassVar[str] = "send application/json, or application/x-ndjson to a streaming path"
-    status: ClassVar[int] = 415
-
-
-@dataclass(eq=False)
-class BodyRefused(CallerError):
-    why: str
-
-    code: ClassVar[str] = "body-refused"
-    sentence: ClassVar[str] = "the request is not understood: {why}"
-    hint: ClassVar[str] = "send what the mesh command of the same version sends"
-
-
-@dataclass(eq=False)
-class BodyTooLarge(CallerError):
-    limit_bytes: int
-
-    code: ClassVar[str] = "body-too-large"
-    sentence: ClassVar[str] = "the body is larger than {limit_bytes} bytes"
-    hint: ClassVar[str] = "send less at once"
-    status: ClassVar[int] = 413
-
-
-@dataclass(eq=False)
-class PathAbsent(CallerError):
-    method: str
-    path: str
-
-    code: ClassVar[str] = "path-absent"
-    sentence: ClassVar[str] = "the admin API has no {method} {path}"
-    hint: ClassVar[str] = "the mesh command and the gateway may be of different versions"
-
-
-@dataclass(eq=False)
-class MethodRefused(CallerError):
-    method: str
-    path: str
-    allowed: str
-
-    code: ClassVar[str] = "method-refused"
-    sentence: ClassVar[str] = "the admin API has no {method} {path}, but: {allowed}"
-    hint: ClassVar[str] = "the mesh command and the gateway may be of different versions"
-    status: ClassVar[int] = 405
-
-
-@dataclass(eq=False)
-class InternalFailure(OperatorError):
-    """An unknown exception: the log has it under `incident`, the caller gets the number only."""
-
-    incident: str
-
-    code: ClassVar[str] = "internal-error"
-    sentence: ClassVar[str] = "the gateway failed to answer, incident {incident}"
-    hint: ClassVar[str] = "look for the incident in the gateway's log and report it: this is a defect"
-    status: ClassVar[int] = 500
-
-
-@dataclass(eq=False)
-class PortInUse(OperatorError):
-    address: str
-    what: str
-
-    code: ClassVar[str] = "port-in-use"
-    sentence: ClassVar[str] = "the {what} listener cannot have {address}: another process listens there"
-    hint: ClassVar[str] = "stop that process, or set another port (0 lets the system choose) in the configuration"
-
-
-@dataclass(eq=False)
-class AddressRefused(OperatorError):
-    address: str
-    what: str
-    why: str
-
-    code: ClassVar[str] = "address-refused"
-    sentence: ClassVar[str] = "the {what} listener cannot have {address}: {why}"
-    hint: ClassVar[str] = "set an address of this machine; the admin listener takes 127.0.0.1, ::1 or localhost only"
-
-
-def status_of(error: MeshError) -> int:
-    """The HTTP status: a class's own, else by who must act and what the code says."""
-    own = getattr(type(error), "status", None)
-    if isinstance(own, int):
-        return own
-    if isinstance(error, CallerError):
-        return 404 if error.code.endswith("-absent") else 409 if error.code.endswith("-exists") else 400
-    if isinstance(error, PeerError):
-        return 502
-    return 503 if error.retriable or isinstance(error, NetworkError) else 409
-
-
-def error_body(error: MeshError) -> dict[str, dict[str, str]]:
-    """The JSON form of an error, the same in a body, a stream and a log."""
-    return {
-        "error": {"code": error.code, "sentence": str(error), "remedy": error.remedy, "actor": error.actor},
-    }

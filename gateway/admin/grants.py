@@ -19,9 +19,10 @@ from typing import Any
 from aiohttp import web
 
 from gateway.admin import answers
-from gateway.admin.described import Flag, Number, Shape, Text, asked_of, operation
-from gateway.admin.fields import Fields, fields_of, one_of
-from gateway.admin.ndjson import read_object
+from gateway.http import schemas
+from gateway.http.bodies import read_object
+from gateway.http.described import Flag, Number, Shape, Text, asked_of, operation
+from gateway.http.fields import Fields, fields_of, one_of
 from gateway.services import Services
 from mesh.cluster_errors import TopicAbsent
 from mesh.ids import OrgId, ShareName, TopicName
@@ -49,7 +50,7 @@ def routes(services: Services) -> list[web.RouteDef]:
         )
         return web.json_response(shown(services, await registry.create_grant(grant, services.now_ms())), status=201)
 
-    @operation("the grants", answers=answers.object_of({"grants": answers.list_of(answers.GRANT)}))
+    @operation("the grants", answers=schemas.object_of({"grants": schemas.list_of(answers.GRANT)}))
     async def listing(request: web.Request) -> web.Response:
         return web.json_response({"grants": [shown(services, registry.grants[key]) for key in sorted(registry.grants)]})
 

@@ -22,14 +22,15 @@ from typing import Any
 from aiohttp import web
 
 from gateway.admin import answers
-from gateway.admin.described import Flag, Number, Shape, Text, operation
-from gateway.admin.fields import fields_of
-from gateway.admin.ndjson import respond_lines
-from gateway.admin.query import query_flag, query_number, query_text
 from gateway.groups.errors import GroupAbsent
 from gateway.groups.moving import Direction, Move, MovedPosition, commit, find
 from gateway.groups.rehearsal import Rehearsed, rehearse
 from gateway.groups.syncing import SyncStatus
+from gateway.http import schemas
+from gateway.http.described import Flag, Number, Shape, Text, operation
+from gateway.http.fields import fields_of
+from gateway.http.ndjson import respond_lines
+from gateway.http.query import query_flag, query_number, query_text
 from gateway.peers.errors import PeerRefusedRequest
 from gateway.ranges import ranges_of
 from gateway.services import Services
@@ -52,7 +53,7 @@ def _group_routes(services: Services) -> list[web.RouteDef]:
     @operation(
         "the consumer groups of our cluster, or of a peer on its topics",
         query={"peer": Text(required=False)},
-        answers=answers.object_of({"groups": answers.list_of(answers.GROUP)}),
+        answers=schemas.object_of({"groups": schemas.list_of(answers.GROUP)}),
     )
     async def listing(request: web.Request) -> web.Response:
         if "peer" in request.query:
@@ -65,7 +66,7 @@ def _group_routes(services: Services) -> list[web.RouteDef]:
         return web.json_response(await described(services, GroupName(query_text(request, "group"))))
 
     @operation(
-        "the groups that are kept in step", answers=answers.object_of({"groups": answers.list_of(answers.REPORT)})
+        "the groups that are kept in step", answers=schemas.object_of({"groups": schemas.list_of(schemas.REPORT)})
     )
     async def status(request: web.Request) -> web.Response:
         return web.json_response({"groups": [shown_sync(each) for each in services.groups.statuses()]})
@@ -93,7 +94,7 @@ def _move_routes(services: Services) -> list[web.RouteDef]:
     @operation(
         "set a group on the other side to where it stands here",
         body={**MOVED, "backward": Flag()},
-        answers=answers.with_fields(answers.MOVE, changed=answers.WHOLE),
+        answers=schemas.with_fields(answers.MOVE, changed=schemas.WHOLE),
     )
     async def write(request: web.Request) -> web.Response:
         fields = await fields_of(request)
@@ -111,7 +112,7 @@ def _move_routes(services: Services) -> list[web.RouteDef]:
     @operation(
         "what a group would read after moving; nothing is changed",
         query={"group": Text(), "limit": Number(most=MAX_SHOWN)},
-        answers=answers.REPORT,
+        answers=schemas.REPORT,
         streams=True,
     )
     async def rehearsal(request: web.Request) -> web.StreamResponse:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from gateway.admin.described import Text, operation
 from gateway.health import Health
+from gateway.http.described import Text, operation
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -18,9 +18,9 @@ from typing import Final
 from aiohttp import web
 
 from gateway.admin import answers
-from gateway.admin.described import Flag, Number, Text, operation
-from gateway.admin.errors import BodyRefused
-from gateway.admin.query import query_flag, query_number, query_text
+from gateway.http.described import Flag, Number, Text, operation
+from gateway.http.errors import BodyRefused
+from gateway.http.query import query_flag, query_number, query_text
 from gateway.services import Services
 from gateway.translating import Place, at_timestamp, place_of
 

@@ -19,10 +19,11 @@ from typing import ClassVar
 from aiohttp import web
 
 from gateway.admin import answers
-from gateway.admin.described import Number, Text, operation
-from gateway.admin.fields import fields_of
-from gateway.admin.ndjson import respond_lines
 from gateway.admin.peers import shown
+from gateway.http import schemas
+from gateway.http.described import Number, Text, operation
+from gateway.http.fields import fields_of
+from gateway.http.ndjson import respond_lines
 from gateway.peers.doctor import examine
 from gateway.peers.why import LeafAbsent, explained, grants, presented
 from gateway.services import Services
@@ -93,7 +94,7 @@ def routes(services: Services) -> list[web.RouteDef]:
         leaf = explained(registry, certificate, now_ms)
         return web.json_response({"org": org, "leaves": [leaf], "grants": grants(registry, org, now_ms)})
 
-    @operation("what is in the way of a peer, a line each", answers=answers.REPORT, streams=True)
+    @operation("what is in the way of a peer, a line each", answers=schemas.REPORT, streams=True)
     async def doctor(request: web.Request) -> web.StreamResponse:
         return await respond_lines(request, examine(services, request.match_info["org"]))
 

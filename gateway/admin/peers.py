@@ -22,10 +22,11 @@ from aiohttp import web
 
 from certs.own import load_own
 from gateway.admin import answers
-from gateway.admin.described import Flag, Shape, Text, Texts, operation
-from gateway.admin.fields import fields_of
-from gateway.admin.query import query_text
 from gateway.config import GatewayConfig
+from gateway.http import schemas
+from gateway.http.described import Flag, Shape, Text, Texts, operation
+from gateway.http.fields import fields_of
+from gateway.http.query import query_text
 from gateway.peer import Peer
 from gateway.rpc.targets import check_addresses
 from gateway.services import LinkStatus, PeerSight, Services
@@ -98,7 +99,7 @@ def routes(services: Services) -> list[web.RouteDef]:
         peer = await registry.add_peer(added)
         return web.json_response(shown(peer, ()) | {"fingerprint": file.fingerprint}, status=201)
 
-    @operation("the peers", answers=answers.object_of({"peers": answers.list_of(answers.PEER)}))
+    @operation("the peers", answers=schemas.object_of({"peers": schemas.list_of(answers.PEER)}))
     async def listing(request: web.Request) -> web.Response:
         links = services.links.status()
         sights = {org: services.links.sight(org) for org in sorted(registry.peers)}

@@ -14,8 +14,9 @@ from __future__ import annotations
 from aiohttp import web
 
 from gateway.admin import answers
-from gateway.admin.described import Text, Texts, operation
-from gateway.admin.fields import fields_of
+from gateway.http import schemas
+from gateway.http.described import Text, Texts, operation
+from gateway.http.fields import fields_of
 from gateway.services import Services
 from gateway.sharing import check_topics, contents, split
 from mesh.ids import ShareName
@@ -33,13 +34,13 @@ def routes(services: Services) -> list[web.RouteDef]:
         share = await registry.create_share(name, topics, services.now_ms(), patterns)
         return web.json_response(shown(services, share), status=201)
 
-    @operation("the shares", answers=answers.object_of({"shares": answers.list_of(answers.SHARE)}))
+    @operation("the shares", answers=schemas.object_of({"shares": schemas.list_of(answers.SHARE)}))
     async def listing(request: web.Request) -> web.Response:
         return web.json_response({"shares": [shown(services, registry.shares[n]) for n in sorted(registry.shares)]})
 
     @operation(
         "a share and what is in it now",
-        answers=answers.with_fields(answers.SHARE, contents=answers.list_of(answers.REPORT)),
+        answers=schemas.with_fields(answers.SHARE, contents=schemas.list_of(schemas.REPORT)),
     )
     async def show(request: web.Request) -> web.Response:
         share = registry.share(request.match_info["name"])

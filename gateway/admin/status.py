@@ -13,8 +13,8 @@ from dataclasses import asdict
 from aiohttp import web
 
 from gateway.admin import answers
-from gateway.admin.described import operation
-from gateway.admin.ndjson import respond_lines
+from gateway.http.described import operation
+from gateway.http.ndjson import respond_lines
 from gateway.services import LinkStatus, Services
 from mesh.lanes.status import LaneStatus
 from mesh.lanes.warnings import warnings

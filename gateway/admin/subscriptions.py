@@ -29,10 +29,11 @@ from typing import Any, ClassVar
 from aiohttp import web
 
 from gateway.admin import answers
-from gateway.admin.described import Flag, Number, Objects, Shape, Text, Texts, operation
-from gateway.admin.fields import Fields, fields_of, one_of
-from gateway.admin.ndjson import read_object
 from gateway.gaps import gaps_of
+from gateway.http import schemas
+from gateway.http.bodies import read_object
+from gateway.http.described import Flag, Number, Objects, Shape, Text, Texts, operation
+from gateway.http.fields import Fields, fields_of, one_of
 from gateway.importer.following import topics_named
 from gateway.offers import differences, offered_share
 from gateway.planning import plan
@@ -100,14 +101,14 @@ def _wish_routes(services: Services) -> list[web.RouteDef]:
     @operation(
         "subscribe to a share of a peer",
         body=NEW_SUBSCRIPTION,
-        answers={201: answers.with_fields(answers.SUBSCRIPTION, created_topics=answers.list_of(answers.TEXT))},
+        answers={201: schemas.with_fields(answers.SUBSCRIPTION, created_topics=schemas.list_of(schemas.TEXT))},
     )
     async def create(request: web.Request) -> web.Response:
         made, topics = await subscribe(services, wanted(await fields_of(request)))
         return web.json_response(shown(services, made) | {"created_topics": topics}, status=201)
 
     @operation(
-        "what subscribing would do", body={**NEW_SUBSCRIPTION, "rate_bytes_per_s": Number()}, answers=answers.REPORT
+        "what subscribing would do", body={**NEW_SUBSCRIPTION, "rate_bytes_per_s": Number()}, answers=schemas.REPORT
     )
     async def planned(request: web.Request) -> web.Response:
         fields = await fields_of(request)
@@ -139,7 +140,7 @@ def _life_routes(services: Services) -> list[web.RouteDef]:
 
     @operation(
         "end a subscription; its topics stay",
-        answers=answers.object_of({"deleted": answers.TEXT, "kept_topics": answers.list_of(answers.TEXT)}),
+        answers=schemas.object_of({"deleted": schemas.TEXT, "kept_topics": schemas.list_of(schemas.TEXT)}),
     )
     async def delete(request: web.Request) -> web.Response:
         found = registry.subscription(request.match_info["name"])
@@ -157,7 +158,7 @@ def _life_routes(services: Services) -> list[web.RouteDef]:
 
     @operation(
         "make the mirror a normal topic",
-        answers=answers.with_fields(answers.SUBSCRIPTION, lanes=answers.list_of(answers.REPORT)),
+        answers=schemas.with_fields(answers.SUBSCRIPTION, lanes=schemas.list_of(schemas.REPORT)),
     )
     async def promote(request: web.Request) -> web.Response:
         lanes = await services.promoter.promote(request.match_info["name"])
@@ -175,18 +176,18 @@ def _life_routes(services: Services) -> list[web.RouteDef]:
 def _sight_routes(services: Services) -> list[web.RouteDef]:
     registry = services.registry
 
-    @operation("the subscriptions", answers=answers.object_of({"subscriptions": answers.list_of(answers.SUBSCRIPTION)}))
+    @operation("the subscriptions", answers=schemas.object_of({"subscriptions": schemas.list_of(answers.SUBSCRIPTION)}))
     async def listing(request: web.Request) -> web.Response:
         found = [registry.subscriptions[name] for name in sorted(registry.subscriptions)]
         return web.json_response({"subscriptions": [shown(services, each) for each in found]})
 
     @operation(
         "a subscription and its lanes",
-        answers=answers.with_fields(
+        answers=schemas.with_fields(
             answers.SUBSCRIPTION,
-            lanes=answers.list_of(answers.REPORT),
-            warnings=answers.list_of(answers.REPORT),
-            differences=answers.null_or(answers.list_of(answers.REPORT)),
+            lanes=schemas.list_of(schemas.REPORT),
+            warnings=schemas.list_of(schemas.REPORT),
+            differences=schemas.null_or(schemas.list_of(schemas.REPORT)),
         ),
     )
     async def show(request: web.Request) -> web.Response:

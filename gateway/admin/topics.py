@@ -12,11 +12,12 @@ from __future__ import annotations
 from aiohttp import web
 
 from gateway.admin import answers
-from gateway.admin.described import Flag, Number, Shape, Text, TextMap, operation
-from gateway.admin.errors import error_body
-from gateway.admin.fields import fields_of
-from gateway.admin.ndjson import LineWriter
-from gateway.admin.query import query_flag, query_number, query_text
+from gateway.http import schemas
+from gateway.http.described import Flag, Number, Shape, Text, TextMap, operation
+from gateway.http.errors import error_body
+from gateway.http.fields import fields_of
+from gateway.http.ndjson import LineWriter
+from gateway.http.query import query_flag, query_number, query_text
 from gateway.services import Services
 from gateway.topics.append import AppendOptions, AppendReport, append_lines
 from gateway.topics.errors import TopicMirrored
@@ -52,7 +53,7 @@ def _topic_routes(services: Services) -> list[web.RouteDef]:
     @operation(
         "the topics of the local cluster",
         query={"ranges": Flag()},
-        answers=answers.object_of({"topics": answers.list_of(answers.TOPIC)}),
+        answers=schemas.object_of({"topics": schemas.list_of(answers.TOPIC)}),
     )
     async def listing(request: web.Request) -> web.Response:
         mirrored = mirrored_topics(services)
@@ -62,7 +63,7 @@ def _topic_routes(services: Services) -> list[web.RouteDef]:
                 topic["ranges"] = await ranges(cluster, str(topic["name"]), int(str(topic["partitions"])))
         return web.json_response({"topics": topics})
 
-    @operation("delete a topic", query={"force": Flag()}, answers=answers.object_of({"deleted": answers.TEXT}))
+    @operation("delete a topic", query={"force": Flag()}, answers=schemas.object_of({"deleted": schemas.TEXT}))
     async def delete(request: web.Request) -> web.Response:
         name = topic_name(request.match_info["name"])
         refuse_mirrored(services, name, force=query_flag(request, "force"))
@@ -87,7 +88,7 @@ def _record_routes(services: Services) -> list[web.RouteDef]:
             "key_partitioner": Flag(),
             "force": Flag(),
         },
-        answers=answers.REPORT,
+        answers=schemas.REPORT,
         streams=True,
         takes_lines=True,
     )
@@ -106,7 +107,7 @@ def _record_routes(services: Services) -> list[web.RouteDef]:
             "follow": Flag(),
             "max": Number(most=MAX_WHOLE - 1),
         },
-        answers=answers.REPORT,
+        answers=schemas.REPORT,
         streams=True,
     )
     async def read(request: web.Request) -> web.StreamResponse:

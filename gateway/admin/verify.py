@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway.admin import answers
-from gateway.admin.described import operation
-from gateway.admin.ndjson import LineWriter
+from gateway.http import schemas
+from gateway.http.described import operation
+from gateway.http.ndjson import LineWriter
 from gateway.services import Services
 from gateway.verify.run import verify
 
 
 def routes(services: Services) -> list[web.RouteDef]:
-    @operation("compare both logs, independently of the mirror", answers=answers.REPORT, streams=True)
+    @operation("compare both logs, independently of the mirror", answers=schemas.REPORT, streams=True)
     async def verification(request: web.Request) -> web.StreamResponse:
         writer = LineWriter(request)
         try:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import grpc
 
-from gateway.admin.errors import AddressRefused, PortInUse
 from gateway.enrolment.service import MAX_MESSAGE_BYTES, EnrolmentService
+from gateway.http.errors import AddressRefused, PortInUse
 from gateway.rpc.credentials import TransportLimits, server_options
 from gateway.rpc.listener import Listener, in_use
 

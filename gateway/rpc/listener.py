@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import grpc
 import structlog
 
-from gateway.admin.errors import AddressRefused, PortInUse
+from gateway.http.errors import AddressRefused, PortInUse
 from gateway.rpc.credentials import ServerTrust, TransportLimits, server_credentials, server_options
 from gateway.rpc.errors import TooManyCalls
 from gateway.rpc.streams import AcceptedStream

@@ -18,7 +18,6 @@ from aiohttp import web
 
 from certs.authority import Authority
 from gateway.admin.answers import ERROR
-from gateway.admin.described import operation_of
 from gateway.admin.server import Listening, create_app, start
 from gateway.admin.token import TOKEN_NAME, TokenFile
 from gateway.audit.auditor import Auditor
@@ -26,6 +25,7 @@ from gateway.config import load_config
 from gateway.embedded.cluster import open_embedded
 from gateway.groups.syncing import GroupSync
 from gateway.health import Health
+from gateway.http.described import operation_of
 from gateway.metrics import Metrics
 from gateway.peers.errors import FeatureMissing, PeerUnreachable
 from gateway.ports_file import Ports, write_ports

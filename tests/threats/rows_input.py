@@ -237,19 +237,19 @@ CONTROLS: tuple[Control, ...] = (
     Control(
         "15a",
         "exact Host: a rebound name is refused",
-        "gateway/admin/guard.py",
+        "gateway/http/guard.py",
         (f"{REFUSED}[a rebound name]", LOCAL + "test_what_needs_no_token_still_needs_our_name"),
         "15a-host.patch",
     ),
-    Control("15b", "no foreign Origin", "gateway/admin/guard.py", (f"{REFUSED}[another site]",), "15b-origin.patch"),
+    Control("15b", "no foreign Origin", "gateway/http/guard.py", (f"{REFUSED}[another site]",), "15b-origin.patch"),
     Control(
-        "15c", "a token", "gateway/admin/guard.py", (f"{REFUSED}[no token]", f"{REFUSED}[a cookie]"), "15c-token.patch"
+        "15c", "a token", "gateway/http/guard.py", (f"{REFUSED}[no token]", f"{REFUSED}[a cookie]"), "15c-token.patch"
     ),
-    Control("15d", "JSON only: no form", "gateway/admin/guard.py", (f"{REFUSED}[a form]",), "15d-json-only.patch"),
+    Control("15d", "JSON only: no form", "gateway/http/guard.py", (f"{REFUSED}[a form]",), "15d-json-only.patch"),
     Control(
         "15e",
         "tokens are compared in constant time",
-        "gateway/admin/guard.py",
+        "gateway/http/guard.py",
         (LOCAL + "test_tokens_are_compared_in_constant_time",),
         "15e-constant-time.patch",
     ),

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gateway.admin import guard
+from gateway.http.guard import check_token
 from mesh.errors import MeshError
 from tests.support.admin import AdminGateway, admin_gateway
 
@@ -142,7 +143,7 @@ def test_tokens_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -
         headers = {"Authorization": "Bearer one"}  # noqa: RUF012
 
     monkeypatch.setattr(hmac, "compare_digest", counting)
-    guard.check_token(Request(), ["one", "two"])  # type: ignore[arg-type]
+    check_token(Request(), guard.ADMIN, ["one", "two"])  # type: ignore[arg-type]
     with pytest.raises(MeshError, match="no valid admin token"):
-        guard.check_token(Request(), ["three", "four"])  # type: ignore[arg-type]
+        check_token(Request(), guard.ADMIN, ["three", "four"])  # type: ignore[arg-type]
     assert compared == [b"one", b"two", b"three", b"four"]

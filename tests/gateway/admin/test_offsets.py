@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.admin.errors import BodyRefused
 from gateway.admin.offsets import MAX_COUNT, stretch
+from gateway.http.errors import BodyRefused
 from gateway.translating import OffsetNotMapped, Place
 from mesh.ids import LaneId, SubscriptionName, TopicName
 from mesh.offsets.map import OffsetMap

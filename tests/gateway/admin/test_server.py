@@ -15,9 +15,10 @@ import structlog
 from aiohttp import web
 
 from gateway.admin import guard
-from gateway.admin.errors import AddressRefused, PortInUse, TokenRefused, status_of
+from gateway.admin.errors import TokenRefused
 from gateway.admin.server import start
 from gateway.admin.token import TOKEN_NAME, TokenFile, TokenFileUnsafe
+from gateway.http.errors import AddressRefused, PortInUse, status_of
 from mesh.cluster_errors import (
     BatchRefused,
     ClusterUnreachable,

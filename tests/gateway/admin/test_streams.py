@@ -11,8 +11,8 @@ import structlog
 from aiohttp import web
 
 from gateway.admin import guard
-from gateway.admin.ndjson import respond_lines
 from gateway.admin.server import start
+from gateway.http.ndjson import respond_lines
 from mesh.cluster_errors import ClusterUnreachable, TopicAbsent
 from tests.support.admin import AdminGateway
 

@@ -11,9 +11,9 @@ import pytest
 import gateway.enrolment.redeemer
 import mesh.trust.invite
 from gateway.address import Address
-from gateway.admin.errors import PortInUse
 from gateway.enrolment.desk import Acceptance, Made
 from gateway.enrolment.redeemer import Redeemer
+from gateway.http.errors import PortInUse
 from gateway.peer import Peer
 from gateway.registry import Registry
 from gateway.registry_errors import PeerExists

@@ -1,20 +1,18 @@
-"""Streaming answers of the admin API: newline-delimited JSON, back-pressure, errors in the stream.
+"""Streaming answers: newline-delimited JSON, back-pressure, errors in the stream.
 
 The response starts with the first line, so that a refusal before it still has its HTTP status; a MeshError after it
-becomes a last line `{"error": {…}}`. A client that has gone away ends the handler by ConnectionResetError.
+becomes a last line in the API's form. A client that has gone away ends the handler by ConnectionResetError.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
 
 from aiohttp import web
 
-from gateway.admin.errors import BodyRefused, error_body
-from gateway.admin.guard import as_mesh_error, is_gone
-from mesh.json_text import read_json
+from gateway.http.api import api_of
+from gateway.http.guard import as_mesh_error, is_gone
 
 
 class LineWriter:
@@ -48,7 +46,7 @@ class LineWriter:
         """End with `error`: raised again where nothing was sent, so that it gets its status, else a last line."""
         if not self._started:
             raise error
-        await self.send(error_body(as_mesh_error(self._request, error)))
+        await self.send(api_of(self._request).body_of(as_mesh_error(self._request, error)))
         return await self.finish()
 
     async def finish(self) -> web.StreamResponse:
@@ -72,15 +70,3 @@ async def respond_lines(request: web.Request, stream: AsyncIterator[Mapping[str,
         if close is not None:
             await close()
     return await writer.finish()
-
-
-async def read_object(request: web.Request) -> dict[str, Any]:
-    """The JSON object in the body, or BodyRefused; an empty body is an empty object."""
-    try:
-        text = await request.text()
-        value = read_json(text) if text.strip() else {}
-    except (ValueError, LookupError) as error:  # no JSON, an unknown charset
-        raise BodyRefused("it is not JSON") from error
-    if not isinstance(value, dict):
-        raise BodyRefused("it is not a JSON object")
-    return value

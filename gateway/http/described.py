@@ -4,8 +4,8 @@
     async def create(request): fields = await fields_of(request)
 
 A. A handler reads nothing that is not declared, nor as another kind: that is a mistake of ours, and an assertion.
-B. What is not declared is refused, in a body (`gateway.admin.fields`) and in a query (`gateway.admin.query`).
-`gateway.admin.openapi` makes the document; what an answer holds stands in `gateway.admin.answers`.
+B. What is not declared is refused, in a body (`gateway.http.fields`) and in a query (`gateway.http.query`).
+`gateway.http.openapi` makes the document; `gateway.http.schemas` has the words for what an answer holds.
 """
 
 from __future__ import annotations

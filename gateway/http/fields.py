@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from gateway.admin.described import MAX_NUMBER as MAX_NUMBER
-from gateway.admin.described import Flag, Kind, Number, Objects, Shape, Text, TextMap, Texts, asked_of
-from gateway.admin.errors import BodyRefused
-from gateway.admin.ndjson import read_object
 from gateway.config_file import nearest
+from gateway.http.bodies import read_object
+from gateway.http.described import MAX_NUMBER as MAX_NUMBER
+from gateway.http.described import Flag, Kind, Number, Objects, Shape, Text, TextMap, Texts, asked_of
+from gateway.http.errors import BodyRefused
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 

@@ -6,8 +6,8 @@ from typing import TypeVar
 
 from aiohttp import web
 
-from gateway.admin.described import Flag, Number, Text, asked_of, operation_of
-from gateway.admin.errors import BodyRefused
+from gateway.http.described import Flag, Number, Text, asked_of, operation_of
+from gateway.http.errors import BodyRefused
 from gateway.topics.errors import QueryRefused
 
 _Kind = TypeVar("_Kind", Text, Flag, Number)

@@ -1,0 +1,1 @@
+"""What the HTTP APIs of the gateway share: declared operations, who may call, refusals, streams, the document."""

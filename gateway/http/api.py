@@ -1,0 +1,53 @@
+"""What tells one HTTP API of the gateway from another; all else they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from gateway.http.errors import BodyTooLarge, MethodRefused, PathAbsent
+from mesh.errors import MeshError
+
+_KEY = "mesh.api"
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """One API: who may call it, and in which form it refuses."""
+
+    name: str
+    """In sentences and logs."""
+    token_header: str
+    """Carries the token where `Authorization: Bearer` does not."""
+    actor: str
+    """Who causes what is done by it (`gateway.audit.actor`)."""
+    open_paths: frozenset[str]
+    """Answered without a token: they tell no secret."""
+    max_body_bytes: int
+    body_of: Callable[[MeshError], Mapping[str, object]]
+    """An error as the JSON of an answer, and as the last line of a stream."""
+    token_refused: Callable[[], MeshError]
+    refusal_type: str = "application/json"
+    """Of an answer that holds an error."""
+
+    def body_too_large(self) -> BodyTooLarge:
+        return BodyTooLarge(self.max_body_bytes)
+
+    def path_absent(self, request: web.Request) -> PathAbsent:
+        return PathAbsent(self.name, request.method, request.path[:200])
+
+    def method_refused(self, request: web.Request, allowed: str) -> MethodRefused:
+        return MethodRefused(self.name, request.method, request.path[:200], allowed)
+
+
+def remember(request: web.Request, api: Api) -> None:
+    request[_KEY] = api
+
+
+def api_of(request: web.Request) -> Api:
+    """The API that a request came to: its `errors` middleware has said so."""
+    found = request[_KEY]
+    assert isinstance(found, Api)
+    return found
