@@ -104,6 +104,81 @@ class ReaderStalled(NetworkError):
     hint: ClassVar[str] = "read again from where you stand; take records faster, or several readers by partition"
 
 
+@dataclass(eq=False)
+class PositionOutsideLog(CallerError):
+    """Nothing was committed."""
+
+    topic: str
+    partition: int
+    offset: int
+    end: int
+
+    code: ClassVar[str] = "position-outside-log"
+    sentence: ClassVar[str] = "position {offset} of {topic}[{partition}] is outside of the log, which ends at {end}"
+    hint: ClassVar[str] = "commit positions that a reading of this topic gave"
+
+
+@dataclass(eq=False)
+class KeysNotKept(CallerError):
+    """Nothing was appended."""
+
+    topic: str
+    lag_ms: int
+
+    code: ClassVar[str] = "keys-not-kept"
+    sentence: ClassVar[str] = (
+        "topic {topic!r} is compacted, so its log does not tell for long what was appended under an idempotency key"
+    )
+    hint: ClassVar[str] = "set min.compaction.lag.ms of the topic to {lag_ms} or more, or publish without a key"
+    status: ClassVar[int] = 409
+
+
+@dataclass(eq=False)
+class PublishUnknown(NetworkError):
+    topic: str
+    why: str
+
+    code: ClassVar[str] = "publish-unknown"
+    sentence: ClassVar[str] = "nobody can tell yet whether the records were appended to {topic!r}: {why}"
+    hint: ClassVar[str] = "repeat the request under the same idempotency key: it is then appended once"
+
+
+@dataclass(eq=False)
+class PublishIncomplete(NetworkError):
+    """Some partitions took their part of the request, others did not."""
+
+    topic: str
+    appended: int
+    records: int
+    why: str
+
+    code: ClassVar[str] = "publish-incomplete"
+    sentence: ClassVar[str] = "{appended} of the {records} records are durable in {topic!r}, the others not: {why}"
+    hint: ClassVar[str] = "repeat the request under the same idempotency key: only what is missing is then appended"
+
+
+@dataclass(eq=False)
+class PublishBusy(NetworkError):
+    """Nothing was appended."""
+
+    topic: str
+    waiting_bytes: int
+    why: str
+
+    code: ClassVar[str] = "publish-busy"
+    sentence: ClassVar[str] = "{topic!r} takes nothing more now, {waiting_bytes} bytes wait to be appended: {why}"
+    hint: ClassVar[str] = "publish again in a moment; mesh status says what is wrong with the cluster"
+
+
+@dataclass(eq=False)
+class TooManyReaders(NetworkError):
+    limit: int
+
+    code: ClassVar[str] = "too-many-readers"
+    sentence: ClassVar[str] = "the local API has {limit} streams open, which is as many as it may"
+    hint: ClassVar[str] = "end streams that are not needed, or raise local.max_streams"
+
+
 _BY_SUFFIX = {"-absent": "NOT_FOUND", "-exists": "ALREADY_EXISTS", "-out-of-range": "OUT_OF_RANGE"}
 _BY_HTTP = {401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 409: "FAILED_PRECONDITION", 413: "RESOURCE_EXHAUSTED"}
 _BY_ACTOR = {"caller": "INVALID_ARGUMENT", "peer": "FAILED_PRECONDITION", "operator": "FAILED_PRECONDITION"}

@@ -127,21 +127,27 @@ class PublishReply(_message.Message):
 
     PLACED_FIELD_NUMBER: _builtins.int
     REPEATED_REQUEST_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
     repeated_request: _builtins.bool
     """It had been appended before, under the same idempotency key."""
     @_builtins.property
     def placed(self) -> _containers.RepeatedCompositeFieldContainer[Global___Placed]:
         """In the order of the request's records."""
 
+    @_builtins.property
+    def error(self) -> Global___Error:
+        """Of PublishMany only: why not all of it is known to be durable; `placed` is what is."""
+
     def __init__(
         self,
         *,
         placed: _abc.Iterable[Global___Placed] | None = ...,
         repeated_request: _builtins.bool = ...,
+        error: Global___Error | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["placed", b"placed", "repeated_request", b"repeated_request"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "placed", b"placed", "repeated_request", b"repeated_request"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -846,7 +852,9 @@ class TranslateReply(_message.Message):
     DESTINATION_OFFSET_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """`exact`, `gap`, `before`, `after`."""
+    """`exact`, `gap`, `before`, `after`; of a destination offset also `foreign` (the lane did not write it) and `lost` (the
+    source has lost the record since): `source_offset` is then that of the lane's next record.
+    """
     source_offset: _builtins.int
     destination_offset: _builtins.int
     reason: _builtins.str
