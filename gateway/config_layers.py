@@ -16,8 +16,11 @@ from typing import Any, ClassVar, NamedTuple
 from gateway.config_file import ENV_PREFIX, Key, keys, nearest
 from mesh.errors import OperatorError
 
-RESERVED_ENV = frozenset({"MESH_CONFIG", "MESH_ADMIN", "MESH_ADMIN_TOKEN", "MESH_ADMIN_TOKEN_FILE"})
-"""Read by the command line itself, not part of the configuration."""
+RESERVED_ENV = frozenset(
+    {"MESH_CONFIG", "MESH_ADMIN", "MESH_ADMIN_TOKEN", "MESH_ADMIN_TOKEN_FILE"}
+    | {"MESH_API", "MESH_API_TOKEN", "MESH_API_TOKEN_FILE", "MESH_API_STATE"}
+)
+"""Read by the command line itself and by the SDK of an application, not part of the configuration."""
 _ORCHESTRATOR_ENV = re.compile(r"MESH_(.*_)?(SERVICE|PORT)(_.*)?")
 """Kubernetes sets variables of this form for every service whose name begins with `mesh`: not meant for us."""
 
