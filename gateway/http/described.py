@@ -10,6 +10,7 @@ B. What is not declared is refused, in a body (`gateway.http.fields`) and in a q
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias, TypeVar
@@ -109,7 +110,46 @@ class Number:
         return {"type": "integer", "minimum": self.least, "maximum": self.most}
 
 
-Kind: TypeAlias = Text | Texts | TextMap | Objects | Flag | Number
+@dataclass(frozen=True, slots=True)
+class Formed:
+    """A text of one form."""
+
+    pattern: str
+    example: str
+    required: bool = False
+    longest: int = 4096
+
+    @property
+    def kind(self) -> str:
+        return f"a text such as {self.example}, of at most {self.longest} characters"
+
+    def fits(self, value: object) -> bool:
+        return isinstance(value, str) and len(value) <= self.longest and bool(re.fullmatch(self.pattern, value))
+
+    def schema(self) -> Schema:
+        return {
+            "type": "string",
+            "pattern": f"^(?:{self.pattern})$",
+            "maxLength": self.longest,
+            "examples": [self.example],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Json:
+    """Any JSON."""
+
+    required: bool = False
+    kind: ClassVar[str] = "JSON"
+
+    def fits(self, value: object) -> bool:
+        return True
+
+    def schema(self) -> Schema:
+        return {}
+
+
+Kind: TypeAlias = Text | Texts | TextMap | Objects | Flag | Number | Formed | Json
 Shape: TypeAlias = Mapping[str, Kind]
 
 NOTHING: Shape = {}
@@ -129,6 +169,9 @@ class Operation:
     """The body is newline-delimited JSON, read as it comes."""
     is_open: bool
     """No token is asked for, and the answer is plain text."""
+    headers: Shape
+    has_events: bool
+    """A stream is answered as server-sent events, too, where the caller accepts them."""
 
 
 _Function = TypeVar("_Function", bound=Handler)
@@ -143,11 +186,13 @@ def operation(
     streams: bool = False,
     takes_lines: bool = False,
     is_open: bool = False,
+    headers: Shape = NOTHING,
+    has_events: bool = False,
 ) -> Callable[[_Function], _Function]:
     """Declares what the handler is asked and answers. `answers` by status, or the schema of 200."""
     given: Any = answers or {}
     by_status = given if given and all(isinstance(key, int) for key in given) else {200: given}
-    declared = Operation(summary, body, query, by_status, streams, takes_lines, is_open)
+    declared = Operation(summary, body, query, by_status, streams, takes_lines, is_open, headers, has_events)
 
     def mark(handler: _Function) -> _Function:
         setattr(handler, _ATTRIBUTE, declared)
@@ -172,7 +217,7 @@ def body_schema(shape: Shape) -> Schema:
     properties: dict[str, Any] = {}
     for name, kind in shape.items():
         schema = dict(kind.schema())
-        if not kind.required:
+        if not kind.required and "type" in schema:
             schema["type"] = [schema["type"], "null"]
             if "enum" in schema:
                 schema["enum"] = [*schema["enum"], None]

@@ -9,10 +9,10 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway.http.described import Operation, Schema, body_schema, operation, operation_of
+from gateway.http.described import Operation, Schema, Shape, body_schema, operation, operation_of
 from gateway.http.schemas import REPORT
 
-_JSON, _LINES, _PLAIN = "application/json", "application/x-ndjson", "text/plain"
+_JSON, _LINES, _EVENTS, _PLAIN = "application/json", "application/x-ndjson", "text/event-stream", "text/plain"
 _BEARER: Schema = {"type": "http", "scheme": "bearer"}
 
 
@@ -58,7 +58,11 @@ def document(app_routes: Iterable[web.RouteDef], about: About) -> dict[str, Any]
 def _operation(route: web.RouteDef, declared: Operation, about: About) -> dict[str, Any]:
     name = re.sub(r"[^a-z0-9]+", "_", f"{route.method.lower()} {route.path}").strip("_")
     found: dict[str, Any] = {"operationId": name, "summary": declared.summary}
-    parameters = [*_path_parameters(route.path), *_query_parameters(declared)]
+    parameters = [
+        *_path_parameters(route.path),
+        *_parameters("query", declared.query),
+        *_parameters("header", declared.headers),
+    ]
     if parameters:
         found["parameters"] = parameters
     if declared.body is not None:
@@ -78,7 +82,8 @@ def _responses(declared: Operation, about: About) -> dict[str, Any]:
     for status, schema in declared.answers.items():
         # a line of a stream has the schema; the whole is not JSON
         shown = {"type": "string"} if declared.is_open else {} if declared.streams else schema
-        found[str(status)] = {"description": declared.summary, "content": {kind: {"schema": shown}}}
+        kinds = (kind, _EVENTS) if declared.has_events else (kind,)
+        found[str(status)] = {"description": declared.summary, "content": {each: {"schema": shown} for each in kinds}}
     refusal = {"schema": {"$ref": "#/components/schemas/Error"}}
     found["default"] = {"description": "a refusal, or a failure", "content": {about.error_type: refusal}}
     return found
@@ -89,6 +94,6 @@ def _path_parameters(path: str) -> Iterator[dict[str, Any]]:
         yield {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
 
 
-def _query_parameters(declared: Operation) -> Iterator[dict[str, Any]]:
-    for name, kind in declared.query.items():
-        yield {"name": name, "in": "query", "required": kind.required, "schema": kind.schema()}
+def _parameters(place: str, shape: Shape) -> Iterator[dict[str, Any]]:
+    for name, kind in shape.items():
+        yield {"name": name, "in": place, "required": kind.required, "schema": kind.schema()}

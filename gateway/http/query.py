@@ -6,11 +6,11 @@ from typing import TypeVar
 
 from aiohttp import web
 
-from gateway.http.described import Flag, Number, Text, asked_of, operation_of
+from gateway.http.described import Flag, Formed, Number, Text, asked_of, operation_of
 from gateway.http.errors import BodyRefused
 from gateway.topics.errors import QueryRefused
 
-_Kind = TypeVar("_Kind", Text, Flag, Number)
+_Kind = TypeVar("_Kind", Text, Flag, Number, Formed)
 
 
 def query_text(request: web.Request, name: str, default: str | None = None) -> str:
@@ -34,6 +34,22 @@ def query_number(request: web.Request, name: str) -> int | None:
     if not (given.isascii() and given.isdecimal() and len(given) < 20 and declared.fits(int(given))):
         raise QueryRefused(name, given[:80], f"it is {declared.kind}")
     return int(given)
+
+
+def query_formed(request: web.Request, name: str) -> str:
+    """Empty where it is not given. Raises QueryRefused."""
+    declared, given = _declared(request, name, Formed), request.query.get(name)
+    if given and not declared.fits(given):
+        raise QueryRefused(name, given[:80], f"it is {declared.kind}")
+    return given or ""
+
+
+def header_formed(request: web.Request, name: str) -> str:
+    """A header of the request; empty where it is not given. Raises QueryRefused."""
+    declared, given = asked_of(request).headers[name], request.headers.getall(name, [])
+    if len(given) > 1 or (given and not declared.fits(given[0])):
+        raise QueryRefused(name, ", ".join(given)[:80], f"it is {declared.kind}, once")
+    return given[0] if given else ""
 
 
 def query_flag(request: web.Request, name: str) -> bool:
