@@ -23,6 +23,7 @@ import structlog
 
 from certs.own import TrustFiles
 from certs.store import finish_pair
+from gateway import health_listener
 from gateway.admin.door import Door, open_door
 from gateway.admin.token import TokenFile
 from gateway.audit.auditor import Auditor
@@ -194,15 +195,24 @@ class Gateway:
             desk = self._enrolment(listener)
             door = open_door(*self.config.admin_listen)
             stack.callback(door.close)
+            probes = health_listener.reserve(self.config.health_listen)
+            if probes is not None:
+                stack.callback(probes.close)
             tokens = TokenFile(self.config.state_dir / "admin.token")
             self._observe()
             with StopSignals(self._ask_to_stop):
-                await self._serve(stack, door, tokens, listener, desk)
+                await self._serve(stack, door, probes, tokens, listener, desk)
         log.info("gateway stopped")
         return 0
 
     async def _serve(
-        self, stack: AsyncExitStack, door: Door, tokens: TokenFile, listener: Listener | None, desk: EnrolmentDesk
+        self,
+        stack: AsyncExitStack,
+        door: Door,
+        probes: Door | None,
+        tokens: TokenFile,
+        listener: Listener | None,
+        desk: EnrolmentDesk,
     ) -> None:
         async with asyncio.TaskGroup() as group:
             imports = group.create_task(self.imports.run())
@@ -215,6 +225,10 @@ class Gateway:
             await self.auditor.record("gateway.started", str(self.identity.id))
             await self._open_admin(stack, door, tokens, listener, desk)
             ports = Ports(door.address, listener.address if listener else "", pid=os.getpid())
+            if probes is not None:  # last: who asks whether this gateway is ready wants all of it
+                answering = await health_listener.serve(probes, self.health, self.metrics.render)
+                stack.push_async_callback(answering.close)
+                ports = replace(ports, health=answering.address)
             write_ports(self.config.state_dir, ports)
             others.append(group.create_task(desk.run()))
             print(ports.line(), flush=True)

@@ -55,6 +55,8 @@ class GatewayConfig:
     private_addresses: bool
     """Whether a partner may name private addresses."""
     admin_listen: Address
+    health_listen: Address | None
+    """None: the admin listener alone answers probes."""
     advertised: tuple[Address, ...]
     cluster_kind: Literal["embedded", "kafka"]
     kafka: KafkaConfig | None
@@ -145,6 +147,7 @@ def _gateway_config(file: FileConfig, settings: Mapping[str, Setting], base: Pat
         enrolment_listen=Address.parse(file.listen.enrolment) if file.listen.enrolment else None,
         private_addresses=file.trust.private_addresses == "allow",
         admin_listen=Address.parse(file.listen.admin),
+        health_listen=Address.parse(file.listen.health) if file.listen.health else None,
         advertised=tuple(map(Address.parse, file.listen.advertised)),
         cluster_kind=file.cluster.kind,
         kafka=_kafka_config(file, base),

@@ -71,6 +71,11 @@ class Listen(_Table):
     admin: Annotated[str, _checked(_loopback)] = Field(
         default="127.0.0.1:7462", description="host:port of the admin API; loopback only"
     )
+    health: Annotated[str, _checked(_address_or_none)] = Field(
+        default="",
+        description="host:port of /livez, /readyz and /metrics alone, without a token, for probes and Prometheus on other "
+        "machines; empty: none",
+    )
     advertised: tuple[AddressText, ...] = Field(
         default=(), description="host:port list by which partners reach us; default: the peers listener"
     )

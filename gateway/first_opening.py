@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import structlog
 
+from gateway import health_listener
 from gateway.config import GatewayConfig
 from gateway.health import Health
 from gateway.stop_signals import StopSignals
@@ -76,5 +77,7 @@ async def _open(
 
             listening = await admin.start(admin.health_app(health), *config.admin_listen)
             waiting.push_async_callback(listening.close)
+            if (door := health_listener.reserve(config.health_listen)) is not None:
+                waiting.push_async_callback((await health_listener.serve(door, health)).close)
             is_listening = True
         await asyncio.sleep(PAUSE_S)

@@ -26,6 +26,7 @@ class Ports:
     enrolment: str = ""
     local_http: str = ""
     local_grpc: str = ""
+    health: str = ""
     pid: int = 0
 
     def line(self) -> str:

@@ -32,17 +32,20 @@ class Door:
         self.socket.close()
 
 
-def open_door(host: str, port: int) -> Door:
-    """Raises AddressRefused (not loopback, or not ours) and PortInUse."""
+def open_door(host: str, port: int, what: str = "admin", *, anywhere: bool = False) -> Door:
+    """`what` names the listener in errors.
+
+    Raises AddressRefused (not ours, or not loopback unless it may be `anywhere`) and PortInUse.
+    """
     address = f"{host}:{port}"
-    if host not in LOOPBACK:
-        raise AddressRefused(address, "admin", "it is not a loopback address")
+    if host not in LOOPBACK and not anywhere:
+        raise AddressRefused(address, what, "it is not a loopback address")
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         bound = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise PortInUse(address, "admin") from error
-        raise AddressRefused(address, "admin", str(error.strerror or error).lower()) from error
+            raise PortInUse(address, what) from error
+        raise AddressRefused(address, what, str(error.strerror or error).lower()) from error
     bound.setblocking(False)
     return Door(bound, Address(host, int(bound.getsockname()[1])))

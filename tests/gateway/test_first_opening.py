@@ -51,8 +51,9 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def config(directory: Path, wait_s: float) -> GatewayConfig:
     path = directory / "mesh.toml"
+    admin, health = free_ports(2)
     path.write_text(
-        f'organization = "acme.example"\n[listen]\nadmin = "127.0.0.1:{free_ports(1)[0]}"\n'
+        f'organization = "acme.example"\n[listen]\nadmin = "127.0.0.1:{admin}"\nhealth = "127.0.0.1:{health}"\n'
         f"[timing]\ncluster_wait_s = {wait_s}\n"
     )
     return load_config(path, {}, {})
@@ -67,6 +68,8 @@ async def test_it_tries_until_the_cluster_is_there_and_is_not_ready_meanwhile(tm
             where = f"http://{settings.admin_listen}"
             async with session.get(f"{where}/livez") as answer:
                 assert answer.status == 200
+            async with session.get(f"http://{settings.health_listen}/readyz") as answer:
+                assert answer.status == 503
             async with session.get(f"{where}/readyz?verbose=1") as answer:
                 assert answer.status == 503
                 assert "[-] cluster: cluster kafka cannot be reached: it is off" in await answer.text()

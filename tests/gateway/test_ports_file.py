@@ -23,7 +23,7 @@ def test_what_is_written_is_read_by_its_owner_only(tmp_path: Path) -> None:
 def test_the_ready_line_is_one_json_object() -> None:
     assert json.loads(Ports("127.0.0.1:1").line()) == {
         "ready": True, "admin": "127.0.0.1:1", "peers": "", "enrolment": "", "local_http": "", "local_grpc": "",
-        "pid": 0,
+        "health": "", "pid": 0,
     }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from tests.support.cli import mesh
@@ -64,6 +65,24 @@ async def test_it_says_when_it_is_ready_and_ends_cleanly(directory: Path, way: s
     assert (process.returncode, out) == (0, b"")
     assert all(json.loads(line)["level"] == "info" for line in err.splitlines())
     assert not (directory / "state" / "ports.json").exists()
+
+
+async def test_probes_have_a_listener_of_their_own_that_answers_nothing_else(directory: Path) -> None:
+    config = directory / "mesh.toml"
+    config.write_text(config.read_text().replace("[listen]", '[listen]\nhealth = "0.0.0.0:0"', 1))
+    async with running(config) as process, aiohttp.ClientSession() as session:
+        assert process.stdout is not None
+        ready = json.loads(await process.stdout.readline())
+        where = "http://" + ready["health"].replace("0.0.0.0", "127.0.0.1")
+        answers = {}
+        for path in ("/livez", "/readyz", "/metrics", "/v1/status", "/v1/shutdown"):
+            async with session.get(where + path, headers={"Host": "10.0.0.7:7465"}) as answer:
+                answers[path] = answer.status
+        process.terminate()
+        await process.communicate()
+
+    assert answers == {"/livez": 200, "/readyz": 200, "/metrics": 200, "/v1/status": 404, "/v1/shutdown": 404}
+    assert process.returncode == 0
 
 
 async def test_a_second_gateway_on_the_same_directory_is_refused_in_three_lines(directory: Path) -> None:
