@@ -73,8 +73,8 @@ class Listen(_Table):
     )
     health: Annotated[str, _checked(_address_or_none)] = Field(
         default="",
-        description="host:port of /livez, /readyz and /metrics alone, without a token, for probes and Prometheus on other "
-        "machines; empty: none",
+        description="host:port of /livez, /readyz and /metrics alone, without a token, for probes and Prometheus on "
+        "other machines; empty: none",
     )
     advertised: tuple[AddressText, ...] = Field(
         default=(), description="host:port list by which partners reach us; default: the peers listener"
