@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -58,7 +59,12 @@ class Fields:
         """Each read by the shape that the declaration has for it; empty where it is not given."""
         found, declared = self._value(name, Objects), self._shape[name]
         assert isinstance(declared, Objects)
-        return tuple(Fields(each, declared.of) for each in found or ())
+        return tuple(_within(f"{name}[{index}]", each, declared.of) for index, each in enumerate(found or ()))
+
+    def json(self, name: str) -> Any:
+        """Whatever is given, of any kind; None where nothing is."""
+        assert name in self._shape, name
+        return self._body.get(name)
 
     def flag(self, name: str) -> bool:
         """False where it is not given."""
@@ -74,6 +80,20 @@ class Fields:
         """None where it is not given."""
         value = self._value(name, Number)
         return None if value is None else int(value)
+
+
+def _within(place: str, body: Mapping[str, Any], shape: Shape) -> Fields:
+    with naming(place):
+        return Fields(body, shape)
+
+
+@contextmanager
+def naming(place: str) -> Iterator[None]:
+    """What is refused inside is refused of `place`."""
+    try:
+        yield
+    except BodyRefused as error:
+        raise BodyRefused(f"{place}: {error.why}") from None
 
 
 async def fields_of(request: web.Request) -> Fields:
