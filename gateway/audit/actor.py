@@ -8,6 +8,8 @@ from contextvars import ContextVar
 
 GATEWAY = "gateway"
 OPERATOR = "operator"
+APPLICATION = "application"
+"""Whoever holds the token of the local API."""
 _actor: ContextVar[str] = ContextVar("mesh_audit_actor", default=GATEWAY)
 
 
@@ -17,7 +19,7 @@ def current_actor() -> str:
 
 @contextmanager
 def acting(actor: str) -> Iterator[None]:
-    """What is done inside is done by `actor`: `operator`, or `peer:<organization>`."""
+    """What is done inside is done by `actor`: `operator`, `application`, or `peer:<organization>`."""
     token = _actor.set(actor)
     try:
         yield
