@@ -10,8 +10,6 @@ from aiohttp import web
 from gateway.http.errors import BodyTooLarge, MethodRefused, PathAbsent
 from mesh.errors import MeshError
 
-_KEY = "mesh.api"
-
 
 @dataclass(frozen=True, slots=True)
 class Api:
@@ -29,8 +27,12 @@ class Api:
     body_of: Callable[[MeshError], Mapping[str, object]]
     """An error as the JSON of an answer, and as the last line of a stream."""
     token_refused: Callable[[], MeshError]
+    guarded_apart: tuple[str, ...] = ()
+    """Paths that begin so check for themselves who asks; Host and Origin are checked before."""
     refusal_type: str = "application/json"
     """Of an answer that holds an error."""
+    body_types: frozenset[str] = frozenset({"application/json", "application/x-ndjson"})
+    """Of bodies that are read."""
 
     def body_too_large(self) -> BodyTooLarge:
         return BodyTooLarge(self.max_body_bytes)
@@ -42,12 +44,13 @@ class Api:
         return MethodRefused(self.name, request.method, request.path[:200], allowed)
 
 
+_KEY = web.RequestKey("api", Api)
+
+
 def remember(request: web.Request, api: Api) -> None:
     request[_KEY] = api
 
 
 def api_of(request: web.Request) -> Api:
     """The API that a request came to: its `errors` middleware has said so."""
-    found = request[_KEY]
-    assert isinstance(found, Api)
-    return found
+    return request[_KEY]

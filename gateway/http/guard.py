@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 import json
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import TypeAlias
 
 import structlog
@@ -33,7 +33,6 @@ from mesh.errors import MeshError
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Middleware: TypeAlias = Callable[..., Awaitable[web.StreamResponse]]
 
-JSON_TYPES = frozenset({"application/json", "application/x-ndjson"})
 UNAUTHORIZED = 401
 # never seen by anybody: what proxies log for a client that left before its answer
 CLIENT_GONE = 499
@@ -48,9 +47,9 @@ def guard_of(api: Api, tokens: Callable[[], Iterable[str]], hosts: frozenset[str
         allowed = hosts | own_hosts(request)
         check_host(request, allowed)
         check_origin(request, allowed)
-        if request.path not in api.open_paths:
+        if request.path not in api.open_paths and not request.path.startswith(api.guarded_apart):
             check_token(request, api, tokens())
-            check_content_type(request)
+            check_content_type(request, api.body_types)
             check_query(request)
         with acting(api.actor):  # nobody else holds the token
             return await handler(request)
@@ -94,14 +93,14 @@ def check_token(request: web.Request, api: Api, tokens: Iterable[str]) -> None:
         raise api.token_refused()
 
 
-def check_content_type(request: web.Request) -> None:
+def check_content_type(request: web.Request, allowed: Collection[str]) -> None:
     """JSON, and not compressed. Raises ContentTypeRefused."""
     encoding = request.headers.get("Content-Encoding", "identity")
     if encoding.lower() != "identity":
         raise ContentTypeRefused(f"{request.content_type}, {encoding}"[:200])
     if request.method in {"GET", "HEAD"} or (request.method == "DELETE" and not request.body_exists):
         return
-    if request.content_type not in JSON_TYPES:
+    if request.content_type not in allowed:
         raise ContentTypeRefused(request.content_type[:200])
 
 

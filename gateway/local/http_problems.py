@@ -1,0 +1,69 @@
+"""What the local HTTP API is to the checks that all HTTP APIs share, and how it refuses: problem+json (RFC 9457)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from gateway.audit.actor import APPLICATION
+from gateway.http.api import Api
+from gateway.http.errors import status_of
+from gateway.http.schemas import FLAG, TEXT, WHOLE, object_of
+from mesh.errors import CallerError, MeshError
+from mesh.local.errors import TOKEN_METADATA, ApiTokenRefused
+
+MAX_BODY_BYTES = 8 * 1024 * 1024
+"""A body is held as a whole while it is read: more records go in more requests."""
+BODY_S = 30.0
+"""For a body to arrive."""
+OPEN_PATHS = frozenset({"/livez", "/readyz"})
+PROBLEM_TYPE = "application/problem+json"
+PROBLEM = object_of(
+    {
+        "type": TEXT,
+        "title": TEXT,
+        "status": WHOLE,
+        "detail": TEXT,
+        "code": TEXT,
+        "remedy": TEXT,
+        "actor": TEXT,
+        "retriable": FLAG,
+    }
+)
+
+
+@dataclass(eq=False)
+class BodySlow(CallerError):
+    after_s: float
+
+    code: ClassVar[str] = "body-slow"
+    sentence: ClassVar[str] = "the body of the request did not arrive within {after_s:g} s"
+    hint: ClassVar[str] = "send the whole body at once, or less of it"
+    retriable: ClassVar[bool] = True
+    status: ClassVar[int] = 408
+
+
+def problem(error: MeshError) -> dict[str, object]:
+    return {
+        "type": f"urn:stream-mesh:{error.code}",
+        "title": error.code.replace("-", " "),
+        "status": status_of(error),
+        "detail": str(error),
+        "code": error.code,
+        "remedy": error.remedy,
+        "actor": error.actor,
+        "retriable": error.retriable,
+    }
+
+
+LOCAL = Api(
+    name="local",
+    token_header=TOKEN_METADATA,
+    actor=APPLICATION,
+    open_paths=OPEN_PATHS,
+    max_body_bytes=MAX_BODY_BYTES,
+    body_of=problem,
+    token_refused=ApiTokenRefused,
+    refusal_type=PROBLEM_TYPE,
+    body_types=frozenset({"application/json"}),
+)
