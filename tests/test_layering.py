@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 # Lowest first. A name is a module or package of mesh; what is in one tuple is one layer.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("ids", "backoff", "json_text"),
+    ("ids", "backoff", "json_text", "partitioner"),
     ("spans", "cluster_errors"),
     ("batch",),
     ("sequences", "offsets", "log", "segment", "patterns", "origins", "shares", "groups"),

@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 from gateway.topics.errors import LineRefused
 from gateway.topics.lines import BadLine, LineRecord, parse_line
-from gateway.topics.partitioner import by_key
 from mesh.batch.encode import encode
 from mesh.batch.header import HEADER_BYTES, Codec
 from mesh.batch.records import Record
@@ -25,6 +24,7 @@ from mesh.batch.stamp import Producer, StampedBatch, next_sequence
 from mesh.errors import MeshError
 from mesh.ids import Partition
 from mesh.log import Topic
+from mesh.partitioner import by_key
 from mesh.ports import Destination
 
 BATCH_BYTES = 256 * 1024

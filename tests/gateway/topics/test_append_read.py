@@ -13,7 +13,6 @@ import pytest
 from gateway.embedded.cluster import open_embedded
 from gateway.topics import append as append_module
 from gateway.topics.append import AppendOptions, AppendReport, append_lines
-from gateway.topics.partitioner import by_key
 from gateway.topics.read import ReadQuery, read_topic
 from mesh.batch.encode import encode
 from mesh.batch.header import Codec
@@ -21,6 +20,7 @@ from mesh.batch.records import Record
 from mesh.cluster_errors import AppendUnknown, PartitionAbsent
 from mesh.ids import Partition
 from mesh.log import Topic
+from mesh.partitioner import by_key
 from mesh.ports import Cluster
 from mesh.shares import StartAt
 from mesh.testing.cluster import FakeCluster

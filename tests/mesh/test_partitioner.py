@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.topics.partitioner import by_key, murmur2
+from mesh.partitioner import by_key, murmur2
 
 
 @pytest.mark.parametrize(
