@@ -32,6 +32,8 @@ IDLE_S = 15.0
 """Between signs of life on a stream without records."""
 LAST_WORD_S = 5.0
 """For a stalled reader to take the error that ends its stream."""
+MAX_HEADER = 4000
+"""Clients refuse longer ones: of more partitions they get no word here."""
 MAX_COUNT = (1 << 53) - 1
 
 
@@ -82,12 +84,13 @@ def read_query(request: web.Request) -> ReadQuery:
 def _headers(reading: Reading, form: Form) -> Mapping[str, str]:
     """Lines say by headers where they begin and what commits by the cursor; events say it themselves, too."""
     begun = reading.begun
-    found = {
-        "Content-Type": form.content_type,
-        "Cache-Control": "no-store",
-        "mesh-positions": positions_json.as_text(begun.positions),
-    }
-    return found | ({"mesh-lease": begun.lease} if begun.lease else {})
+    found = {"Content-Type": form.content_type, "Cache-Control": "no-store"}
+    stands = positions_json.as_text(begun.positions)
+    if len(stands) <= MAX_HEADER:
+        found["mesh-positions"] = stands
+    if begun.lease:
+        found["mesh-lease"] = begun.lease
+    return found
 
 
 class _Writing:
@@ -98,10 +101,10 @@ class _Writing:
 
     async def run(self) -> None:
         try:
-            await self._write(self._form.begun(self._reading.begun))
+            if begun := self._form.begun(self._reading.begun):
+                await self._write(begun)
             await self._records()
-            await self._write(self._form.ended())
-            await self._response.write_eof()
+            await self._reading.taken(self._response.write_eof(self._form.ended()))
         except ConnectionError:
             pass  # it has left: there is nobody to tell
         except Exception as error:
@@ -115,19 +118,17 @@ class _Writing:
             block = self._form.records(parts)
             if not block and monotonic() - heard > IDLE_S:
                 block = self._form.idle()
-            if block or parts:
+            if block:
                 await self._write(block)
                 heard = monotonic()
 
     async def _write(self, block: bytes) -> None:
-        if block:
-            await self._reading.taken(self._response.write(block))
+        await self._reading.taken(self._response.write(block))
 
     async def _last_word(self, error: Exception) -> None:
         try:
             async with asyncio.timeout(LAST_WORD_S):
-                await self._response.write(self._form.failed(as_mesh_error(self._request, error)))
-                await self._response.write_eof()
+                await self._response.write_eof(self._form.failed(as_mesh_error(self._request, error)))
         except (TimeoutError, ConnectionError):
             if self._request.transport is not None:
                 self._request.transport.abort()

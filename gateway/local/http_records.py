@@ -44,9 +44,16 @@ def new_record(fields: Fields, encoding: Encoding) -> NewRecord:
     return NewRecord(
         _bytes(fields, "key", encoding, _text_bytes),
         _bytes(fields, "value", encoding, _json_bytes if encoding is Encoding.JSON else _text_bytes),
-        tuple((each.text("name"), _bytes(each, "value", encoding, _text_bytes)) for each in fields.objects("headers")),
+        tuple((_name(each), _bytes(each, "value", encoding, _text_bytes)) for each in fields.objects("headers")),
         fields.number("timestamp_ms"),
     )
+
+
+def _name(header: Fields) -> str:
+    name = header.text("name")
+    if not name.isascii() and any("\ud800" <= letter <= "\udfff" for letter in name):
+        raise BodyRefused("field 'name' of a header is no text")
+    return name
 
 
 def _bytes(fields: Fields, name: str, encoding: Encoding, plain: Callable[[object], bytes]) -> bytes | None:
