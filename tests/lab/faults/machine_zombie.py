@@ -40,8 +40,8 @@ class Zombie:
         assert frozen.stop() == 0
         struck = Struck(stage.scratch / "struck.jsonl")
         passes = 1 + stage.chance.randrange(MOST_PASSES)
-        frozen.start(environment=struck.environment(self.place, "freeze", passes))
-        if not struck.comes(self.place, REACHED_S):
+        frozen.launch(environment=struck.environment(self.place, "freeze", passes))
+        if not struck.comes(self.place, 2 * REACHED_S):
             stage.kill(site)  # else it would freeze later, when nobody thaws it
             return
         self._is_frozen = True
@@ -61,6 +61,7 @@ class Zombie:
     def _thaw(self, stage: Stage) -> None:
         self._is_frozen = False
         stage.copy.organization.thaw()
+        stage.copy.organization.wait_ready()  # its lanes ran, and it may have been struck, before it was
 
     def heal(self, stage: Stage) -> None:
         """The first one is alone again."""
