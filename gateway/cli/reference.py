@@ -20,8 +20,10 @@ import typer
 from gateway.admin.openapi import document
 from gateway.admin.server import all_routes
 from gateway.cli.client import CLIENT_ERRORS
+from gateway.cli.local_page import LOCAL_INTRO
 from gateway.cli.main import app
 from gateway.doctor.permissions_page import permissions_page
+from gateway.local import http_openapi, http_server
 from gateway.metrics import Metrics
 from mesh.errors import MeshError, concrete_errors
 
@@ -184,17 +186,33 @@ def openapi_page() -> str:
     return json.dumps(document(all_routes()), indent=1, ensure_ascii=False) + "\n"
 
 
+def local_openapi_page() -> str:
+    return json.dumps(local_document(), indent=1, ensure_ascii=False) + "\n"
+
+
+def local_document() -> dict[str, Any]:
+    return http_openapi.document(http_server.all_routes())
+
+
 def admin_page() -> str:
+    return _api_page(_ADMIN_INTRO, document(all_routes()))
+
+
+def local_page() -> str:
+    return _api_page(LOCAL_INTRO, local_document())
+
+
+def _api_page(intro: str, described: Mapping[str, Any]) -> str:
     parts = [
-        _ADMIN_INTRO.rstrip(),
+        intro.rstrip(),
         "\n| method and path | what it does | query | body | answer |\n|---|---|---|---|---|",
     ]
-    parts += [f"| {' | '.join(map(_cell, row))} |" for row in admin_rows()]
+    parts += [f"| {' | '.join(map(_cell, row))} |" for row in api_rows(described)]
     return "\n".join(parts) + "\n"
 
 
-def admin_rows() -> Iterator[tuple[str, str, str, str, str]]:
-    for path, methods in document(all_routes())["paths"].items():
+def api_rows(described: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str, str]]:
+    for path, methods in described["paths"].items():
         for method, said in methods.items():
             query = [each for each in said.get("parameters", ()) if each["in"] == "query"]
             body: tuple[str, Any] = next(iter(said.get("requestBody", {}).get("content", {}).items()), ("", {}))
@@ -204,7 +222,7 @@ def admin_rows() -> Iterator[tuple[str, str, str, str, str]]:
                 ", ".join(_marked(each["name"], required=each["required"]) for each in query),
                 _shown_body(*body),
                 ", ".join(
-                    f"{status} {next(iter(each['content']))}"
+                    f"{status} {' or '.join(each['content'])}"
                     for status, each in said["responses"].items()
                     if status != "default"
                 ),
@@ -259,6 +277,8 @@ PAGES = {
     "kafka-permissions.md": permissions_page,
     "admin-api.md": admin_page,
     "openapi.json": openapi_page,
+    "local-api.md": local_page,
+    "local-openapi.json": local_openapi_page,
 }
 
 

@@ -23,7 +23,7 @@ from gateway.local.values import NewRecord, Published, PublishRequest
 
 PUBLISHING = 8
 IDEMPOTENCY_KEY = "Idempotency-Key"
-KEY = Formed("[!-~]{1,200}", "order-4711")
+KEY = Formed("[!-~]{1,200}", "order-4711", longest=200)
 BODY: Shape = {"records": Objects(RECORD, required=True)}
 PUBLISHED = object_of(
     {
