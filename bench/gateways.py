@@ -131,6 +131,7 @@ def _home(directory: Path, role: str, broker: str) -> Home:
     home = directory / role
     peers, admin = (f"127.0.0.1:{port}" for port in free_ports(2))
     init = ["init", "--org", ORGANIZATIONS[role], "--kafka", broker, "--listen", peers, "--admin", admin]
+    init += ["--local-http", "", "--local-grpc", ""]
     made = Home(role, home, peers)
     command = [sys.executable, "-m", "gateway.cli.main", *init, "--dir", str(home)]
     subprocess.run(command, check=True, capture_output=True, timeout=60)

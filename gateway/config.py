@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import SecretStr, ValidationError
 
 from gateway.address import Address
-from gateway.config_file import FileConfig, Limits, Link, Log, Timing, keys
+from gateway.config_file import FileConfig, Limits, Link, Local, Log, Timing, keys
 from gateway.config_layers import (
     ConfigInvalid,
     Layer,
@@ -30,6 +30,7 @@ from gateway.config_layers import (
     text_layer,
     with_secrets_read,
 )
+from gateway.local_address import LocalAddress, local_address
 from mesh.batch.limits import Limits as BatchLimits
 from mesh.ids import GatewayId, GatewayName, OrgId
 
@@ -57,6 +58,10 @@ class GatewayConfig:
     admin_listen: Address
     health_listen: Address | None
     """None: the admin listener alone answers probes."""
+    local_http: LocalAddress | None
+    """None: no local API over HTTP."""
+    local_grpc: LocalAddress | None
+    """None: no local API over gRPC."""
     advertised: tuple[Address, ...]
     cluster_kind: Literal["embedded", "kafka"]
     kafka: KafkaConfig | None
@@ -64,6 +69,7 @@ class GatewayConfig:
     limits: Limits
     link: Link
     timing: Timing
+    local: Local
     log: Log
     path: Path | None = None
     origins: Mapping[str, Setting] = field(default_factory=dict, compare=False)
@@ -148,12 +154,15 @@ def _gateway_config(file: FileConfig, settings: Mapping[str, Setting], base: Pat
         private_addresses=file.trust.private_addresses == "allow",
         admin_listen=Address.parse(file.listen.admin),
         health_listen=Address.parse(file.listen.health) if file.listen.health else None,
+        local_http=local_address(file.listen.local_http) if file.listen.local_http else None,
+        local_grpc=local_address(file.listen.local_grpc) if file.listen.local_grpc else None,
         advertised=tuple(map(Address.parse, file.listen.advertised)),
         cluster_kind=file.cluster.kind,
         kafka=_kafka_config(file, base),
         limits=file.limits,
         link=file.link,
         timing=file.timing,
+        local=file.local,
         log=file.log,
         path=path.resolve() if path else None,
         origins=_origins(file, settings),

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, mo
 from pydantic.fields import FieldInfo
 
 from gateway.address import Address
+from gateway.local_address import local_address
 from mesh.errors import MeshError
 from mesh.ids import GatewayName, OrgId
 
@@ -42,6 +43,11 @@ def _loopback(text: str) -> None:
 def _address_or_none(text: str) -> None:
     if text:
         Address.parse(text)
+
+
+def _local_or_none(text: str) -> None:
+    if text:
+        local_address(text)
 
 
 AddressText = Annotated[str, _checked(Address.parse)]
@@ -75,6 +81,14 @@ class Listen(_Table):
         default="",
         description="host:port of /livez, /readyz and /metrics alone, without a token, for probes and Prometheus on "
         "other machines; empty: none",
+    )
+    local_http: Annotated[str, _checked(_local_or_none)] = Field(
+        default="",
+        description="where applications of this machine use HTTP: host:port on loopback, or unix:/path; empty: nowhere",
+    )
+    local_grpc: Annotated[str, _checked(_local_or_none)] = Field(
+        default="",
+        description="where applications of this machine use gRPC, as mesh.sdk does: as local_http",
     )
     advertised: tuple[AddressText, ...] = Field(
         default=(), description="host:port list by which partners reach us; default: the peers listener"
@@ -171,6 +185,9 @@ class Timing(_Table):
 
     heartbeat_s: Seconds = Field(default=10, description="between heartbeats on an idle link")
     drain_timeout_s: Seconds = Field(default=15, description="for flush and checkpoint at shutdown")
+    drain_pre_s: Annotated[float, Field(ge=0, le=30, allow_inf_nan=False)] = Field(
+        default=0, description="how long the local API takes records after the gateway was told to stop"
+    )
     reconnect_initial_s: Seconds = Field(default=0.2, description="first pause before a link is dialled again")
     reconnect_max_s: Seconds = Field(default=10, description="longest such pause")
     cluster_wait_s: Annotated[float, Field(ge=0, le=86_400 * 7, allow_inf_nan=False)] = Field(
@@ -191,6 +208,21 @@ class Timing(_Table):
         return self
 
 
+class Local(_Table):
+    """What applications may take of the gateway beside them."""
+
+    max_request_bytes: Bytes = Field(default=8 << 20, description="largest request of an application")
+    max_streams: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=64, description="most readers and publishing streams at once, and most other calls under way"
+    )
+    waiting_bytes: Bytes = Field(default=64 << 20, description="records taken from applications and not durable yet")
+    reader_bytes: Bytes = Field(default=4 << 20, description="records fetched for one reader who has not taken them")
+    stalled_reader_s: Seconds = Field(default=60, description="until a reader who takes nothing is ended")
+    idempotency_s: Annotated[float, Field(ge=60, le=86_400 * 7, allow_inf_nan=False)] = Field(
+        default=3600, description="how long a repeated idempotency key is known, at least"
+    )
+
+
 class Log(_Table):
     level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="least level that is written"
@@ -208,6 +240,7 @@ class FileConfig(_Table):
     limits: Limits = Field(default=Limits(), description="sizes in bytes")
     link: Link = Field(default=Link(), description="the way between gateways")
     timing: Timing = Field(default=Timing(), description="durations in seconds")
+    local: Local = Field(default=Local(), description="bounds on what applications of this machine use")
     log: Log = Field(default=Log(), description="the gateway's own log, on standard error")
 
 

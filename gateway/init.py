@@ -45,6 +45,9 @@ class NewOrganization:
     """Brokers to ask first; without any, the embedded log."""
     listen: str = ""
     admin: str = ""
+    local_http: str = ""
+    """Empty: nowhere; so for `local_grpc`."""
+    local_grpc: str = ""
 
     def values(self) -> dict[str, object]:
         """The configuration's keys that differ from the defaults."""
@@ -53,6 +56,10 @@ class NewOrganization:
             given["listen.peers"] = self.listen
         if self.admin:
             given["listen.admin"] = self.admin
+        if self.local_http:
+            given["listen.local_http"] = self.local_http
+        if self.local_grpc:
+            given["listen.local_grpc"] = self.local_grpc
         if self.kafka:
             given |= {"cluster.kind": "kafka", "cluster.kafka.bootstrap": list(self.kafka)}
         return given

@@ -46,6 +46,16 @@ class Joining:
     gateway_name: GatewayName
     listen: str = ""
     admin: str = ""
+    local_http: str = ""
+    """Empty: nowhere; so for `local_grpc`."""
+    local_grpc: str = ""
+
+    @property
+    def addresses(self) -> dict[str, object]:
+        """Of its listeners, by their keys, as far as they are not the default."""
+        given = {"peers": self.listen, "admin": self.admin}
+        given |= {"local_http": self.local_http, "local_grpc": self.local_grpc}
+        return {f"listen.{key}": text for key, text in given.items() if text}
 
 
 def join(directory: Path, wanted: Joining, now: datetime) -> tuple[GatewayConfig, bool]:
@@ -62,7 +72,7 @@ def join(directory: Path, wanted: Joining, now: datetime) -> tuple[GatewayConfig
     if (directory / DEFAULT_FILE_NAME).exists():
         return _renew(directory, wanted, first, own, authority, now), False
     values = _shared(path) | {"organization": str(first.organization), "gateway": str(wanted.gateway_name)}
-    values |= {f"listen.{key}": text for key, text in (("peers", wanted.listen), ("admin", wanted.admin)) if text}
+    values |= wanted.addresses
 
     def keys(home: Path) -> None:
         files = TrustFiles(home / "keys")

@@ -28,6 +28,12 @@ def init(
     ] = "",
     listen: Annotated[str, typer.Option("--listen", metavar="HOST:PORT", help="Where peers connect.")] = "",
     admin: Annotated[str, typer.Option("--admin", metavar="HOST:PORT", help="The admin API, loopback only.")] = "",
+    local_http: Annotated[
+        str, typer.Option("--local-http", metavar="ADDRESS", help="Where applications use HTTP; '' for nowhere.")
+    ] = "127.0.0.1:7460",
+    local_grpc: Annotated[
+        str, typer.Option("--local-grpc", metavar="ADDRESS", help="Where applications use gRPC; '' for nowhere.")
+    ] = "127.0.0.1:7461",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Create an organization: a CA, a gateway identity, a configuration file. Or another gateway of one."""
@@ -41,14 +47,14 @@ def init(
     if join is not None:
         if organization or kafka:
             raise typer.BadParameter("--org and --kafka are those of the gateway that is joined: leave them out")
-        config, is_new = join_first(directory, Joining(join, GatewayName(gateway), listen, admin), now)
+        joining = Joining(join, GatewayName(gateway), listen, admin, local_http, local_grpc)
+        config, is_new = join_first(directory, joining, now)
     elif not organization:
         raise typer.BadParameter("give --org for a new organization, or --join for another gateway of one")
     else:
         brokers = [broker.strip() for broker in kafka.split(",") if broker.strip()]
-        config = create(
-            directory, NewOrganization(OrgId(organization), GatewayName(gateway), brokers, listen, admin), now
-        )
+        made = OrgId(organization), GatewayName(gateway)
+        config = create(directory, NewOrganization(*made, brokers, listen, admin, local_http, local_grpc), now)
     if as_json:
         output.emit(
             {

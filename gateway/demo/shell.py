@@ -74,6 +74,8 @@ class Shell:
         self._commands: list[subprocess.Popen[Any]] = []
         # Settings of whoever runs the demo must not reach its gateways.
         self._env = {key: value for key, value in os.environ.items() if not key.startswith("MESH_")}
+        # No application runs beside them, and two gateways cannot have the same ports.
+        self._env |= {"MESH_LISTEN__LOCAL_HTTP": "", "MESH_LISTEN__LOCAL_GRPC": ""}
 
     def say(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)

@@ -32,6 +32,7 @@ from tests.support.ports import free_ports
 READY_S = 60.0
 STOP_S = 30.0
 PAUSE_S = 0.02
+NO_LOCAL_API = ("--local-http", "", "--local-grpc", "")
 
 Found = TypeVar("Found")
 
@@ -77,16 +78,20 @@ class Organization:
 
     @classmethod
     def init(cls, home: Path, org: str, *options: str) -> Organization:
-        """`mesh init` with two ports that are free now, so that a restarted gateway is found where it was."""
+        """`mesh init` with two ports that are free now, so that a restarted gateway is found where it was.
+
+        Without a local API: `settings` such as `listen.local_grpc=127.0.0.1:0` open it, and ports.json says where.
+        """
         admin, peers = (f"127.0.0.1:{port}" for port in free_ports(2))
-        made = run(["init", "--org", org, "--dir", str(home), "--listen", peers, "--admin", admin, *options])
+        where = ["--dir", str(home), "--listen", peers, "--admin", admin, *NO_LOCAL_API]
+        made = run(["init", "--org", org, *where, *options])
         assert made.code == 0, made.err
         return cls(home, org, admin, peers)
 
     def joined(self, home: Path, gateway: str) -> Organization:
         """Another gateway of the same organization: `mesh init --join`."""
         admin, peers = (f"127.0.0.1:{port}" for port in free_ports(2))
-        where = ["--dir", str(home), "--gateway", gateway, "--listen", peers, "--admin", admin]
+        where = ["--dir", str(home), "--gateway", gateway, "--listen", peers, "--admin", admin, *NO_LOCAL_API]
         made = run(["init", "--join", str(self.home), *where])
         assert made.code == 0, made.err
         return Organization(home, self.org, admin, peers, self.settings)

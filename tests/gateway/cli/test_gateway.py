@@ -18,7 +18,8 @@ from tests.support.cli import mesh
 
 pytestmark = pytest.mark.slow
 
-INIT = ("--org", "acme.example", "--admin", "127.0.0.1:0", "--listen", "127.0.0.1:0")
+NO_LOCAL_API = ("--local-http", "", "--local-grpc", "")
+INIT = ("--org", "acme.example", "--admin", "127.0.0.1:0", "--listen", "127.0.0.1:0", *NO_LOCAL_API)
 
 
 @asynccontextmanager

@@ -1,0 +1,207 @@
+"""Writing a partition under idempotency keys, exactly once for each: who writes knows all keys that the log holds.
+
+Strategy: the keyed records of a partition have one writer among the gateways of an organization (`holding.py`). Taking
+its place is: shut out whoever wrote before (the strict cut), store that, and read what the log holds up to the cut.
+From there on every keyed record in the log is one of ours, or we are shut out ourselves, which the log says at our next
+append. So no append goes out upon a table that lacks something, whatever died, waits in a socket or runs elsewhere.
+  K1  nothing is written under a key before the holding is stored that names its producer and a mark before it;
+  K2  the table is complete up to the log's end at the cut before `take` returns;
+  K3  a name that its cluster's coordinator would forget is used again before it does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from gateway.local.authorship import fates
+from gateway.local.holding import LAST_EPOCH, Holding, decode, key_of, name_of
+from gateway.local.keys import KeyOf, KeyTable, read_header
+from gateway.local.writing import Flight, Piece
+from gateway.registry_errors import RegistryEntryDamaged
+from mesh.batch.header import HEADER_BYTES, BatchHeader, split
+from mesh.batch.limits import Limits
+from mesh.batch.records import records_of
+from mesh.batch.stamp import Producer
+from mesh.cluster_errors import OffsetOutOfRange, ProducerFenced, StateMoved
+from mesh.errors import MeshError
+from mesh.ids import Partition
+from mesh.local.errors import IdempotencyKeyReused, PublishUnknown
+from mesh.log import Topic
+from mesh.ports import Cluster
+
+RETAKE_S = 86_400.0
+"""A Kafka coordinator forgets a name that is not used for a week."""
+PACE_S = 1.0
+"""Between two takings: gateways that contend for a partition shall get something done in between."""
+TRIES = 20
+FETCH_BYTES = 4 << 20
+WAIT_S = 1.0
+
+
+@dataclass(eq=False)
+class Keyed:
+    """The `Authorship` of what is published to a partition under keys. `table` is what is known to be there."""
+
+    cluster: Cluster
+    topic: Topic
+    partition: Partition
+    now_ms: Callable[[], int]
+    window_ms: int
+    limits: Limits
+    pace_s: float = PACE_S
+    table: KeyTable = field(default_factory=KeyTable)
+    _held: Holding | None = None
+    _read_to: int = -1
+    """Every keyed record before is in the table, -1: nobody has looked."""
+    _taken_s: float = float("-inf")
+
+    # --- the Authorship
+
+    async def take(self) -> Producer:
+        await asyncio.sleep(self._taken_s + self.pace_s * (1 + random.random()) - _now_s())
+        self._taken_s = _now_s()
+        holding, end = await self._take_place()
+        start = holding.start(self.now_ms(), self.window_ms) if self._read_to < 0 else self._read_to
+        await self._read(holding, start, end)
+        self._held, self._read_to, self._taken_s = holding, end, _now_s()
+        return holding.producer
+
+    @property
+    def wants_rest(self) -> bool:
+        return self._is_mark_due or _now_s() - self._taken_s > RETAKE_S
+
+    async def refresh(self) -> bool:
+        if _now_s() - self._taken_s > RETAKE_S:
+            return False
+        if self._is_mark_due:
+            with suppress(MeshError):  # those that there are lead to an earlier place, which is as right
+                await self._mark()
+        return True
+
+    def known(self, piece: Piece) -> Sequence[int] | None:
+        assert piece.of is not None
+        found = self.table.get(piece.of.key)
+        if found is None:
+            return None
+        if found.of != piece.of:
+            raise IdempotencyKeyReused(piece.of.key)
+        offsets = self.table.offsets(piece.of, piece.indexes)
+        if offsets is None and not found.offsets.keys().isdisjoint(piece.indexes):
+            raise PublishUnknown(self.topic.name, "another gateway has appended a part of the request meanwhile")
+        return offsets
+
+    def landed(self, piece: Piece, offsets: Sequence[int]) -> None:
+        assert piece.of is not None
+        now_ms = self.now_ms()
+        for index, offset in zip(piece.indexes, offsets, strict=True):
+            self.table.add(piece.of, index, offset, now_ms)
+        self._read_to = max(self._read_to, offsets[-1] + 1)
+
+    async def fates(self, producer: Producer, flights: Sequence[Flight]) -> dict[int, int] | None:
+        if any(isinstance(_error_of(flight), ProducerFenced) for flight in flights):
+            return None
+        return await fates(self.cluster, self.topic, self.partition, producer, self._read_to, flights)
+
+    # --- taking the place
+
+    async def _take_place(self) -> tuple[Holding, int]:
+        """What is stored now, and the log's end when nobody else could write under keys any more."""
+        key = key_of(*self.partition)
+        for _ in range(TRIES):
+            version, entries = await self.cluster.control.changes_since(0)
+            found = self._decoded(key, entries.get(key))
+            claimed = await self._shut_out(found)
+            end = (await self.cluster.source.range(self.partition)).end
+            claimed = claimed.marked(self.now_ms(), end, self.window_ms)
+            if await self._stored(key, entries.get(key), claimed, version):
+                return claimed, end
+            await asyncio.sleep(random.random() * self.pace_s)
+        raise StateMoved(key)
+
+    def _decoded(self, key: str, data: bytes | None) -> Holding | None:
+        try:
+            found = None if data is None else decode(data)
+        except (ValueError, KeyError, TypeError) as error:
+            raise RegistryEntryDamaged(key, "it is none that this version wrote") from error
+        return found if found is not None and found.topic_id == self.topic.topic_id else None
+
+    async def _shut_out(self, found: Holding | None) -> Holding:
+        destination, (topic, number) = self.cluster.destination, self.partition
+        if found is None:
+            producer = await destination.producer(name_of(topic, number, 0))
+            return Holding(self.topic.topic_id, producer)
+        name = name_of(topic, number, found.generation)
+        producer = await destination.cut(name, found.producer, [self.partition])
+        if producer.epoch >= LAST_EPOCH:
+            producer = await destination.producer(name_of(topic, number, found.generation + 1))
+        return found.taken_by(producer)
+
+    async def _stored(self, key: str, before: bytes | None, claimed: Holding, version: int) -> bool:
+        """Whether it was stored; not where another gateway has taken the place meanwhile."""
+        for _ in range(TRIES):
+            try:
+                await self.cluster.control.change({key: claimed.encode()}, version)
+            except StateMoved:
+                version, entries = await self.cluster.control.changes_since(0)
+                if entries.get(key) != before:
+                    return False
+            else:
+                return True
+        return False
+
+    @property
+    def _is_mark_due(self) -> bool:
+        return self._held is not None and self._held.is_due(self.now_ms(), self.window_ms)
+
+    async def _mark(self) -> None:
+        """Nothing is under way, so all that will be written under keys from now on lies behind what is known."""
+        assert self._held is not None
+        key, now_ms = key_of(*self.partition), self.now_ms()
+        self.table.forget_before(now_ms - self.window_ms)
+        marked = self._held.marked(now_ms, self._read_to, self.window_ms)
+        version, entries = await self.cluster.control.changes_since(0)
+        if entries.get(key) == self._held.encode() and await self._stored(key, entries[key], marked, version):
+            self._held = marked
+
+    # --- reading the log
+
+    async def _read(self, holding: Holding, start: int, end: int) -> None:
+        """Learn what the log holds from `start` to `end`."""
+        position, now_ms = start, self.now_ms()
+        while position < end:
+            try:
+                position = await self._read_on(holding, position, now_ms)
+            except OffsetOutOfRange as error:
+                if position >= error.start:
+                    raise
+                position = error.start  # retention took the rest
+
+    async def _read_on(self, holding: Holding, position: int, now_ms: int) -> int:
+        topic_id = self.topic.topic_id
+        fetched = await self.cluster.source.fetch(self.partition, position, topic_id, FETCH_BYTES, WAIT_S)
+        for header, batch in split(fetched.data):
+            if header.producer_id in holding.ids and not header.is_control:
+                for of, index, offset in keyed_records(header, batch, self.limits):
+                    self.table.add(of, index, offset, now_ms)
+            position = max(position, header.next_offset)
+        await asyncio.sleep(0)
+        return position
+
+
+def keyed_records(header: BatchHeader, batch: memoryview, limits: Limits) -> Iterator[tuple[KeyOf, int, int]]:
+    """Of each record that is part of a keyed request: of which, its place in it, and its offset."""
+    for record in records_of(header, batch[HEADER_BYTES:], limits):
+        if (found := read_header(record.headers)) is not None:
+            yield *found, header.base_offset + record.offset_delta
+
+
+def _error_of(flight: Flight) -> BaseException | None:
+    return None if flight.answer.cancelled() else flight.answer.exception()
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
