@@ -52,9 +52,14 @@ log = structlog.get_logger()
 Entries = Mapping[str, bytes | None]
 AS_THEY_ARE = TimestampRule()
 
-TELL_BYTES = 2 << 20
-"""While more is under way, the provider is told after this much: a message for each batch costs both sides more than
-the batch does. What is settled last is told at once, so no window, however small, stays closed."""
+CREDIT_BYTES = 2 << 20
+"""While more is under way, credit goes back after this much: a message for each batch costs both sides more than the
+batch does."""
+CREDIT_SHARE = 4
+"""When nothing is under way it goes back from one part in so many of the window on: the provider, who waits for half of
+a window, has the rest."""
+TELL_S = 0.1
+"""No lane acknowledges more often. Nobody waits for it: what a lane may send goes by its credit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +135,8 @@ class Pipeline:
         self._since_checkpoint = 0
         self._checkpoint_s = _now_s()
         self._owed_bytes = 0
+        self._told_s = -TELL_S
+        self._is_told = True
         self._planned_bytes = 0
         self._planned_breaks = progress.map.end_break - progress.breaks_to_store
         self._is_proven = False
@@ -279,14 +286,22 @@ class Pipeline:
             await self._settle_first()
 
     async def _idle(self) -> None:
-        """Wait for a step; a lane that has come to rest keeps its position after a while."""
+        """Wait for a step; a lane that has come to rest tells its position, and keeps it after a while."""
         self._added.clear()
         try:
-            async with asyncio.timeout(self._settings.checkpoint_s if self._since_checkpoint else None):
+            async with asyncio.timeout(self._rest_s()):
                 await self._added.wait()
         except TimeoutError:
-            if not self._steps:  # otherwise the plan is ahead of what is durable
+            if not self._is_told:
+                self._tell()
+            elif not self._steps:  # otherwise the plan is ahead of what is durable
                 await self._keep_position()
+
+    def _rest_s(self) -> float | None:
+        """How long a lane may be without a step until there is something to do."""
+        if not self._is_told:
+            return max(0.0, self._told_s + TELL_S - _now_s())
+        return self._settings.checkpoint_s if self._since_checkpoint else None
 
     async def _keep_position(self) -> None:
         checkpoint, entries = self._checkpoint()
@@ -294,7 +309,7 @@ class Pipeline:
         self._progress.stored(checkpoint)
 
     async def _settle_first(self) -> None:
-        """Await the oldest step and acknowledge it. It stays in the queue until then, whatever interrupts us."""
+        """Await the oldest step. It stays in the queue until then, whatever interrupts us."""
         step = self._steps[0]
         if step.append is not None:
             await asyncio.wait([step.append])  # unlike awaiting it, a cancellation here leaves the append alone
@@ -315,17 +330,23 @@ class Pipeline:
         known = self._lane.status
         self.has_caught_up |= known is not None and self.settled.source_offset >= known.last_stable
         self._owed_bytes += step.credit_bytes
-        if not self._steps or self._owed_bytes >= TELL_BYTES:
+        self._is_told = False
+        if _now_s() >= self._told_s + TELL_S:
             self._tell()
+        if self._owed_bytes >= self._worth_bytes():
+            owed_bytes, self._owed_bytes = self._owed_bytes, 0
+            self._lane.credit(owed_bytes)
+
+    def _worth_bytes(self) -> int:
+        """How much credit is worth a message: never so much that the provider would have to wait for it."""
+        return CREDIT_BYTES if self._steps else min(CREDIT_BYTES, max(1, self._lane.window_bytes // CREDIT_SHARE))
 
     def _tell(self) -> None:
-        """Acknowledge what is settled and give its credit back."""
-        owed_bytes, self._owed_bytes = self._owed_bytes, 0
+        """Acknowledge what is settled."""
+        self._told_s, self._is_told = _now_s(), True
         reach(Place.ACKNOWLEDGE)
         self._lane.acknowledge(self.settled.source_offset)
         reach(Place.ACKNOWLEDGED)
-        if owed_bytes:
-            self._lane.credit(owed_bytes)
 
     async def _store(self, entries: Entries) -> None:
         """A put that a cancellation leaves alone: what recovery loads must not be replaced later (P2)."""
@@ -373,6 +394,8 @@ class Pipeline:
         try:
             while self._steps:
                 await self._settle_first()
+            if not self._is_told:
+                self._tell()
             if self._since_checkpoint and self._plan_is_settled:
                 await self._keep_position()
         except MeshError as error:

@@ -7,6 +7,11 @@ would hold up everybody behind it. Hence two kinds of requests, each with connec
 - *cold*, three at a time, waiting as long as their asks allow, at most `COLD_WAIT_S`: take what a hot request answered
   empty; until one is free, such asks go round with the hot ones.
 
+A lane whose last answer brought all there was need not be asked for twice, hot and cold: such an ask, *warm* for
+`WARM_S`, goes straight to a cold request, but never to one with idle lanes, which would be asked for anew with each of
+its records. Idle asks come before warm ones where a cold request is free. Where none is, a warm ask goes round with the
+hot ones every other time and waits in between: so it finds one that comes back, and stays with those that go by it.
+
 An ask that has less than `EARLY_S` left when an answer comes is answered empty with it, so that deadlines apart from
 each other do not make many short polls.
 A busy lane therefore never waits behind idle ones longer than `HOT_WAIT_S`, a new record of an idle lane is answered
@@ -30,6 +35,8 @@ from mesh.errors import MeshError
 
 HOT_WAIT_S = 0.005
 COLD_WAIT_S = 0.5
+WARM_S = 0.1
+"""A request of warm asks waits no longer: until it ends, idle ones may have to go round with the hot ones."""
 EARLY_S = 0.1
 HOT = (Purpose.FETCH_HOT_A, Purpose.FETCH_HOT_B)
 COLD = (Purpose.FETCH_COLD_A, Purpose.FETCH_COLD_B, Purpose.FETCH_COLD_C)
@@ -41,6 +48,10 @@ class _Ask:
     part: FetchPart
     deadline: float
     answer: asyncio.Future[FetchedPart]
+    warm_until: float
+    """By the event loop's clock: its lane has read to the end a moment ago. 0 where that is not so."""
+    held_until: float = 0.0
+    """Until then it goes by a cold request only."""
     idle: bool = False
     """Whether a request came back without anything for it."""
 
@@ -54,6 +65,8 @@ class LeaderFetches:
     client: Client
     node: int
     _asks: list[_Ask] = field(default_factory=list)
+    _ends: dict[Key, int] = field(default_factory=dict)
+    """Where what was stable ended, of the partitions whose last answer had records."""
     _free: list[Purpose] = field(default_factory=lambda: [*COLD, *HOT])
     _collecting: bool = False
 
@@ -64,7 +77,9 @@ class LeaderFetches:
     def ask(self, part: FetchPart, wait_s: float) -> asyncio.Future[FetchedPart]:
         """Committed data, or an empty part after `wait_s`. The answer raises what `Client.connection` raises."""
         loop = asyncio.get_running_loop()
-        ask = _Ask(part, loop.time() + wait_s, loop.create_future())
+        now_s, end = loop.time(), self._ends.pop((part.topic_id, part.partition), None)
+        is_warm = end is not None and part.offset >= end
+        ask = _Ask(part, now_s + wait_s, loop.create_future(), now_s + WARM_S if is_warm else 0.0)
         self._asks.append(ask)
         self._collect()
         return ask.answer
@@ -81,10 +96,14 @@ class LeaderFetches:
         self._asks = [ask for ask in self._asks if not ask.answer.done()]
         for purpose in COLD:
             if purpose in self._free:
-                self._start(purpose, [ask for ask in self._asks if ask.idle])
+                idle = [ask for ask in self._asks if ask.idle]
+                self._start(purpose, idle or [ask for ask in self._asks if ask.warm_until])
+        loop = asyncio.get_running_loop()
         for purpose in HOT:
             if purpose in self._free:
-                self._start(purpose, self._asks)
+                self._start(purpose, [ask for ask in self._asks if ask.held_until <= loop.time()])
+        if any(ask.held_until for ask in self._asks):
+            loop.call_later(HOT_WAIT_S, self._collect)
 
     def _start(self, purpose: Purpose, asks: Sequence[_Ask]) -> None:
         # one part per partition and request: two readers of one partition take turns
@@ -115,14 +134,15 @@ class LeaderFetches:
     async def _request(self, connection: Connection, asks: list[_Ask], purpose: Purpose) -> dict[Key, FetchedPart]:
         config = self.client.config
         left_s = min(ask.deadline for ask in asks) - asyncio.get_running_loop().time()
-        wait_s = max(0.0, min(left_s, COLD_WAIT_S if purpose in COLD else HOT_WAIT_S))
+        longest_s = HOT_WAIT_S if purpose in HOT else COLD_WAIT_S if asks[0].idle else WARM_S
+        wait_s = max(0.0, min(left_s, longest_s))
         total = max(config.fetch_max_bytes, asks[0].part.max_bytes)
         body = pack_fetch([ask.part for ask in asks], READ_COMMITTED, math.ceil(wait_s * 1000), total)
         response = await connection.request(FETCH, [body], config.request_timeout_s + wait_s)
         return read_answer(connection, response)
 
     def _settle(self, asks: list[_Ask], answered: dict[Key, FetchedPart]) -> None:
-        due = asyncio.get_running_loop().time() + EARLY_S
+        now_s = asyncio.get_running_loop().time()
         again: list[_Ask] = []
         for ask in asks:
             part = answered.get(ask.key)
@@ -130,11 +150,17 @@ class LeaderFetches:
                 continue
             if part is None:
                 ask.answer.set_exception(ClusterUnreachable(self.client.cluster_id, "a fetch was not answered"))
-            elif part.error or part.records or part.diverges_at is not None or ask.deadline <= due:
+            elif part.error or part.records or part.diverges_at is not None or ask.deadline <= now_s + EARLY_S:
+                if part.records:
+                    self._ends[ask.key] = part.last_stable
                 ask.answer.set_result(part)
             else:
                 # no room for it is not the same as nothing there: where there is something it stays hot
-                ask.idle = part.last_stable <= ask.part.offset
+                nothing = part.last_stable <= ask.part.offset
+                ask.idle = nothing and ask.warm_until <= now_s
+                if not nothing or ask.idle:
+                    ask.warm_until = 0.0
+                ask.held_until = now_s + HOT_WAIT_S if ask.warm_until else 0.0
                 again.append(ask)
         self._asks[:0] = again
 

@@ -73,6 +73,11 @@ class ImportLane:
         await self._wait()
         self._window.idle(clock() - began_s)
 
+    @property
+    def window_bytes(self) -> int:
+        """How much may be under way at present."""
+        return self._window.size_bytes
+
     def credit(self, size_bytes: int) -> None:
         """Say that so much was dealt with: the provider may send as much again, or what the window makes of it."""
         given = self._window.credit(size_bytes, asyncio.get_running_loop().time())

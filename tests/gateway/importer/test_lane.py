@@ -143,7 +143,7 @@ def test_a_link_may_be_cut_after_any_frame(joins_state: bool) -> None:
 def test_links_that_never_last_still_bring_the_lane_to_its_end(joins_state: bool) -> None:
     async def scenario() -> None:
         log = holey(30)
-        mirror = await mirror_of(log, joins_state=joins_state, faults=repeat(Faults(cut_after=14)))
+        mirror = await mirror_of(log, joins_state=joins_state, faults=repeat(Faults(cut_after=9)))
         await copied(mirror, log)
         assert mirror.links_made >= 2
 
