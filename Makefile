@@ -102,6 +102,8 @@ threats: $(STAMP) ## each control against a threat: its tests pass, and fail in 
 lock: ## resolve the dependencies anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --extra dev --extra demo \
 		--generate-hashes --no-header --no-annotate -o requirements.lock pyproject.toml
+	uv pip compile -q --universal --python-version 3.11 --extra build --constraint requirements.lock \
+		--generate-hashes --no-header --no-annotate -o requirements-image.lock pyproject.toml
 
 clean:
 	rm -rf $(VENV) build *.egg-info mesh/batch/_native*.so

@@ -11,8 +11,9 @@ from gateway.http.errors import error_body
 from gateway.http.guard import Middleware, errors_of, guard_of
 
 MAX_BODY_BYTES = 1024 * 1024
-OPEN_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
-ADMIN = Api("admin", "mesh-admin-token", OPERATOR, OPEN_PATHS, MAX_BODY_BYTES, error_body, TokenRefused)
+OPEN_PATHS = frozenset({"/", "/console", "/livez", "/readyz", "/metrics"})
+"""The first two lead to the console, which has a guard of its own."""
+ADMIN = Api("admin", "mesh-admin-token", OPERATOR, OPEN_PATHS, MAX_BODY_BYTES, error_body, TokenRefused, ("/console/",))
 
 errors = errors_of(ADMIN)
 """Every failure as `{"error": {code, sentence, remedy, actor}}` with its status."""

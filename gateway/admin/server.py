@@ -6,6 +6,7 @@ Routes come from the modules of this package, each `routes(services) -> list[web
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import cast
@@ -26,6 +27,7 @@ from gateway.admin import (
     health,
     offsets,
     openapi,
+    peer_certificates,
     peer_trust,
     peers,
     shares,
@@ -36,6 +38,9 @@ from gateway.admin import (
     verify,
 )
 from gateway.admin.door import Door, open_door
+from gateway.console import codes
+from gateway.console.app import add_console
+from gateway.console.sessions import Sessions
 from gateway.health import Health
 from gateway.services import Services
 
@@ -53,6 +58,7 @@ MODULES = (
     config,
     verify,
     certs,
+    peer_certificates,
     audit,
     drills,
     doctor,
@@ -71,7 +77,7 @@ def create_app(
     stop: Callable[[], None] | None = None,
     hosts: Iterable[str] = (),
 ) -> web.Application:
-    """The admin API over `services`.
+    """The admin API over `services`, and the console over it.
 
     `token` is one token or a callable that gives the valid ones (`gateway.admin.token.TokenFile`); `stop` begins the
     shutdown; `hosts` are `host:port` values of the Host header that are allowed beside the loopback names.
@@ -80,8 +86,15 @@ def create_app(
     app = web.Application(
         middlewares=[guard.errors, guard.guard(tokens, frozenset(hosts))], client_max_size=guard.MAX_BODY_BYTES
     )
-    app.add_routes(described_routes(services, health_state, render_metrics, stop))
+    sessions = Sessions(tokens, time.monotonic)
+    app.add_routes(described_routes(services, health_state, render_metrics, stop, sessions))
+    add_console(app, services, health_state, sessions, module_routes(services), guard.MAX_BODY_BYTES)
     return app
+
+
+def module_routes(services: Services) -> list[web.RouteDef]:
+    """What is about shares, peers, subscriptions and the like."""
+    return [route for module in MODULES for route in module.routes(services)]
 
 
 def described_routes(
@@ -89,9 +102,11 @@ def described_routes(
     health_state: Health | None = None,
     render_metrics: Callable[[], bytes] = bytes,
     stop: Callable[[], None] | None = None,
+    sessions: Sessions | None = None,
 ) -> list[web.RouteDef]:
     """Every route, and the one that describes them."""
-    found = [route for module in MODULES for route in module.routes(services)]
+    found = module_routes(services)
+    found += codes.routes(sessions or Sessions(tuple, time.monotonic))
     found += health.routes(health_state or Health(), render_metrics)
     found += shutdown.routes(stop or _nothing)
     return [*found, *openapi.routes(found)]

@@ -100,6 +100,11 @@ class Auditor:
         """To be read only."""
         return self._log
 
+    @property
+    def end(self) -> int:
+        """How many entries the log has, as far as we know: what other gateways add is seen later."""
+        return self._end
+
     def trouble(self) -> str:
         """Why the log cannot be written or trusted, empty where all is well: a health check."""
         if self._failure is None:

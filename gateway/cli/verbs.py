@@ -16,6 +16,7 @@ TRUST = ("peers", "certs", "enrolment", "peer_trust")
 VERBS: Mapping[str, tuple[str, ...]] = {
     "init": ("init",),
     "status": ("status",),
+    "console": ("console",),
     "catalog": ("catalog",),
     "subscribe": ("subscriptions",),
     "gaps": ("subscriptions",),
@@ -34,6 +35,9 @@ VERBS: Mapping[str, tuple[str, ...]] = {
     "audit": ("audit",),
     "drill": ("drills",),
     "groups": ("groups",),
+    "apply": ("apply",),
+    "export": ("apply",),
+    "await": ("awaiting",),
 }
 """In the order of the help."""
 
