@@ -1,0 +1,145 @@
+"""Between the values of the SDK and the messages of the protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from mesh.local.v1 import local_pb2
+from mesh.sdk.connection import answer_of
+from mesh.sdk.errors import error_of
+from mesh.sdk.values import (
+    Batch,
+    Bytes,
+    Catalog,
+    Cursor,
+    Lane,
+    NewRecord,
+    Published,
+    Record,
+    SharedTopic,
+    Status,
+    Subscription,
+    Topic,
+    Translation,
+)
+
+RECORD_OVERHEAD_BYTES = 64
+"""Of one record in memory and on its way, about, beside its content."""
+
+
+def message_of(record: NewRecord) -> local_pb2.NewRecord:
+    """Raises TypeError for what is neither bytes, text nor None, ValueError for a timestamp that is none."""
+    headers = [local_pb2.Header(name=name, value=to_bytes(value)) for name, value in record.headers]
+    return local_pb2.NewRecord(
+        key=to_bytes(record.key), value=to_bytes(record.value), headers=headers, timestamp_ms=record.timestamp_ms
+    )
+
+
+def to_bytes(value: Bytes) -> bytes | None:
+    if value is None or isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, bytearray | memoryview):
+        return bytes(value)
+    raise TypeError(f"a key or value is bytes, text or None, not {type(value).__name__}")
+
+
+def size_of(message: local_pb2.NewRecord) -> int:
+    size = len(message.key) + len(message.value) + RECORD_OVERHEAD_BYTES
+    if message.headers:
+        size += sum(len(header.name) + len(header.value) + 16 for header in message.headers)
+    return size
+
+
+def as_record(given: NewRecord | Bytes) -> NewRecord:
+    return given if isinstance(given, NewRecord) else NewRecord(given)
+
+
+def published(reply: local_pb2.PublishReply) -> Iterator[Published]:
+    """Of each record of the request, in its order."""
+    repeated = reply.repeated_request
+    for placed in reply.placed:
+        partition = placed.partition
+        for offset in range(placed.first_offset, placed.first_offset + placed.count):
+            yield Published(partition, offset, repeated)
+
+
+def batch_of(topic: str, part: local_pb2.PartitionRecords) -> Batch:
+    partition = part.partition
+    records = [
+        Record(
+            topic,
+            partition,
+            record.offset,
+            record.timestamp_ms,
+            record.key if record.HasField("key") else None,
+            record.value if record.HasField("value") else None,
+            _headers(record.headers) if record.headers else (),
+        )
+        for record in part.records
+    ]
+    return Batch(topic, partition, records, part.next_offset)
+
+
+def _headers(headers: Iterable[local_pb2.Header]) -> tuple[tuple[str, bytes | None], ...]:
+    return tuple((header.name, header.value if header.HasField("value") else None) for header in headers)
+
+
+def positions_of(messages: Iterable[local_pb2.Position]) -> dict[int, int]:
+    return {message.partition: message.offset for message in messages}
+
+
+def positions(given: Mapping[int, int]) -> list[local_pb2.Position]:
+    return [local_pb2.Position(partition=partition, offset=offset) for partition, offset in given.items()]
+
+
+def cursor_of(message: local_pb2.Cursor) -> Cursor:
+    return Cursor(message.name, message.topic, positions_of(message.positions), message.is_read)
+
+
+def topic_of(message: local_pb2.Topic) -> Topic:
+    return Topic(message.name, message.partitions, message.topic_id, message.mirrored_by)
+
+
+def catalog_of(reply: local_pb2.CatalogReply) -> Catalog:
+    topics = [SharedTopic(each.peer, each.share, each.topic, each.partitions) for each in reply.topics]
+    return Catalog(topics, {each.peer: error_of(answer_of(each.error)) for each in reply.unasked})
+
+
+def subscription_of(message: local_pb2.Subscription) -> Subscription:
+    return Subscription(message.name, message.peer, message.share, message.state, dict(message.topics))
+
+
+def translation_of(reply: local_pb2.TranslateReply) -> Translation:
+    return Translation(
+        reply.kind,
+        reply.source_offset if reply.HasField("source_offset") else None,
+        reply.destination_offset if reply.HasField("destination_offset") else None,
+        reply.reason,
+    )
+
+
+def status_of(reply: local_pb2.StatusReply) -> Status:
+    return Status(
+        reply.organization,
+        reply.gateway,
+        reply.version,
+        reply.ready,
+        list(reply.troubles),
+        [_lane(lane) for lane in reply.lanes],
+    )
+
+
+def _lane(lane: local_pb2.Lane) -> Lane:
+    return Lane(
+        lane.subscription,
+        lane.peer,
+        lane.topic,
+        lane.partition,
+        lane.state,
+        lane.reason,
+        lane.remedy,
+        lane.lag_records if lane.HasField("lag_records") else None,
+        lane.lag_s if lane.HasField("lag_s") else None,
+    )
