@@ -36,7 +36,7 @@ def ignored() -> list[str]:
 
 def locked(name: str) -> dict[str, tuple[str, str]]:
     """The packages of a lock file: version with hashes, and the marker."""
-    found = {}
+    found: dict[str, tuple[str, str]] = {}
     for block in re.split(r"\n(?=\S)", (ROOT / name).read_text().strip()):
         head, _, hashes = block.replace("\\\n", "").partition("--hash")
         requirement, _, marker = head.partition(";")
