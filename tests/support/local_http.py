@@ -66,7 +66,6 @@ async def local_http(directory: Path, place: Address | SocketPath | None = None)
                 yield LocalHttp(admin, api, listening, session, tokens()[0], stops)
         finally:
             await listening.close()
-            await api.close()
 
 
 async def refusal(response: aiohttp.ClientResponse) -> tuple[int, str]:
