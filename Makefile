@@ -47,6 +47,7 @@ fuzz: $(STAMP) ## a million batches and every other input that is not ours, muta
 	$(BIN)/python -m tests.fuzz batch --mutants 1000000
 	$(BIN)/python -m tests.fuzz others --mutants 100000
 	$(BIN)/python -m tests.fuzz native --mutants 20000 --sanitize
+	$(BIN)/python -m tests.fuzz blank --mutants 20000 --sanitize
 	FUZZ_EXAMPLES=50 FUZZ_BATCHES=5000 $(BIN)/python -m pytest tests/fuzz
 
 faults: $(STAMP) ## real kills, simulated schedules, planted bugs: a few minutes

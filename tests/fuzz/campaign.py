@@ -1,7 +1,8 @@
 """A campaign: mutants of one target by seed, each under a clock; what breaks the law is shrunk and kept.
 
 A. Mutant i of seed s is the same in every campaign: it has a `Random` of its own.
-B. A mutant may take HANG_S; past it the alarm interrupts it with its stack. The memory of the process is bounded, too.
+B. A mutant may take HANG_S of CPU; past it the alarm interrupts it with its stack, and one that only waits is
+   interrupted after STUCK_S. The memory of the process is bounded, too.
 """
 
 from __future__ import annotations
@@ -22,8 +23,11 @@ from types import FrameType
 from tests.fuzz.findings import ACCEPTED, Target
 
 HANG_S = 5.0
+"""Of the process's own time, as SLOW_S, so that a busy machine is no finding."""
 SLOW_S = 1.0
-"""Of the process's own time, so that a busy machine is no finding."""
+STUCK_S = 300.0
+"""By the wall: for what waits and takes no time."""
+CLOCKS = {signal.ITIMER_PROF: signal.SIGPROF, signal.ITIMER_REAL: signal.SIGALRM}
 MEMORY_BYTES = 768 << 20
 """More than the base of a campaign by far less than what a bomb would take."""
 _TRIES = 2000
@@ -100,7 +104,8 @@ def run(target: Target, mutants: int, seed: int, first: int = 0) -> Result:
 
 def check(target: Target, data: bytes) -> str | Broken:
     """What it came to, or how the law was broken."""
-    signal.setitimer(signal.ITIMER_REAL, HANG_S)
+    signal.setitimer(signal.ITIMER_PROF, HANG_S)
+    signal.setitimer(signal.ITIMER_REAL, STUCK_S)
     try:
         return target.check(data)
     except Hang as error:
@@ -110,7 +115,8 @@ def check(target: Target, data: bytes) -> str | Broken:
     except BaseException as error:  # a panic of a library's Rust is no Exception
         return Broken(data, f"{type(error).__name__}: {error}"[:2000], _place(error))
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        for timer in CLOCKS:
+            signal.setitimer(timer, 0)
 
 
 def _place(error: BaseException) -> str:
@@ -126,11 +132,12 @@ def alarms() -> Iterator[None]:
         where = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}" if frame else "?"
         raise Hang(where)
 
-    before = signal.signal(signal.SIGALRM, ring)
+    before = {number: signal.signal(number, ring) for number in CLOCKS.values()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGALRM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def shrunk(target: Target, broken: Broken) -> Broken:

@@ -38,6 +38,7 @@ from tests.support.records import batch_of
 from tests.verifier import batches as judge
 
 NEAR = 50
+LARGEST_BLANK = 1 << 20
 _I64 = 1 << 63
 _TIMES = (0, -1, 1_700_000_000_000, _I64 - 1, -_I64, 1 << 62)
 
@@ -54,6 +55,48 @@ def native_mutant(random: Random) -> bytes:
             offset += max(0, BatchHeader._make(LAYOUT.unpack_from(batch)).records_count)
         joined += batch
     return mutated(joined, random) if random.random() < 0.15 else joined
+
+
+def blank_mutant(random: Random) -> bytes:
+    """A size, and what comes to lie in the buffer."""
+    size = random.choice((0, 1, random.randrange(300), random.randrange(1 << 17), -1, random.choice(EDGES)))
+    return size.to_bytes(17, "big", signed=True) + random.randbytes(random.randrange(40))
+
+
+def check_blank(data: bytes) -> str:
+    """A buffer of its size is what any `bytearray` is; one that cannot be is refused alike."""
+    size, rest = int.from_bytes(data[:17], "big", signed=True), data[17:]
+    if LARGEST_BLANK < size < _I64:
+        size %= LARGEST_BLANK  # the twin clears it, and how much there is to be had is the machine's affair
+    expected = _made(twin, size)
+    for of in compiled():
+        made = _made(of, size)
+        if type(made) is not type(expected) or not isinstance(made, bytearray):
+            if made != expected:
+                raise Finding(f"blank is {made!r:.100} compiled, {expected!r:.100} in Python, of {size}")
+            continue
+        _use(made, size, rest)
+    return ACCEPTED if isinstance(expected, bytearray) else "refused"
+
+
+def _made(of: Any, size: int) -> bytearray | type[Exception]:
+    try:
+        made: bytearray = of.blank(size)
+    except (ValueError, OverflowError, MemoryError) as error:
+        return type(error)
+    return made
+
+
+def _use(buffer: bytearray, size: int, rest: bytes) -> None:
+    """All of it is read and written, then it grows and shrinks: a sanitizer sees where it is not what it seems."""
+    filled = (rest * (size // max(1, len(rest)) + 1))[:size] if rest else bytes(size)
+    if (read := len(bytes(buffer))) != size:
+        raise Finding(f"a blank buffer of {size} bytes has {read}")
+    memoryview(buffer)[:] = filled
+    buffer += rest
+    del buffer[: len(rest) // 2]
+    if buffer != (filled + rest)[len(rest) // 2 :]:
+        raise Finding(f"a blank buffer of {size} bytes does not hold what was put into it")
 
 
 def check_native(data: bytes) -> str:

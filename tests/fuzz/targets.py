@@ -11,6 +11,7 @@ TARGETS: dict[str, Target] = {
         Target("batch", batches.batch_mutant, reading.check_batch, 0.10),
         Target("log", batches.log_mutant, reading.check_log, 0.05),
         Target("native", natives.native_mutant, natives.check_native, 0.10),
+        Target("blank", natives.blank_mutant, natives.check_blank, 0.30),
         Target("frame", frames.frame_mutant, frames.check_frame, 0.10),
         Target("invite", trusting.invite_mutant, trusting.check_invite_bytes, 0.01),
         Target("words", trusting.words_mutant, trusting.check_words, 0.10),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,21 @@ def test_what_hangs_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
         broken = check(Target("planted", lambda random: b"x", loops), b"x")
     assert isinstance(broken, Broken)
     assert broken.why.startswith("it hangs: ")
+
+
+def test_what_waits_for_ever_is_interrupted_and_what_waits_a_while_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.fuzz.campaign.HANG_S", 0.05)
+    waited = threading.Event()
+
+    def waits(data: bytes) -> str:
+        waited.wait(0.1 if data else None)
+        return "accepted"
+
+    target = Target("planted", lambda random: b"x", waits)
+    with alarms():
+        assert check(target, b"x") == "accepted"
+        monkeypatch.setattr("tests.fuzz.campaign.STUCK_S", 0.05)
+        assert isinstance(check(target, b""), Broken)
 
 
 def test_every_finding_that_is_kept_is_told() -> None:
