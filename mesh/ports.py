@@ -222,6 +222,12 @@ class Groups(Protocol):
         PartitionAbsent.
         """
 
+    async def forget(self, name: GroupName, topic: str) -> None:
+        """Remove the group's positions on a topic, and no others of it; where there are none, nothing is done.
+
+        Raises GroupNotEmpty where members of the group read the topic, TopicAbsent.
+        """
+
 
 class AuditLog(Protocol):
     """Entries in order, never changed, never removed; written by all gateways of an organization."""

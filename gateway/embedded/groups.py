@@ -21,6 +21,7 @@ _POSITIONS = (
     "SELECT topics.name, number, position FROM positions JOIN topics USING (topic_id)"
     " WHERE group_name = ? ORDER BY topics.name, number"
 )
+_FORGET = "DELETE FROM positions WHERE group_name = ? AND topic_id = ?"
 _PUT = "INSERT OR REPLACE INTO positions (group_name, topic_id, number, position) VALUES (?, ?, ?, ?)"
 
 
@@ -54,6 +55,12 @@ class EmbeddedGroups:
             db.executemany(_PUT, rows)
 
         await self._writer.change(commit)
+
+    async def forget(self, name: GroupName, topic: str) -> None:
+        def forget(db: apsw.Connection) -> None:
+            db.execute(_FORGET, (name, _topic_id(db, Partition(topic, 0))))
+
+        await self._writer.change(forget)
 
 
 def _topic_id(db: apsw.Connection, partition: Partition) -> str:

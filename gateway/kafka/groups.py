@@ -19,6 +19,8 @@ from kio.schema.list_groups.v4 import ListGroupsRequest, ListGroupsResponse
 from kio.schema.list_groups.v4.response import ListedGroup
 from kio.schema.offset_commit.v8 import OffsetCommitRequest, OffsetCommitResponse
 from kio.schema.offset_commit.v8.request import OffsetCommitRequestPartition, OffsetCommitRequestTopic
+from kio.schema.offset_delete.v0 import OffsetDeleteRequest, OffsetDeleteResponse
+from kio.schema.offset_delete.v0.request import OffsetDeleteRequestPartition, OffsetDeleteRequestTopic
 from kio.schema.offset_fetch.v7 import OffsetFetchRequest, OffsetFetchResponse
 from kio.schema.offset_fetch.v7.request import OffsetFetchRequestTopic
 from kio.schema.types import GroupId
@@ -63,6 +65,10 @@ class KafkaGroups:
         lost = await soon(self._client, partial(_committed, self._client, name, positions))
         if lost is not None:
             raise lost
+
+    async def forget(self, name: GroupName, topic: str) -> None:
+        count = len((await self._client.topic(topic, fresh=True)).leaders)
+        await soon(self._client, partial(_forgotten, self._client, name, topic, count))
 
 
 async def _listed(client: Client, node: int) -> list[GroupSummary]:
@@ -168,3 +174,19 @@ async def _committed(client: Client, name: GroupName, positions: Mapping[Partiti
             is_group = code in NOT_NOW or code == Code.GROUP_AUTHORIZATION_FAILED
             check(client, [code], "commit positions on", name if is_group else str(found.name))
     return None
+
+
+async def _forgotten(client: Client, name: GroupName, topic: str, partitions: int) -> None:
+    node = await coordinator(client, name, GROUP_KEY)
+    numbers = tuple(OffsetDeleteRequestPartition(partition_index=i32(number)) for number in range(partitions))
+    asked = OffsetDeleteRequestTopic(name=KafkaTopicName(topic), partitions=numbers)
+    request = OffsetDeleteRequest(group_id=GroupId(name), topics=(asked,))
+    answer = await client.call(request, OffsetDeleteResponse, node)
+    codes = [int(answer.error_code)]
+    codes += [int(each.error_code) for found in answer.topics for each in found.partitions]
+    if Code.GROUP_ID_NOT_FOUND in codes:
+        return
+    if {Code.NON_EMPTY_GROUP, Code.GROUP_SUBSCRIBED_TO_TOPIC}.intersection(codes):
+        raise GroupNotEmpty(name)
+    check(client, codes[:1], "forget positions of", name)
+    check(client, codes[1:], "forget positions on", topic)

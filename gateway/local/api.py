@@ -7,10 +7,19 @@ Errors are MeshErrors: those of `mesh.local.errors`, of the cluster (TopicAbsent
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from importlib import metadata
 
+from gateway.admin.topics import mirrored_topics
 from gateway.health import Health
-from gateway.local.reading import Reading
+from gateway.local.cursors import Cursors
+from gateway.local.opening import Readings
+from gateway.local.publishing import Publisher, PublishSettings
+from gateway.local.reading import Reading, ReadSettings
+from gateway.local.room import Room
+from gateway.local.sharing import made_subscription, offered_topics, subscriptions_of, translated
+from gateway.local.streams import Streams
+from gateway.local.topics import KnownTopics, WriterSettings
 from gateway.local.values import (
     Cursor,
     LocalStatus,
@@ -24,6 +33,7 @@ from gateway.local.values import (
     Translation,
 )
 from gateway.services import Services
+from mesh.lanes.warnings import warnings
 
 
 class LocalApi:
@@ -34,6 +44,17 @@ class LocalApi:
         self.health = health
         self.stop = stop
         """Begins the shutdown of the gateway."""
+        local, limits = services.config.local, services.config.batch_limits
+        window_ms = int(local.idempotency_s * 1000)
+        writers = WriterSettings(window_ms, limits)
+        self._known = KnownTopics(services.cluster, services.now_ms, self._mirrored_by, writers)
+        settings = PublishSettings(services.config.timing.append_timeout_s, window_ms)
+        self._publisher = Publisher(self._known, Room(local.waiting_bytes), services.now_ms, settings)
+        self._cursors = Cursors(services.cluster)
+        reading = ReadSettings(local.reader_bytes, local.stalled_reader_s, limits)
+        self._readings = Readings(services.cluster, self._cursors, reading)
+        self._streams = Streams(local.max_streams)
+        self._mirrored: tuple[int, dict[str, str]] = (-1, {})
 
     async def publish(self, request: PublishRequest) -> Published:
         """Append the records; answers when they are durable.
@@ -42,7 +63,7 @@ class LocalApi:
         IdempotencyKeyReused, KeysNotKept, PublishBusy (nothing was appended); PublishIncomplete (a part of them is
         durable, the error says how many); PublishUnknown (nobody can tell yet: repeat it under the same key).
         """
-        raise NotImplementedError
+        return await self._publisher.publish(request)
 
     def publish_many(self, requests: AsyncIterable[PublishRequest]) -> AsyncIterator[Outcome]:
         """The same for many at once: an outcome each, in their order.
@@ -50,7 +71,13 @@ class LocalApi:
         No request is begun after one failed: outcomes are given of those that were begun, then it ends. Requests
         without an outcome were not appended.
         """
-        raise NotImplementedError
+        return self._publish_many(requests)
+
+    async def _publish_many(self, requests: AsyncIterable[PublishRequest]) -> AsyncIterator[Outcome]:
+        with self._streams.one():
+            async with aclosing(self._publisher.publish_many(requests)) as outcomes:
+                async for outcome in outcomes:
+                    yield outcome
 
     def read(self, query: ReadQuery) -> AbstractAsyncContextManager[Reading]:
         """`async with api.read(query) as reading`: entered when it is known where each partition begins.
@@ -58,7 +85,13 @@ class LocalApi:
         Raises RequestRefused, IllegalName, IllegalStart, TopicAbsent, PartitionAbsent, CursorInUse, OffsetOutOfRange
         (a position that the log does not hold), TooManyReaders.
         """
-        raise NotImplementedError
+        return self._read(query)
+
+    @asynccontextmanager
+    async def _read(self, query: ReadQuery) -> AsyncIterator[Reading]:
+        with self._streams.one():
+            async with self._readings.open(query) as reading:
+                yield reading
 
     async def commit(self, cursor: str, topic: str, positions: Mapping[int, int], lease: str = "") -> None:
         """Everything before the positions is done with. All or none of them are stored.
@@ -66,35 +99,44 @@ class LocalApi:
         Raises LeaseLost, CursorInUse (no lease was given while somebody reads by it), PartitionAbsent, TopicAbsent,
         PositionOutsideLog, GroupNotEmpty (consumers of the cluster's own protocol have the group).
         """
-        raise NotImplementedError
+        await self._cursors.commit(cursor, topic, positions, lease)
 
     async def cursor(self, cursor: str, topic: str) -> Cursor:
         """Raises CursorAbsent, TopicAbsent."""
-        raise NotImplementedError
+        return await self._cursors.get(cursor, topic)
 
     async def delete_cursor(self, cursor: str, topic: str) -> None:
         """Forget its positions in `topic`. Raises CursorAbsent, CursorInUse, TopicAbsent, GroupNotEmpty."""
-        raise NotImplementedError
+        await self._cursors.delete(cursor, topic)
 
     async def topics(self) -> Sequence[LocalTopic]:
         """The topics of the own cluster, by name."""
-        raise NotImplementedError
+        return [
+            LocalTopic(topic.name, topic.partitions, topic.topic_id, self._mirrored_by(topic.name))
+            for topic in await self.services.cluster.topics.list()
+        ]
+
+    def _mirrored_by(self, topic: str) -> str:
+        version = self.services.registry.version
+        if self._mirrored[0] != version:
+            self._mirrored = version, mirrored_topics(self.services)
+        return self._mirrored[1].get(topic, "")
 
     async def catalog(self, peer: str = "") -> OfferedTopics:
         """What `peer`, or where empty every active peer, shares with us. Raises PeerAbsent, PeerNotActive; of a peer
         that was named also what prevents asking it."""
-        raise NotImplementedError
+        return await offered_topics(self.services, peer)
 
     async def subscribe(
         self, peer: str, share: str, topics: Mapping[str, str], start: str = "", name: str = ""
     ) -> LocalSubscription:
         """`topics`: from names at the provider to local names, empty: all under their own. `start`: empty is earliest.
         `name`: empty is the share's. Raises what subscribing raises."""
-        raise NotImplementedError
+        return await made_subscription(self.services, peer, share, topics, start, name)
 
     def subscriptions(self) -> Sequence[LocalSubscription]:
         """By name."""
-        raise NotImplementedError
+        return subscriptions_of(self.services)
 
     async def translate(
         self,
@@ -110,11 +152,22 @@ class LocalApi:
         Raises RequestRefused (not exactly one offset), SubscriptionAbsent, TopicNotSubscribed, LaneNotBegun,
         IllegalOffset.
         """
-        raise NotImplementedError
+        return await translated(self.services, subscription, topic, partition, source_offset, destination_offset)
 
     def status(self) -> LocalStatus:
-        raise NotImplementedError
+        results = self.health.results()
+        lanes = [*self.services.lanes.statuses()]
+        troubles = [result.why for result in results if result.why]
+        known = self.services.config
+        return LocalStatus(
+            organization=str(known.organization),
+            gateway=str(known.gateway_name),
+            version=metadata.version("stream-mesh"),
+            ready=all(result.ok for result in results),
+            troubles=[*dict.fromkeys([*troubles, *(warning.why for warning in warnings(lanes))])],
+            lanes=lanes,
+        )
 
     async def close(self) -> None:
-        """Take nothing more; what is under way becomes durable or is given up. Readings end."""
-        raise NotImplementedError
+        """Take nothing more; what is under way becomes durable or is given up."""
+        await self._known.close(self.services.config.timing.drain_timeout_s)

@@ -16,9 +16,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import NamedTuple, Protocol
+from uuid import uuid4
 
 import structlog
 
+from gateway.http.errors import InternalFailure
 from gateway.local.keys import KeyOf
 from gateway.local.placing import BATCH_OVERHEAD_BYTES
 from mesh.batch.encode import encode
@@ -125,6 +127,7 @@ class PartitionWriter:
     _sequence: int = 0
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _pause_s: float = PAUSE_S
+    _rested: asyncio.Event = field(default_factory=asyncio.Event)
     _openers: list[asyncio.Future[None]] = field(default_factory=list)
 
     @property
@@ -151,15 +154,36 @@ class PartitionWriter:
         self._wake.set()
 
     async def run(self) -> None:
-        """Until cancelled; then what was not sent is not appended, and of the rest the log knows."""
+        """Until cancelled: see `end`."""
         while True:
             await self._wake.wait()
             self._wake.clear()
-            if self._land():
-                await self._send()
-            else:
-                await self._recover()
-                self._wake.set()
+            try:
+                await self._work()
+            except Exception:
+                incident = uuid4().hex
+                log.exception("publishing failed", partition=str(self.partition), incident=incident)
+                self.end(InternalFailure(incident))
+
+    async def _work(self) -> None:
+        if self._land():
+            await self._send()
+        else:
+            await self._recover()
+            self._wake.set()
+        if self.is_idle:
+            self._rested.set()
+
+    async def drained(self) -> None:
+        """Returns when nothing waits for its fate."""
+        while not self.is_idle:
+            self._rested.clear()
+            await self._rested.wait()
+
+    def end(self, error: MeshError) -> None:
+        """Nothing more is found out: what waits fails with `error`."""
+        self._fail_waiting(error)
+        self._fail_all(error)
 
     def _land(self) -> bool:
         """Answer what was appended, in order; False at an append that failed."""

@@ -55,6 +55,17 @@ class FakeGroups:
         held.update({(partition, topics[partition].topic_id): found for partition, found in positions.items()})
         self.commits.append((name, dict(positions)))
 
+    async def forget(self, name: GroupName, topic: str) -> None:
+        self._check()
+        self._topic(topic)
+        if self._members[name]:
+            raise GroupNotEmpty(name)
+        held = self._positions.get(name, {})
+        for place in [place for place in held if place[0].topic == topic]:
+            del held[place]
+        if not held:
+            self._positions.pop(name, None)
+
     def _state(self, name: GroupName) -> GroupState:
         if self._members[name]:
             return GroupState.ACTIVE

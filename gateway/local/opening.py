@@ -1,0 +1,110 @@
+"""Where a reading begins: by the caller's positions, by the cursor, by a start; each within the log, or refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from gateway.local.cursors import Cursors, Lease
+from gateway.local.reading import Part, Reading, ReadSettings
+from gateway.local.values import Begun, ReadQuery
+from mesh.cluster_errors import OffsetOutOfRange, PartitionAbsent
+from mesh.ids import Partition, TopicName
+from mesh.local.errors import RequestRefused
+from mesh.log import Topic
+from mesh.ports import Cluster
+from mesh.shares import IllegalStart, StartAt
+
+AT_ONCE = 32
+"""Partitions of which the log is asked at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    cluster: Cluster
+    cursors: Cursors
+    settings: ReadSettings
+
+    @asynccontextmanager
+    async def open(self, query: ReadQuery) -> AsyncIterator[Reading]:
+        """As `LocalApi.read`."""
+        start = _checked(query)
+        topic = await self.cluster.topics.describe(str(TopicName(query.topic)))
+        numbers = _numbers(query, topic)
+        if not query.cursor:
+            async with self._running(query, topic, numbers, start, None) as reading:
+                yield reading
+            return
+        async with (
+            self.cursors.leased(query.cursor, topic.name) as lease,
+            self._running(query, topic, numbers, start, lease) as reading,
+        ):
+            yield reading
+
+    @asynccontextmanager
+    async def _running(
+        self, query: ReadQuery, topic: Topic, numbers: Sequence[int], start: StartAt, lease: Lease | None
+    ) -> AsyncIterator[Reading]:
+        held = await self.cursors.positions(query.cursor, topic.name) if lease else {}
+        positions = held | dict(query.positions)
+        asked = asyncio.Semaphore(AT_ONCE)
+        parts = await asyncio.gather(
+            *(self._part(topic, number, positions.get(number), start, query, asked) for number in numbers)
+        )
+        begun = Begun({part.number: part.position for part in parts}, lease.token if lease else "")
+        given = lease.given if lease else {}
+        given |= begun.positions
+        grows = not query.partitions and not query.until_end
+        reading = Reading(self.cluster, topic, query, begun, self.settings, given, parts, grows)
+        filling = asyncio.create_task(reading.run())
+        try:
+            yield reading
+        finally:
+            filling.cancel()
+            with suppress(asyncio.CancelledError):
+                await filling
+
+    async def _part(
+        self,
+        topic: Topic,
+        number: int,
+        position: int | None,
+        start: StartAt,
+        query: ReadQuery,
+        asked: asyncio.Semaphore,
+    ) -> Part:
+        """Raises OffsetOutOfRange."""
+        partition = Partition(topic.name, number)
+        async with asked:
+            held = await self.cluster.source.range(partition)
+            if position is None and start.kind == "timestamp":
+                position = await self.cluster.source.offset_at(partition, start.value)
+                position = held.last_stable if position is None else max(position, held.start)
+        if position is None:
+            position = held.last_stable if start.kind == "latest" else held.start
+        if not held.start <= position <= held.end:
+            raise OffsetOutOfRange(topic.name, number, position, held.start, held.end)
+        return Part(number, position, held.last_stable if query.until_end else None)
+
+
+def _checked(query: ReadQuery) -> StartAt:
+    """Raises RequestRefused, IllegalStart."""
+    start = StartAt.parse(query.start or "earliest")
+    if start.kind == "offset":
+        raise IllegalStart(query.start[:80])
+    if query.max_records < 0 or query.max_bytes < 0:
+        raise RequestRefused("max_records" if query.max_records < 0 else "max_bytes", "it is a number from 0 on")
+    unread = {*query.positions} - {*query.partitions} if query.partitions else set()
+    if unread:
+        raise RequestRefused("positions", f"partition {min(unread)} is none that is to be read")
+    return start
+
+
+def _numbers(query: ReadQuery, topic: Topic) -> list[int]:
+    """Raises PartitionAbsent."""
+    for number in (*query.partitions, *query.positions):
+        if not 0 <= number < topic.partitions:
+            raise PartitionAbsent(topic.name, number, topic.partitions)
+    return sorted({*query.partitions}) or [*range(topic.partitions)]
