@@ -2,8 +2,8 @@
 
 Start: identity, cluster, registry, listeners, links and lanes; beside these the admin API is imported, and when it
 answers comes the ready line. Stop (SIGTERM, SIGINT, POST /v1/shutdown): not ready; lanes settle what is under way;
-links say go-away and drain; listeners close; the cluster closes. All of that is bounded by `timing.drain_timeout_s`;
-a second signal ends the process at once.
+links say go-away and drain; the local API stays up for `timing.drain_pre_s`; listeners close; the cluster closes.
+Lanes and links have `timing.drain_timeout_s`; a second signal ends the process at once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import asyncio
 import os
 import resource
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ import structlog
 
 from certs.own import TrustFiles
 from certs.store import finish_pair
-from gateway import health_listener
+from gateway import health_listener, logs
 from gateway.admin.door import Door, open_door
 from gateway.admin.token import TokenFile
 from gateway.audit.auditor import Auditor
@@ -50,6 +50,7 @@ from gateway.peers.hub import FRAME_OVERHEAD_BYTES, Hub, HubSettings
 from gateway.ports_file import Ports, read_ports, remove_ports, write_ports
 from gateway.promoting import Promoter
 from gateway.registry import Registry
+from gateway.reloading import HangUp, LiveConfig
 from gateway.revocations import NAME as REVOCATIONS
 from gateway.revocations import Revocations
 from gateway.rotation.keeper import CertificateKeeper, KeeperSettings
@@ -81,8 +82,18 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-async def run(config: GatewayConfig) -> int:
-    """Run until asked to stop; answer the exit code. Raises the MeshError that prevents the start."""
+async def run(config: GatewayConfig, read: Callable[[], GatewayConfig] | None = None) -> int:
+    """Run until asked to stop; answer the exit code. Raises the MeshError that prevents the start.
+
+    `read` reads the configuration again, while it runs.
+    """
+    live = LiveConfig(config, read)
+    with HangUp(live.ask):
+        return await _run(live)
+
+
+async def _run(live: LiveConfig) -> int:
+    config = live.in_force
     config.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     files = TrustFiles(config.keys_dir)
     finish_pair(files.leaf, files.leaf_key)
@@ -97,7 +108,8 @@ async def run(config: GatewayConfig) -> int:
         registry = await Registry.open(cluster.control, cluster.lanes, revocations)
         registry.audited = auditor.changed
         try:
-            return await (await Gateway.make(config, identity, cluster, registry, auditor)).run()
+            live.record = auditor.record
+            return await (await Gateway.make(live, identity, cluster, registry, auditor)).run()
         finally:
             await auditor.close()
 
@@ -127,7 +139,7 @@ async def open_cluster(config: GatewayConfig) -> AsyncIterator[Cluster]:
 class Gateway:
     """One gateway, made of its parts and not yet running."""
 
-    config: GatewayConfig
+    live: LiveConfig
     identity: Identity
     cluster: Cluster
     registry: Registry
@@ -144,10 +156,10 @@ class Gateway:
 
     @classmethod
     async def make(
-        cls, config: GatewayConfig, identity: Identity, cluster: Cluster, registry: Registry, auditor: Auditor
+        cls, live: LiveConfig, identity: Identity, cluster: Cluster, registry: Registry, auditor: Auditor
     ) -> Gateway:
         """Raises OwnTrustDamaged, CertificateFileUnreadable, BundleRefused."""
-        metrics = Metrics()
+        config, metrics = live.in_force, Metrics()
         metrics.on_refusal = auditor.refused
         hub = Hub(
             identity, cluster, registry, hub_settings(config), now_ms=now_ms, random=SystemRandom(), metrics=metrics
@@ -173,7 +185,7 @@ class Gateway:
         auditor.signer.identity = lambda: certificates.identity  # its leaf is renewed
         denials = Denials(config.state_dir / DISOWNED, registry, hub, lambda: certificates.identity, now)
         return cls(
-            config,
+            live,
             identity,
             cluster,
             registry,
@@ -189,6 +201,11 @@ class Gateway:
             asyncio.Event(),
         )
 
+    @property
+    def config(self) -> GatewayConfig:
+        """What is in force now."""
+        return self.live.in_force
+
     async def run(self) -> int:
         async with AsyncExitStack() as stack:
             listener = await self._listen(stack)
@@ -200,7 +217,7 @@ class Gateway:
                 stack.callback(probes.close)
             tokens = TokenFile(self.config.state_dir / "admin.token")
             self._observe()
-            with StopSignals(self._ask_to_stop):
+            with StopSignals(self.stopping.set):
                 await self._serve(stack, door, probes, tokens, listener, desk)
         log.info("gateway stopped")
         return 0
@@ -221,7 +238,7 @@ class Gateway:
             others.append(group.create_task(self.auditor.run(lambda: list(self.registry.grants.values()))))
             others.append(group.create_task(self.promoter.run()))
             others.append(group.create_task(self.registry.follow()))
-            others.append(group.create_task(self.groups.run()))
+            others += [group.create_task(self.groups.run()), group.create_task(self.live.run())]
             await self.auditor.record("gateway.started", str(self.identity.id))
             await self._open_admin(stack, door, tokens, listener, desk)
             ports = Ports(door.address, listener.address if listener else "", pid=os.getpid())
@@ -241,7 +258,10 @@ class Gateway:
             )
             await self.stopping.wait()
             self.health.stopping()
-            await self._drain(imports, listener)
+            async with asyncio.TaskGroup() as leaving:
+                # local publishing goes on meanwhile: the application may end after its gateway was told to
+                leaving.create_task(asyncio.sleep(self.config.timing.drain_pre_s))
+                await self._drain(imports, listener)
             await self.auditor.record("gateway.stopped", str(self.identity.id))
             for task in (hub, *others):
                 task.cancel()
@@ -258,7 +278,7 @@ class Gateway:
             self.health,
             tokens,
             render_metrics=self.metrics.render,
-            stop=self._ask_to_stop,
+            stop=self.stopping.set,
         )
         api = await server.serve(app, door)
         stack.push_async_callback(api.close)
@@ -301,12 +321,11 @@ class Gateway:
         async def probe(opened: Listener) -> None:
             await ensure_tls13(_reachable(opened.host), opened.port, self.config.timing.request_timeout_s)
 
-        advertised = tuple(map(str, self.config.advertised))
-        return EnrolmentDesk(
+        desk = EnrolmentDesk(
             self.registry,
             lambda: self.certificates.identity,
             own_bundle,
-            lambda: advertised or ((listener.address,) if listener else ()),
+            lambda: tuple(map(str, self.config.advertised)) or ((listener.address,) if listener else ()),
             self.config.enrolment_listen,
             now_ms,
             allow_private=self.config.private_addresses,
@@ -314,27 +333,40 @@ class Gateway:
             announce=announce,
             probe=probe,
         )
+        self.live.on_change(lambda config: setattr(desk, "allow_private", config.private_addresses))
+        return desk
 
     def _services(self, listener: Listener | None, desk: EnrolmentDesk) -> Services:
-        advertised = ",".join(map(str, self.config.advertised))
-        return Services(
+        services = Services(
             config=self.config,
             cluster=self.cluster,
             registry=self.registry,
             links=self.hub,
             lanes=self.imports,
             now_ms=now_ms,
-            peer_address=lambda: advertised or (listener.address if listener else ""),
+            peer_address=lambda: ",".join(map(str, self.config.advertised)) or (listener.address if listener else ""),
             audit=self.auditor,
             promoter=self.promoter,
             groups=self.groups,
             certificates=self.certificates,
             enrolment=desk,
             denials=self.denials,
+            live=self.live,
         )
+        self.live.on_change(lambda config: setattr(services, "config", config))
+        return services
+
+    def _adopt(self, config: GatewayConfig) -> None:
+        """Go on with a configuration that was read again, as far as `config_reload.LIVE` goes."""
+        logs.configure(config.log.level, config.log.format)
+        self.hub.settings, self.imports.settings = hub_settings(config), lane_settings(config)
+        self.certificates.poll_s, self.groups.period_s = config.timing.certificates_s, config.timing.groups_s
+        self.promoter.stop_s = config.timing.drain_timeout_s
 
     def _observe(self) -> None:
         kept = self.certificates
+        self.live.on_change(self._adopt)
+        self.health.advise("configuration", self.live.trouble)
         self.health.add("certificate", lambda: "the gateway's certificate has expired" if kept.has_expired else "")
         self.health.advise("certificate-files", lambda: kept.leaf.fault)
         self.health.advise("certificates-end", lambda: "; ".join(kept.warnings()))
@@ -357,11 +389,6 @@ class Gateway:
             except MeshError as error:  # a full disk now is no reason to stop: the next turn tries again
                 log.warning("retention failed", code=error.code, reason=str(error), remedy=error.remedy)
             await asyncio.sleep(self.config.timing.maintenance_s)
-
-    def _ask_to_stop(self) -> None:
-        if self.stopping.is_set():
-            os._exit(1)  # asked twice: somebody does not want to wait
-        self.stopping.set()
 
 
 def _reachable(host: str) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import SecretStr, ValidationError
 
 from gateway.address import Address
-from gateway.config_file import FileConfig, Limits, Link, Local, Log, Timing, keys
+from gateway.config_file import Directories, FileConfig, Limits, Link, Local, Log, Timing, keys
 from gateway.config_layers import (
     ConfigInvalid,
     Layer,
@@ -32,6 +33,7 @@ from gateway.config_layers import (
 )
 from gateway.local_address import LocalAddress, local_address
 from mesh.batch.limits import Limits as BatchLimits
+from mesh.errors import MeshError
 from mesh.ids import GatewayId, GatewayName, OrgId
 
 if TYPE_CHECKING:
@@ -99,6 +101,22 @@ def load_config(
         text_layer((flags or {}).items(), "flag"),
     ]
     return resolve(layers, path)
+
+
+def state_directory(path: Path) -> Path:
+    """The state directory that the file at `path` names, also where other keys of it are wrong by now.
+
+    A gateway that runs with what the file said before is still asked and ended by it. Raises what `load_config` raises
+    where no directory can be read from it.
+    """
+    try:
+        return load_config(path).state_dir
+    except MeshError:
+        with suppress(MeshError, AttributeError):
+            named = read_toml(path).get("directories", {}).get("state", Directories().state)
+            if isinstance(named, str):
+                return path.resolve().parent / named
+        raise
 
 
 def resolve(layers: Sequence[Layer], path: Path | None = None) -> GatewayConfig:

@@ -63,7 +63,7 @@ class Promoter:
         self._cluster = cluster
         self._registry = registry
         self._lanes = lanes
-        self._stop_s = stop_s
+        self.stop_s = stop_s
         self._lock = asyncio.Lock()
 
     async def promote(self, name: str) -> list[PromotedLane]:
@@ -84,7 +84,7 @@ class Promoter:
 
     async def _finished_elsewhere(self, subscription: Subscription) -> None:
         try:
-            async with asyncio.timeout(self._stop_s):
+            async with asyncio.timeout(self.stop_s):
                 while self._registry.subscription(subscription.name).state is SubscriptionState.PROMOTING:
                     if self._is_ours(subscription):
                         return
@@ -138,7 +138,7 @@ class Promoter:
 
     async def _stopped(self, subscription: Subscription) -> None:
         try:
-            async with asyncio.timeout(self._stop_s):
+            async with asyncio.timeout(self.stop_s):
                 await self._lanes.stopped(subscription.name)
         except TimeoutError as error:
             raise PromotionUnfinished(subscription.name) from error

@@ -113,10 +113,14 @@ class Registry(InviteBook):
         return await self._put(replace(peer, state=state))
 
     @deciding
-    async def set_peer_addresses(self, org: str, addresses: Collection[str]) -> Peer:
-        """Raises PeerAbsent, PeerRevoked."""
+    async def set_peer_addresses(
+        self, org: str, addresses: Collection[str], *, public_only: bool | None = None
+    ) -> Peer:
+        """`public_only` as in `Peer`, None leaves it. Raises PeerAbsent, PeerRevoked."""
         peer = self._not_revoked(org)
-        return await self._put(replace(peer, addresses=tuple(addresses)))
+        limited = peer.public_only if public_only is None else public_only
+        changed = replace(peer, addresses=tuple(addresses), public_only=limited)
+        return peer if changed == peer else await self._put(changed)
 
     @deciding
     async def revoke_leaves(self, org: str, before_ms: int) -> Peer:
@@ -223,6 +227,19 @@ class Registry(InviteBook):
         topics = tuple(topic for topic in known.topics if topic not in gone)
         patterns = tuple(pattern for pattern in known.patterns if pattern not in gone)
         return await self._put(replace(known, topics=topics, patterns=patterns, version=known.version + 1))
+
+    @deciding
+    async def set_share(self, name: str, topics: Collection[TopicName], patterns: Collection[str]) -> Share:
+        """The share with these topics and patterns and no others, in its next version where they are not the same.
+
+        Raises ShareAbsent, TopicRepeated.
+        """
+        known = self.share(name)
+        _refuse_repeated((*topics, *patterns), "shared")
+        if (set(topics), set(patterns)) == (set(known.topics), set(known.patterns)):
+            return known
+        changed = replace(known, topics=tuple(topics), patterns=tuple(patterns))
+        return await self._put(replace(changed, version=known.version + 1))
 
     @property
     def origins(self) -> Mapping[TopicId, TopicOrigin]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gateway.peers.sight import Presented
     from gateway.promoting import Promoter
     from gateway.registry import Registry
+    from gateway.reloading import LiveConfig
 
 
 class DigestPage(NamedTuple):
@@ -174,9 +175,12 @@ class Certificates(Protocol):
         """Go on without these peers. Raises NoRotation, RotationTooEarly, NotLagging."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Services:
+    """Nothing of it changes but `config`."""
+
     config: GatewayConfig
+    """In force now: it is replaced where the file is read again."""
     cluster: Cluster
     registry: Registry
     links: Links
@@ -190,6 +194,8 @@ class Services:
     certificates: Certificates | None = None
     enrolment: EnrolmentDesk | None = None
     denials: Denials | None = None
+    live: LiveConfig | None = None
+    """By which `config` is read again."""
 
 
 Stream = AsyncIterator[dict[str, object]]

@@ -156,7 +156,8 @@ MOVE = object_of(
 )
 
 SETTING = object_of({"key": TEXT, "value": {}, "origin": TEXT})
-CONFIG = object_of({"path": null_or(TEXT), "settings": list_of(SETTING)})
+CONFIG = object_of({"path": null_or(TEXT), "settings": list_of(SETTING), "fault": TEXT, "restart": list_of(TEXT)})
+RELOADED = object_of({"applied": list_of(TEXT), "restart": list_of(TEXT)})
 STATUS = object_of(
     {
         "organization": TEXT,

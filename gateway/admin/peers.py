@@ -4,6 +4,7 @@ GET  /v1/peer-file?addresses=a:1,b:2     {"org", "fingerprint", "addresses", "fi
 GET  /v1/peers                           {"peers": [peer]}
 POST /v1/peers                           {file, expect_fingerprint?, addresses?, allow_private?} -> peer
 GET  /v1/peers/{org}                     peer
+POST /v1/peers/{org}/addresses           {addresses, allow_private?} -> peer; where it is dialled from now on
 POST /v1/peers/{org}/suspend             peer; also /resume and /revoke. What takes trust away is answered when nothing
                                          is read for the peer and nothing of it is written any more
 
@@ -44,6 +45,7 @@ NEW_PEER: Shape = {
     "addresses": Texts(),
     "allow_private": Flag(),
 }
+ADDRESSES: Shape = {"addresses": Texts(), "allow_private": Flag()}
 
 
 @dataclass(eq=False)
@@ -110,6 +112,17 @@ def routes(services: Services) -> list[web.RouteDef]:
         peer = registry.peer(request.match_info["org"])
         return web.json_response(shown(peer, services.links.status(), services.links.sight(peer.org)))
 
+    @operation("say where a peer is dialled", body=ADDRESSES, answers=answers.PEER)
+    async def set_addresses(request: web.Request) -> web.Response:
+        fields = await fields_of(request)
+        given, peer = checked_addresses(fields.texts("addresses")), registry.peer(request.match_info["org"])
+        # A name that the operator gives leads where its owner says: that it may lead to us is said in so many words.
+        shown_all = bool(given) and all(map(shows_where, given))
+        allowed = fields.flag("allow_private") or services.config.private_addresses or shown_all
+        await check_addresses(given, allow_private=allowed or not peer.public_only)
+        peer = await registry.set_peer_addresses(peer.org, given, public_only=peer.public_only and not allowed)
+        return web.json_response(shown(peer, services.links.status(), services.links.sight(peer.org)))
+
     async def change(request: web.Request, state: PeerState) -> web.Response:
         peer = await registry.set_peer_state(request.match_info["org"], state)
         if peer.state is not PeerState.ACTIVE:
@@ -133,6 +146,7 @@ def routes(services: Services) -> list[web.RouteDef]:
         web.get("/v1/peers", listing),
         web.post("/v1/peers", add),
         web.get("/v1/peers/{org}", show),
+        web.post("/v1/peers/{org}/addresses", set_addresses),
         web.post("/v1/peers/{org}/suspend", suspend),
         web.post("/v1/peers/{org}/resume", resume),
         web.post("/v1/peers/{org}/revoke", revoke),

@@ -5,6 +5,7 @@ POST /v1/shares                 {name, topics} -> share; patterns are among the 
 GET  /v1/shares/{name}          share with "contents": [{topic, partitions, by, origin, left_out}], as of now
 POST /v1/shares/{name}/add      {topics} -> share in its next version
 POST /v1/shares/{name}/remove   {topics} -> share in its next version; its lanes of these topics end at once
+POST /v1/shares/{name}/set      {topics} -> share with these and no others; lanes of those taken out end at once
 
 A share is {name, version, topics, patterns, created_ms, granted_to}.
 """
@@ -58,12 +59,20 @@ def routes(services: Services) -> list[web.RouteDef]:
         names = (await fields_of(request)).texts("topics")
         return web.json_response(shown(services, await registry.remove_from_share(request.match_info["name"], names)))
 
+    @operation("say what a share holds, all of it", body={"topics": Texts()}, answers=answers.SHARE)
+    async def set_topics(request: web.Request) -> web.Response:
+        name, (topics, patterns) = request.match_info["name"], split((await fields_of(request)).texts("topics"))
+        # those that are in it may be gone by now: they stay in it until they are taken out
+        await check_topics(services, [topic for topic in topics if topic not in registry.share(name).topics])
+        return web.json_response(shown(services, await registry.set_share(name, topics, patterns)))
+
     return [
         web.get("/v1/shares", listing),
         web.post("/v1/shares", create),
         web.get("/v1/shares/{name}", show),
         web.post("/v1/shares/{name}/add", add),
         web.post("/v1/shares/{name}/remove", remove),
+        web.post("/v1/shares/{name}/set", set_topics),
     ]
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from gateway.admin.token import TOKEN_NAME
-from gateway.config import load_config
+from gateway.config import load_config, state_directory
 from gateway.ports_file import read_ports
 
 TIMEOUT_S = 60.0
@@ -77,11 +77,12 @@ class AdminClient:
                 f"there is no configuration file {config}",
                 "name it with --config FILE or --dir DIR, or make one with: mesh init",
             )
-        settings = load_config(config)
-        ports = read_ports(settings.state_dir)
+        state = state_directory(config)
+        ports = read_ports(state)
         if ports is None:
+            load_config(config)  # what is wrong with it says more than that nobody runs
             raise not_running(config, "it has not written its ports")
-        token_path = Path(os.environ.get("MESH_ADMIN_TOKEN_FILE") or settings.state_dir / TOKEN_NAME)
+        token_path = Path(os.environ.get("MESH_ADMIN_TOKEN_FILE") or state / TOKEN_NAME)
         try:
             token = token or token_path.read_text().split()[0]
         except (OSError, IndexError) as error:

@@ -43,6 +43,25 @@ def explain(
         return
     rows = [{**setting, "value": _shown(setting["value"])} for setting in found["settings"]]
     output.table(rows, ["key", "value", "origin"])
+    if found.get("fault"):
+        output.say(f"the file is refused by now, this is from before: {found['fault']}")
+    if found.get("restart"):
+        output.say(f"other values in the file wait for a restart: {', '.join(found['restart'])}")
+
+
+@app.command()
+def reload(as_json: Json = False) -> None:
+    """Let the running gateway read its configuration again, and say what waits for a restart.
+
+    It does so by itself, too, soon after the file has changed.
+    """
+    found = client().post("/v1/config/reload")
+    if as_json:
+        output.emit(found)
+        return
+    output.say(f"in force now: {', '.join(found['applied'])}" if found["applied"] else "nothing to take")
+    if found["restart"]:
+        output.say(f"wait for a restart: {', '.join(found['restart'])}")
 
 
 def _loaded(config: Path | None) -> dict[str, Any]:

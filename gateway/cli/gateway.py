@@ -50,12 +50,12 @@ def run(
         from gateway import failpoints, logs
         from gateway.config import load_config
 
-    flags = dict(_pair(text) for text in settings or [])
-    loaded = load_config(context.config_path(config), flags)
+    flags, path = dict(_pair(text) for text in settings or []), context.config_path(config)
+    loaded = load_config(path, flags)
     logs.configure(loaded.log.level, loaded.log.format)
     failpoints.arm(os.environ)
     _leave_no_core()
-    code = uvloop.run(daemon.run(loaded))
+    code = uvloop.run(daemon.run(loaded, lambda: load_config(path, flags)))
     raise typer.Exit(code or 0)
 
 

@@ -8,14 +8,14 @@ from urllib.parse import quote
 
 import typer
 
-from gateway.cli import output
+from gateway.cli import completing, output
 from gateway.cli.context import client
 from mesh.shares import GroupAccess
 
 app = typer.Typer(no_args_is_help=True, help="Shares given to peers, with terms.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Share = Annotated[str, typer.Argument(metavar="SHARE", help="The share's name.")]
+Share = Annotated[str, typer.Argument(metavar="SHARE", help="The share's name.", autocompletion=completing.shares)]
 GROUPS = "Positions of our consumer groups on its topics: none, read, or write (of empty groups)."
 COLUMNS = {"share": "share", "peer": "peer", "state": "state", "start": "from", "end": "until", "now": "now"}
 
@@ -27,7 +27,10 @@ def register(root: typer.Typer) -> None:
 @app.command()
 def create(
     share: Share,
-    peer: Annotated[str, typer.Option("--to", metavar="ORGANIZATION", help="The peer that gets it.")],
+    peer: Annotated[
+        str,
+        typer.Option("--to", metavar="ORGANIZATION", help="The peer that gets it.", autocompletion=completing.peers),
+    ],
     start: Annotated[str | None, typer.Option("--from", metavar="TIME", help="Begins then; ISO time or ms.")] = None,
     end: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Ends then; ISO time or ms.")] = None,
     groups: Annotated[GroupAccess, typer.Option(metavar="ACCESS", help=GROUPS)] = GroupAccess.NONE,
@@ -47,7 +50,9 @@ def create(
 @app.command("set")
 def set_(
     share: Share,
-    peer: Annotated[str, typer.Option("--to", metavar="ORGANIZATION", help="The peer that has it.")],
+    peer: Annotated[
+        str, typer.Option("--to", metavar="ORGANIZATION", help="The peer that has it.", autocompletion=completing.peers)
+    ],
     end: Annotated[
         str | None, typer.Option("--until", metavar="TIME", help="Ends then; ISO time, ms, or never.")
     ] = None,
@@ -87,7 +92,10 @@ def list_(as_json: Json = False) -> None:
 @app.command()
 def revoke(
     share: Share,
-    peer: Annotated[str, typer.Option("--from", metavar="ORGANIZATION", help="The peer that loses it.")],
+    peer: Annotated[
+        str,
+        typer.Option("--from", metavar="ORGANIZATION", help="The peer that loses it.", autocompletion=completing.peers),
+    ],
     as_json: Json = False,
 ) -> None:
     """Take a share back from a peer; its streams end at once."""
@@ -101,7 +109,9 @@ def revoke(
 @app.command()
 def explain(
     share: Share,
-    peer: Annotated[str, typer.Option("--to", metavar="ORGANIZATION", help="The peer that asks.")],
+    peer: Annotated[
+        str, typer.Option("--to", metavar="ORGANIZATION", help="The peer that asks.", autocompletion=completing.peers)
+    ],
     topic: Annotated[
         str | None, typer.Option("--topic", help="It reads this topic; without, it sees the share.")
     ] = None,

@@ -1,6 +1,6 @@
 """The `mesh` command: mounts the verbs and turns errors into three lines and an exit code.
 
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted.
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 a plan would change something, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -42,7 +42,6 @@ app = typer.Typer(
     cls=MeshGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     help="Share event streams between organizations, exactly.",
 )
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import typer
 
-from gateway.cli import output
+from gateway.cli import completing, output
 from gateway.cli.context import client
 
 app = typer.Typer(no_args_is_help=True, help="Translate offsets between source and destination.")
@@ -24,7 +24,12 @@ def group() -> None:
 
 @app.command()
 def translate(
-    name: Annotated[str, typer.Argument(metavar="SUBSCRIPTION", help="The subscription's name.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="SUBSCRIPTION", help="The subscription's name.", autocompletion=completing.subscriptions
+        ),
+    ],
     topic: Annotated[str, typer.Option("--topic", help="The source topic.")],
     partition: Annotated[int, typer.Option("--partition", min=0, help="The partition.")],
     offset: Annotated[int | None, typer.Option("--offset", min=0, help="A source offset.")] = None,

@@ -13,14 +13,14 @@ from urllib.parse import quote
 
 import typer
 
-from gateway.cli import output
+from gateway.cli import completing, output
 from gateway.cli.client import AdminError
 from gateway.cli.context import client
 
 app = typer.Typer(no_args_is_help=True, help="Organizations that we are paired with.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Org = Annotated[str, typer.Argument(metavar="ORGANIZATION", help="The peer's domain.")]
+Org = Annotated[str, typer.Argument(metavar="ORGANIZATION", help="The peer's domain.", autocompletion=completing.peers)]
 Addresses = Annotated[
     list[str] | None, typer.Option("--address", metavar="HOST:PORT", help="Where it listens; may be repeated.")
 ]
@@ -121,6 +121,25 @@ def show(org: Org, as_json: Json = False) -> None:
     for trouble in _troubles(peer):
         output.say(trouble)
     output.table([_link(link) for link in peer["links"]], LINK_COLUMNS, empty="no link at the moment")
+
+
+@app.command("set")
+def set_(
+    org: Org,
+    address: Addresses = None,
+    no_addresses: Annotated[bool, typer.Option("--no-addresses", help="It is not dialled: it dials us.")] = False,
+    allow_private: Private = False,
+    as_json: Json = False,
+) -> None:
+    """Say where a peer is dialled, in the place of the addresses before."""
+    if bool(address) == no_addresses:
+        raise typer.BadParameter("name at least one --address, or --no-addresses")
+    body = {"addresses": address or [], "allow_private": allow_private}
+    peer = client().post(f"/v1/peers/{quote(org, safe='')}/addresses", body)
+    if as_json:
+        output.emit(peer)
+    else:
+        output.say(f"{peer['org']} is dialled at {', '.join(peer['addresses']) or 'no address'}")
 
 
 @app.command()

@@ -50,10 +50,12 @@ gateway's state directory; `MESH_ADMIN` (host:port) and `MESH_ADMIN_TOKEN` or `M
 | 0 | done |
 | 1 | refused or failed: three lines on standard error say what, the remedy and the code (errors.md) |
 | 2 | wrong usage |
+| 3 | `mesh apply --plan` only: something would change |
 | 130 | interrupted |
 
 Data go to standard output, everything else to standard error. `--json` prints what scripts need; colours appear on a
-terminal only. `mesh topic append` and `mesh topic read` speak newline-delimited JSON:
+terminal only, and none where `NO_COLOR` is set. `mesh --install-completion` lets your shell complete verbs, options and
+names that your gateway knows. `mesh topic append` and `mesh topic read` speak newline-delimited JSON:
 
     {"key": "N14228", "value": {"dep_delay": 2}, "headers": [["source", "gate"]], "timestamp": 1357034400000}
 
@@ -122,6 +124,8 @@ def commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _usage(path: str, command: Any) -> str:
+    if not command.context_settings.get("allow_interspersed_args", True):
+        return f"{path} [OPTIONS] -- {command.params[0].metavar}"
     words = [path]
     for parameter in command.params:
         if parameter.param_type_name == "argument":

@@ -7,16 +7,20 @@ from urllib.parse import quote
 
 import typer
 
-from gateway.cli import output
+from gateway.cli import completing, output
 from gateway.cli.context import client
 
 app = typer.Typer(no_args_is_help=True, help="Named sets of topics that we offer.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Name = Annotated[str, typer.Argument(metavar="SHARE", help="The share's name.")]
+Name = Annotated[str, typer.Argument(metavar="SHARE", help="The share's name.", autocompletion=completing.shares)]
 Topics = Annotated[
     list[str],
-    typer.Option("--topic", help="A topic of the local cluster, or a quoted pattern as 'orders.*'; may be repeated."),
+    typer.Option(
+        "--topic",
+        help="A topic of the local cluster, or a quoted pattern as 'orders.*'; may be repeated.",
+        autocompletion=completing.topics,
+    ),
 ]
 
 

@@ -20,6 +20,8 @@ from gateway.cli.output import STATE_STYLES, gateway_name, plain, styled, when
 
 Row = Mapping[str, Any]
 
+_CLOCKED = ("lag_s", "stalled_s", "source_heard_s", "retention_s")
+"""What grows by itself while nothing happens."""
 # More rows than this hide what matters; they are summed up by topic unless asked for.
 MAX_LANE_ROWS = 24
 WIDE = 110
@@ -27,11 +29,32 @@ STATES = ("stopped", "waiting", "recovering", "catching-up", "paused", "running"
 _GAP = Text("")
 
 
-def render(status: Row, width: int, *, each_lane: bool = False) -> RenderableType:
-    """The whole status for a terminal of `width` columns."""
+def timeless(status: Row) -> Row:
+    """A status without what changes with the time alone: by it two are compared."""
+    lanes = [{key: value for key, value in lane.items() if key not in _CLOCKED} for lane in status["lanes"]]
+    warned = [(each["code"], each["lanes"]) for each in status["warnings"]]  # their sentences say since when
+    return {**status, "now_ms": None, "lanes": lanes, "warnings": warned}
+
+
+def rates(before: Row, after: Row) -> dict[str, float]:
+    """Records a second of each lane between two statuses of one gateway."""
+    passed_s = (after["now_ms"] - before["now_ms"]) / 1000
+    then = {lane["lane"]: lane["records"] for lane in before["lanes"]}
+    if passed_s <= 0:
+        return {}
+    grown = {lane["lane"]: lane["records"] - then[lane["lane"]] for lane in after["lanes"] if lane["lane"] in then}
+    return {name: number / passed_s for name, number in grown.items() if number >= 0}
+
+
+def render(
+    status: Row, width: int, *, each_lane: bool = False, rates: Mapping[str, float] | None = None
+) -> RenderableType:
+    """The whole status for a terminal of `width` columns; with `rates`, also what each lane copies a second."""
     lanes: list[Row] = status["lanes"]
     parts: list[RenderableType] = [headline(status)]
     if lanes:
+        if rates is not None:
+            lanes = [{**lane, "rate": rates.get(lane["lane"])} for lane in lanes]
         rows = lanes if each_lane or len(lanes) <= MAX_LANE_ROWS else by_topic(lanes)
         parts += [_GAP, lane_table(rows, width)]
         parts += [part for trouble in (*troubles(lanes), *warned(status["warnings"])) for part in (_GAP, trouble)]
@@ -63,7 +86,9 @@ def lane_table(rows: Iterable[Row], width: int) -> Table:
     built.add_column("state", no_wrap=True)
     if wide:
         built.add_column("copied to", overflow="fold")
-    for heading in ("records", "lag", "behind", "gaps"):
+    rows = list(rows)
+    rated = any("rate" in lane for lane in rows)
+    for heading in ("records", *(("records/s",) if rated else ()), "lag", "behind", "gaps"):
         built.add_column(heading, justify="right", no_wrap=True)
     if wide:
         built.add_column("bytes", justify="right", no_wrap=True)
@@ -71,7 +96,8 @@ def lane_table(rows: Iterable[Row], width: int) -> Table:
         cells = [escape(plain(lane["lane"])), _place(lane)]
         if wide:
             cells.append(escape(plain(lane["destination_topic"])))
-        cells += [count(lane["records"]), count(lane["lag_records"]), duration(lane["lag_s"]), count(lane["gaps"])]
+        cells += [count(lane["records"]), *([rate(lane["rate"])] if rated else [])]
+        cells += [count(lane["lag_records"]), duration(lane["lag_s"]), count(lane["gaps"])]
         if wide:
             cells.append(size(lane["size_bytes"]))
         built.add_row(*cells)
@@ -153,7 +179,9 @@ def by_topic(lanes: Iterable[Row]) -> list[Row]:
 def _summed(name: str, group: Sequence[Row]) -> Row:
     known = [lane["lag_records"] for lane in group if lane["lag_records"] is not None]
     seconds = [lane["lag_s"] for lane in group if lane["lag_s"] is not None]
-    return {
+    known_rates = [lane["rate"] for lane in group if lane.get("rate") is not None]
+    rated = {"rate": sum(known_rates) if known_rates else None} if "rate" in group[0] else {}
+    return rated | {
         "lane": name,
         "state": min((lane["state"] for lane in group), key=STATES.index),
         "gateway": ", ".join(sorted({lane.get("gateway", "") for lane in group})),
@@ -168,6 +196,10 @@ def _summed(name: str, group: Sequence[Row]) -> Row:
 
 def count(number: int | None) -> str:
     return "-" if number is None else f"{number:,}"
+
+
+def rate(a_second: float | None) -> str:
+    return "-" if a_second is None else f"{a_second:,.1f}" if 0 < a_second < 10 else f"{a_second:,.0f}"
 
 
 def duration(seconds: float | None) -> str:

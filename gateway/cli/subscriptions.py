@@ -7,14 +7,17 @@ from urllib.parse import quote
 
 import typer
 
-from gateway.cli import output, plan
+from gateway.cli import completing, output, plan
 from gateway.cli.context import client
 from mesh.shares import OnForeignWrite, OnLoss, OnTimestamp
 
 app = typer.Typer(no_args_is_help=True, help="Our use of what peers grant us.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Name = Annotated[str, typer.Argument(metavar="SUBSCRIPTION", help="The subscription's name.")]
+Name = Annotated[
+    str,
+    typer.Argument(metavar="SUBSCRIPTION", help="The subscription's name.", autocompletion=completing.subscriptions),
+]
 ON_FOREIGN_WRITE = "Where somebody else writes to the destination: stop or report."
 ON_LOSS = "Where the source lost records or was created anew: stop or continue."
 ON_TIMESTAMP = "Where the destination refuses a record's timestamp: stop, override or quarantine."

@@ -12,14 +12,14 @@ from urllib.parse import quote
 
 import typer
 
-from gateway.cli import output
+from gateway.cli import completing, output
 from gateway.cli.client import BLOCK_BYTES
 from gateway.cli.context import client
 
 app = typer.Typer(no_args_is_help=True, help="Topics of the local cluster.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Name = Annotated[str, typer.Argument(metavar="TOPIC", help="The topic's name.")]
+Name = Annotated[str, typer.Argument(metavar="TOPIC", help="The topic's name.", autocompletion=completing.topics)]
 Force = Annotated[bool, typer.Option("--force", help="Also where a subscription writes the topic.")]
 
 

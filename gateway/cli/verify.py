@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from gateway.cli import output
+from gateway.cli import completing, output
 from gateway.cli.context import client
 
 EVIDENCE_COLUMNS = ("kind", "lane", "source_offset", "destination_offset", "detail")
@@ -20,7 +20,12 @@ def register(root: typer.Typer) -> None:
 
 
 def verify(
-    subscription: Annotated[str, typer.Argument(metavar="SUBSCRIPTION", help="The subscription's name.")],
+    subscription: Annotated[
+        str,
+        typer.Argument(
+            metavar="SUBSCRIPTION", help="The subscription's name.", autocompletion=completing.subscriptions
+        ),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare a subscription's copy with its source, record by record, and every offset's translation.

@@ -114,7 +114,7 @@ class EnrolmentDesk:
         self._own_bundle = own_bundle
         self._addresses = addresses
         self._now_ms = now_ms
-        self._allow_private = allow_private
+        self.allow_private = allow_private
         self._audit = audit
         self._service = EnrolmentService(identity, registry, own_bundle, self._now, time.monotonic, audit)
         self.door = Door(self._service, registry, listen, now_ms, announce, probe)
@@ -178,7 +178,7 @@ class EnrolmentDesk:
             expires_ms=int(invite.expires.timestamp() * 1000),
             name=wanted.name,
             expect_fingerprint=wanted.expect_fingerprint,
-            allow_private=wanted.allow_private or self._allow_private,
+            allow_private=wanted.allow_private or self.allow_private,
         )
 
     # Accepting
@@ -197,7 +197,7 @@ class EnrolmentDesk:
         self._registry.check_invited(invite.org)
         if given.expect_fingerprint:
             check_fingerprint(PeerFile(invite.bundle, invite.addresses), given.expect_fingerprint)
-        allowed = given.allow_private or self._allow_private
+        allowed = given.allow_private or self.allow_private
         await check_addresses(invite.addresses, allow_private=allowed)
         targets = await enrolment_targets(invite, allow_private=allowed)
         redeemer = Redeemer(self._identity(), own, given.addresses or self._addresses(), self._now)

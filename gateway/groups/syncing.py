@@ -88,7 +88,7 @@ class GroupSync:
         self._registry = registry
         self._links = links
         self._lanes = lanes
-        self._period_s = period_s
+        self.period_s = period_s
         self._now_ms = now_ms
         self._found: dict[SubscriptionName, list[SyncStatus]] = {}
         self._passed_over: dict[SubscriptionName, int] = {}
@@ -100,7 +100,7 @@ class GroupSync:
         """Until cancelled."""
         while True:
             await self.turn()
-            await asyncio.sleep(self._period_s)
+            await asyncio.sleep(self.period_s)
 
     async def turn(self) -> None:
         wanted = {each.name: each for each in self._registry.subscriptions.values() if _is_synced(each)}

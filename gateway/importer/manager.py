@@ -73,7 +73,8 @@ class ImportManager:
         self._registry = registry
         self._links = links
         self._catalogs = Catalogs(links)
-        self._settings = settings
+        self.settings = settings
+        """May be replaced: lanes that begin from then on take it."""
         self._now_ms = now_ms
         self._random = random
         self._meter = meter
@@ -242,7 +243,7 @@ class ImportManager:
 
     async def _mark(self, running: Running, lanes: list[LaneId]) -> bool:
         """Whether they may start; otherwise they are forgotten, and what changed will tell."""
-        backoff = Backoff(self._settings.retry_initial_s, self._settings.retry_max_s, self._random)
+        backoff = Backoff(self.settings.retry_initial_s, self.settings.retry_max_s, self._random)
         while True:
             try:
                 await self._marks.set(running.subscription, lanes)
@@ -266,7 +267,7 @@ class ImportManager:
             self._links,
             subscription,
             lane,
-            self._settings,
+            self.settings,
             accept_foreign=accept_foreign,
             now_ms=self._now_ms,
             random=self._random,
@@ -291,7 +292,7 @@ class ImportManager:
 
     async def _follow(self, running: Running) -> None:
         """Go through one offer of the provider after another: an absent share may be granted at any time."""
-        backoff = Backoff(self._settings.retry_initial_s, self._settings.retry_max_s, self._random)
+        backoff = Backoff(self.settings.retry_initial_s, self.settings.retry_max_s, self._random)
         known = b""
         while True:
             try:

@@ -105,7 +105,8 @@ class Hub:
     ) -> None:
         self._identity = identity
         self._registry = registry
-        self._settings = settings
+        self.settings = settings
+        """May be replaced: links that begin from then on take their limits, features and heartbeats from it."""
         self._now_ms = now_ms
         self._metrics = metrics or Metrics()
         self._answers = Answers(cluster, registry, now_ms, lambda: self.organization)
@@ -225,9 +226,9 @@ class Hub:
         if self._stopping:
             return
         org = leaf.id.org
-        if self._table.count(org, "acceptor") >= self._settings.max_links_per_peer:
+        if self._table.count(org, "acceptor") >= self.settings.max_links_per_peer:
             self._metrics.refused(org, TooManyLinks.code)
-            raise TooManyLinks(org, self._settings.max_links_per_peer)
+            raise TooManyLinks(org, self.settings.max_links_per_peer)
         await self._run(self._link(stream, org, "acceptor", address, leaf), org, None)
 
     async def list_catalog(self, leaf: VerifiedLeaf) -> catalog_pb2.CatalogReply:
@@ -241,8 +242,8 @@ class Hub:
             gateway=self._identity.id.name,
             nonce=token_bytes(32),
             features=FEATURES,
-            max_frame_bytes=self._settings.max_frame_bytes,
-            heartbeat_ms=int(self._settings.heartbeat_s * 1000),
+            max_frame_bytes=self.settings.max_frame_bytes,
+            heartbeat_ms=int(self.settings.heartbeat_s * 1000),
             clock_ms=self._now_ms(),
         )
         authenticator = LinkAuthenticator(self._identity, self._peer_trust, org, self._now, leaf, self._leaf_refused)
@@ -252,7 +253,7 @@ class Hub:
             authenticator=authenticator,
             export=self._serving.export,
             answer=self._serving.answer,
-            limits=self._settings.session,
+            limits=self.settings.session,
             clock=time.monotonic,
             meter=self._metrics.link(org),
             windows=self._windows,
@@ -392,7 +393,7 @@ class Hub:
 
     async def catalog(self, peer: OrgId, known: bytes = b"") -> catalog_pb2.CatalogReply:
         self._registry.peer(peer)
-        wait_s = min(CATALOG_WAIT_S, self._settings.session.request_s / 2)
+        wait_s = min(CATALOG_WAIT_S, self.settings.session.request_s / 2)
         return await self._questions.catalog(peer, known, wait_s)
 
     async def measure(

@@ -66,7 +66,7 @@ class CertificateKeeper:
         metrics: Metrics | None = None,
         record: Record | None = None,
     ) -> None:
-        self._poll_s = settings.poll_s
+        self.poll_s = settings.poll_s
         self._registry = registry
         self._hub = hub
         self._now = now
@@ -123,7 +123,7 @@ class CertificateKeeper:
             version = self._registry.version
             await self._turn()
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._poll_s):
+                async with asyncio.timeout(self.poll_s):
                     await self._woken(version)
 
     async def _woken(self, version: int) -> None:

@@ -10,7 +10,7 @@ import gateway.cli
 from gateway.cli.main import app
 from gateway.cli.verbs import VERBS, Verbs
 
-APART = {"client", "context", "main", "output", "plan", "reference", "status_view", "verbs"}
+APART = {"client", "completing", "context", "local_page", "main", "output", "plan", "reference", "status_view", "verbs"}
 """Modules of the package that have no commands."""
 
 

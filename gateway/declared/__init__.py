@@ -1,0 +1,1 @@
+"""Objects that an operator declares in files: peers, shares, grants and subscriptions."""

@@ -1,0 +1,114 @@
+"""The life of a gateway beside an application: what is read again while it runs, waiting for it, stopping after it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.organization import Organization, stop_all, wait_for
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+
+@pytest.fixture
+def acme(tmp_path: Path) -> Iterator[Organization]:
+    organization = Organization.init(tmp_path / "acme", "acme.example")
+    with stop_all(organization):
+        yield organization
+
+
+def settings(acme: Organization) -> dict[str, Any]:
+    found: dict[str, Any] = acme.mesh("config", "explain", "--running", "--json").json
+    return found | {each["key"]: each["value"] for each in found["settings"]}
+
+
+def rewrite(acme: Organization, **keys: str) -> None:
+    """Keys of the file as KEY__NAME="toml", in the place of what stands there."""
+    path = acme.home / "mesh.toml"
+    lines = path.read_text().splitlines()
+    for key, value in keys.items():
+        table, _, name = key.partition("__")
+        at = lines.index(f"[{table}]")
+        at = next(n for n in range(at, len(lines)) if lines[n].lstrip("# ").startswith(f"{name} = "))
+        lines[at] = f"{name} = {value}"
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_a_changed_file_is_taken_as_far_as_it_can_be_and_refused_where_it_is_wrong(acme: Organization) -> None:
+    acme.start()
+
+    # 1. a file that changes is read again by itself: what can be taken is, the rest waits and is named
+    rewrite(acme, log__level='"debug"', timing__drain_pre_s="3", limits__frame_bytes="65536")
+    found = wait_for("the file to be taken", lambda: (s := settings(acme))["log.level"] == "debug" and s)
+    assert (found["timing.drain_pre_s"], found["limits.frame_bytes"]) == (3, 1 << 20)
+    assert found["restart"] == ["limits.frame_bytes"]
+    assert "limits.frame_bytes in the file waits for a restart" in wait_for_log(acme, "keys of the configuration wait")
+
+    # 2. a file that is wrong changes nothing and says why, until it is right again
+    rewrite(acme, log__level='"loud"')
+    assert acme.process is not None
+    acme.process.send_signal(signal.SIGHUP)
+    fault = wait_for("the file to be refused", lambda: settings(acme)["fault"])
+    assert "log.level" in fault
+    assert settings(acme)["log.level"] == "debug"
+    assert acme.refuses("config", "reload").code == "config-invalid"
+    rewrite(acme, log__level='"info"')
+    said = acme.mesh("config", "reload")
+    assert (said.out.splitlines()[0], settings(acme)["fault"]) == ("in force now: log.level", "")
+
+    # 3. what was changed stands in the audit log, by whom
+    entries = acme.mesh("audit", "list", "--action", "config.changed", "--json").lines
+    assert [entry["actor"] for entry in entries] == ["gateway", "operator"]
+
+    # 4. told to stop, it is not ready at once and takes records for as long as it was told to
+    begun = time.monotonic()
+    acme.process.send_signal(signal.SIGTERM)
+    why = wait_for("not ready", lambda: not_ready(acme))
+    assert "the gateway is stopping" in why
+    acme.mesh("topic", "create", "late")
+    assert (acme.process.wait(30), time.monotonic() - begun > 2.9) == (0, True)
+
+
+def wait_for_log(acme: Organization, event: str) -> str:
+    wait_for(event, lambda: event in acme.log)
+    return acme.mesh("status", "--json").out and readiness(acme)
+
+
+def readiness(acme: Organization) -> str:
+    from urllib.request import urlopen
+
+    with urlopen(f"http://{acme.admin}/readyz?verbose", timeout=5) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+def not_ready(acme: Organization) -> str:
+    from gateway.sidecar.asking import why_not_ready
+
+    return why_not_ready(acme.admin)
+
+
+def test_a_job_waits_for_its_gateway_and_stops_it_after_itself(acme: Organization) -> None:
+    script = "import os, signal, sys; print(sys.argv[1:], flush=True); os.kill(os.getpid(), signal.SIGUSR1)"
+    words = [sys.executable, "-m", "gateway.cli.main", "--dir", str(acme.home), "await", "--shutdown", "--"]
+    job = subprocess.Popen([*words, sys.executable, "-c", script, "--a", "b"], stdout=subprocess.PIPE, text=True)
+    try:
+        # 1. it was started before its gateway, and waits
+        acme.start()
+
+        # 2. the job ran, its end is the exit code, and the gateway has ended in order
+        out, _ = job.communicate(timeout=30)
+        assert (json.loads(out.replace("'", '"')), job.returncode) == (["--a", "b"], 128 + signal.SIGUSR1)
+        assert acme.process is not None
+        assert acme.process.wait(30) == 0
+    finally:
+        job.kill()
+        job.wait()
