@@ -23,6 +23,7 @@ from gateway.console.history import History
 from gateway.console.overview import lanes_of, overview
 from gateway.console.sessions import Sessions
 from gateway.health import Health
+from gateway.http import schemas
 from gateway.http.described import Number, Text, operation
 from gateway.http.guard import is_gone
 from gateway.http.query import query_number, query_text
@@ -65,7 +66,11 @@ def routes(live: Live) -> list[web.RouteDef]:
         finally:
             live.open -= 1
 
-    @operation("the past of a series", query={"series": Text(), "window_s": Number(least=1, most=MAX_WINDOW_S)})
+    @operation(
+        "the past of a series",
+        query={"series": Text(), "window_s": Number(least=1, most=MAX_WINDOW_S)},
+        answers=schemas.object_of({"series": schemas.TEXT, "samples": schemas.list_of({"type": "array"})}),
+    )
     async def history(request: web.Request) -> web.Response:
         name, window_s = query_text(request, "series"), query_number(request, "window_s") or 1800
         held = live.history.samples(name, live.services.now_ms() - window_s * 1000)

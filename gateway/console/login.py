@@ -12,6 +12,7 @@ from aiohttp import web
 from gateway.console.errors import LoginRefused
 from gateway.console.guard import cookie_name
 from gateway.console.sessions import SESSION_S, Sessions
+from gateway.http import schemas
 from gateway.http.described import Text, operation
 from gateway.http.fields import fields_of
 from gateway.services import Services
@@ -20,13 +21,22 @@ PATH = "/console/"
 
 
 def routes(services: Services, sessions: Sessions) -> list[web.RouteDef]:
-    @operation("whose console this is", is_open=True)
+    @operation(
+        "whose console this is",
+        answers=schemas.object_of({"organization": schemas.TEXT, "gateway": schemas.TEXT}),
+        is_open=True,
+    )
     async def gateway(request: web.Request) -> web.Response:
         return web.json_response(
             {"organization": services.config.organization, "gateway": services.config.gateway_name}
         )
 
-    @operation("log in", body={"token": Text(required=False), "code": Text(required=False)}, is_open=True)
+    @operation(
+        "log in",
+        body={"token": Text(required=False), "code": Text(required=False)},
+        answers={201: schemas.object_of({"key": schemas.TEXT})},
+        is_open=True,
+    )
     async def login(request: web.Request) -> web.Response:
         fields = await fields_of(request)
         is_code = "code" in fields
@@ -40,7 +50,7 @@ def routes(services: Services, sessions: Sessions) -> list[web.RouteDef]:
         )
         return response
 
-    @operation("log out", is_open=True)
+    @operation("log out", answers=schemas.object_of({}), is_open=True)
     async def logout(request: web.Request) -> web.Response:
         sessions.end(request.cookies.get(cookie_name(request), ""))
         response = web.json_response({})

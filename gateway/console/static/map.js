@@ -78,7 +78,7 @@ export function flows(overview, org) {
 export function linkState(peer, now) {
   if (peer.state !== "active") return badge(peer.state);
   if (peer.bundle_refused) return badge("certificates refused", "bad");
-  if (peer.links.length > 0) return badge(peer.links.length > 1 ? `${peer.links.length} links` : "linked", "ok");
+  if (peer.links.length > 0) return badge("linked", "ok");
   const last = Math.max(0, ...Object.values(peer.last_alive_ms));
   return badge(last ? `no link, last ${ago(last, now)}` : "no link yet", "warn");
 }
