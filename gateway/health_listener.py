@@ -16,7 +16,7 @@ from gateway.admin.door import Door, open_door
 from gateway.health import Health
 
 if TYPE_CHECKING:
-    from gateway.admin.server import Listening
+    from gateway.http.serving import Listening
 
 NAME = "health"
 

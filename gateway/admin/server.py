@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import cast
 
 from aiohttp import web
@@ -31,7 +30,6 @@ from gateway.admin import (
     peer_trust,
     peers,
     shares,
-    shutdown,
     status,
     subscriptions,
     topics,
@@ -42,6 +40,8 @@ from gateway.console import codes
 from gateway.console.app import add_console
 from gateway.console.sessions import Sessions
 from gateway.health import Health
+from gateway.http import serving, shutdown
+from gateway.http.serving import Listening
 from gateway.services import Services
 
 MODULES = (
@@ -64,8 +64,7 @@ MODULES = (
     doctor,
     groups,
 )
-# Watching clients hold their stream for ever: at the end they get this long to notice.
-CLOSE_S = 2.0
+MAX_CONNECTIONS = 256
 
 
 def create_app(
@@ -135,33 +134,9 @@ def health_app(health_state: Health) -> web.Application:
     return app
 
 
-@dataclass(frozen=True, slots=True)
-class Listening:
-    """The API behind its door."""
-
-    runner: web.AppRunner
-    door: Door
-
-    @property
-    def address(self) -> str:
-        return self.door.address
-
-    @property
-    def port(self) -> int:
-        return self.door.at.port
-
-    async def close(self) -> None:
-        """Stop listening; requests in progress get CLOSE_S, then they are cut."""
-        await self.runner.cleanup()
-
-
 async def serve(app: web.Application, door: Door) -> Listening:
     """Answer whoever comes through the door, which is closed with the API."""
-    # nobody sends compressed bodies here: what is not unpacked is no bomb
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_S, auto_decompress=False)
-    await runner.setup()
-    await web.SockSite(runner, door.socket).start()
-    return Listening(runner, door)
+    return await serving.serve(app, door, guard.ADMIN, MAX_CONNECTIONS)
 
 
 async def start(app: web.Application, host: str, port: int) -> Listening:

@@ -61,6 +61,11 @@ class Listening:
     def address(self) -> str:
         return self.door.address
 
+    @property
+    def port(self) -> int:
+        """Of a listener that has one."""
+        return int(self.address.rpartition(":")[2])
+
     async def close(self) -> None:
         """Stop listening; requests in progress get CLOSE_S, then they are cut."""
         self.server.close()

@@ -14,10 +14,9 @@ from typing import cast
 from aiohttp import web
 
 from gateway.address import Address
-from gateway.admin import shutdown
 from gateway.admin.door import open_door
 from gateway.health import Health
-from gateway.http import health
+from gateway.http import health, shutdown
 from gateway.http.guard import errors_of, guard_of
 from gateway.http.serving import Door, Listening, serve
 from gateway.local import http_cursors, http_openapi, http_publish, http_read, http_status, http_subscriptions

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from certs.authority import Authority
 from gateway.admin.answers import ERROR
-from gateway.admin.server import Listening, create_app, start
+from gateway.admin.server import create_app, start
 from gateway.admin.token import TOKEN_NAME, TokenFile
 from gateway.audit.auditor import Auditor
 from gateway.config import load_config
@@ -26,6 +26,7 @@ from gateway.embedded.cluster import open_embedded
 from gateway.groups.syncing import GroupSync
 from gateway.health import Health
 from gateway.http.described import operation_of
+from gateway.http.serving import Listening
 from gateway.metrics import Metrics
 from gateway.peers.errors import FeatureMissing, PeerUnreachable
 from gateway.ports_file import Ports, write_ports
