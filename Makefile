@@ -9,7 +9,7 @@ NATIVE := $(wildcard mesh/batch/_*.[ch])
 # Tests start hundreds of processes: none compiles again what another has compiled.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: fuzz setup demo test test-unit test-kafka test-thousand test-million exactness faults faults-campaign simulate check format lint types layering proto proto-check bench bench-quick drill-trust threats lock clean help
+.PHONY: browser screenshots fuzz setup demo test test-unit test-kafka test-thousand test-million exactness faults faults-campaign simulate check format lint types layering proto proto-check bench bench-quick drill-trust threats lock clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -25,7 +25,7 @@ setup: $(STAMP) ## create .venv from the lock file
 demo: $(STAMP) ## two companies share a stream, on the embedded log
 	$(BIN)/mesh demo
 
-test: $(STAMP) ## all tests, the Kafka ones included
+test: $(STAMP) browser ## all tests, the Kafka ones included
 	$(BIN)/python -m pytest -n 2 tests -m "not kafka and not slow"
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests -m "(kafka or slow) and not alone"
 	$(MAKE) faults
@@ -39,6 +39,12 @@ test-million: $(STAMP) ## a million records while gateways and brokers are kille
 
 test-thousand: $(STAMP) ## the same for topics of a thousand partitions, which takes its time
 	MATRIX_PARTITIONS=1000 $(BIN)/python -m pytest tests/matrix -k "none-many-partitions or kill-importer-many"
+
+browser: ## Debian's Chromium, where it is missing: the tests of the console need it
+	@tests/console/browser.sh
+
+screenshots: $(STAMP) browser ## the pictures of docs/console.md, anew
+	$(BIN)/python -m tests.console.screenshots docs/console
 
 simulate: $(STAMP) ## ten thousand mirrors in virtual time, with faults at every edge, by seed
 	$(BIN)/python -m tests.simulator --schedules 10000
