@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from gateway.http.described import Text, operation
+from gateway.http.described import Formed, operation
 from gateway.http.errors import BodyRefused
 from gateway.http.fields import fields_of
 from gateway.http.schemas import FLAG, TEXT, object_of
@@ -19,6 +19,7 @@ from gateway.local.http_positions import POSITIONS, SHOWN_POSITIONS
 from gateway.local.values import Cursor
 
 PATH = "/v1/cursors/{cursor}/topics/{topic}"
+LEASE = Formed("[!-~]{0,100}", "w2kGkK7pWqSeGZy1mUu0bA", longest=100)
 CURSOR = object_of({"name": TEXT, "topic": TEXT, "positions": SHOWN_POSITIONS, "is_read": FLAG})
 
 
@@ -29,7 +30,7 @@ def routes(api: LocalApi) -> list[web.RouteDef]:
 
     @operation(
         "say that everything before the positions is done with",
-        body={"positions": POSITIONS, "lease": Text(required=False)},
+        body={"positions": POSITIONS, "lease": LEASE},
         answers=object_of({"committed": SHOWN_POSITIONS}),
     )
     async def commit(request: web.Request) -> web.Response:

@@ -9,11 +9,9 @@ from gateway.audit.actor import APPLICATION
 from gateway.http.api import Api
 from gateway.http.errors import status_of
 from gateway.http.schemas import FLAG, TEXT, WHOLE, object_of
-from mesh.errors import CallerError, MeshError
+from mesh.errors import CallerError, MeshError, NetworkError
 from mesh.local.errors import TOKEN_METADATA, ApiTokenRefused
 
-MAX_BODY_BYTES = 8 * 1024 * 1024
-"""A body is held as a whole while it is read: more records go in more requests."""
 BODY_S = 30.0
 """For a body to arrive."""
 OPEN_PATHS = frozenset({"/livez", "/readyz"})
@@ -56,12 +54,19 @@ def problem(error: MeshError) -> dict[str, object]:
     }
 
 
+@dataclass(eq=False)
+class GatewayStopping(NetworkError):
+    code: ClassVar[str] = "gateway-stopping"
+    sentence: ClassVar[str] = "the gateway is being stopped, so it ended the stream"
+    hint: ClassVar[str] = "read again from where you stand once the gateway is back"
+
+
 LOCAL = Api(
     name="local",
     token_header=TOKEN_METADATA,
     actor=APPLICATION,
     open_paths=OPEN_PATHS,
-    max_body_bytes=MAX_BODY_BYTES,
+    max_body_bytes=8 * 1024 * 1024,
     body_of=problem,
     token_refused=ApiTokenRefused,
     refusal_type=PROBLEM_TYPE,

@@ -2,7 +2,7 @@
 
 A. What is fetched is written, and nothing more is fetched until it is: a slow reader slows the fetch (rule H).
 B. A reader that takes nothing is ended with ReaderStalled, and its connection is cut where it does not take even that.
-C. A reader that has left is noticed within GONE_S.
+C. A reader that has left is noticed within LOOK_S, and one that stays is told of the gateway's end as quickly.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ from gateway.http.schemas import REPORT
 from gateway.local import http_positions as positions_json
 from gateway.local.api import LocalApi
 from gateway.local.http_positions import PARTITIONS_TEXT, POSITIONS_TEXT
+from gateway.local.http_problems import GatewayStopping
 from gateway.local.http_records import Encoding
 from gateway.local.http_streams import Form, form_of
 from gateway.local.reading import Reading
 from gateway.local.values import ReadQuery
 
 LAST_EVENT_ID = "Last-Event-ID"
-GONE_S = 1.0
+STOPPING = web.AppKey("stopping", asyncio.Event)
+LOOK_S = 1.0
 IDLE_S = 15.0
 """Between signs of life on a stream without records."""
 LAST_WORD_S = 5.0
@@ -112,9 +114,11 @@ class _Writing:
 
     async def _records(self) -> None:
         heard = monotonic()
-        while (parts := await self._reading.next(GONE_S)) is not None:
+        while (parts := await self._reading.next(LOOK_S)) is not None:
             if is_gone(self._request):
                 raise ConnectionResetError("the reader has left")
+            if self._request.app[STOPPING].is_set():
+                raise GatewayStopping
             block = self._form.records(parts)
             if not block and monotonic() - heard > IDLE_S:
                 block = self._form.idle()

@@ -6,8 +6,9 @@ Routes come from the `http_*` modules, each `routes(api) -> list[web.RouteDef]`;
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from socket import socket
 from typing import cast
 
@@ -31,11 +32,18 @@ MAX_CONNECTIONS = 256
 
 def create_app(api: LocalApi, tokens: Callable[[], Iterable[str]]) -> web.Application:
     """The local HTTP API over `api`; `tokens` gives the valid ones (`gateway.admin.token.TokenFile`)."""
+    known = replace(LOCAL, max_body_bytes=api.services.config.local.max_request_bytes)
     app = web.Application(
-        middlewares=[errors_of(LOCAL), guard_of(LOCAL, tokens, frozenset())], client_max_size=LOCAL.max_body_bytes
+        middlewares=[errors_of(known), guard_of(known, tokens, frozenset())], client_max_size=known.max_body_bytes
     )
+    app[http_read.STOPPING] = asyncio.Event()
+    app.on_shutdown.append(_tell_readers)
     app.add_routes(described_routes(api))
     return app
+
+
+async def _tell_readers(app: web.Application) -> None:
+    app[http_read.STOPPING].set()
 
 
 def described_routes(api: LocalApi) -> list[web.RouteDef]:
