@@ -25,7 +25,7 @@ from mesh.sdk import codec
 from mesh.sdk.connection import Connection, Patience
 from mesh.sdk.errors import ClientClosed, GatewayUnreachable
 from mesh.sdk.place import find
-from mesh.sdk.publisher import Publisher
+from mesh.sdk.publisher import Publisher, Times
 from mesh.sdk.reader import Reader
 from mesh.sdk.room import Room
 from mesh.sdk.values import (
@@ -41,6 +41,7 @@ from mesh.sdk.values import (
     Translation,
 )
 
+TIMEOUT_S, PATIENCE_S, PUBLISH_TIMEOUT_S = 30.0, 60.0, 120.0
 BUFFER_BYTES = 32 * 1024 * 1024
 CLOSE_S = 5.0
 """For how long records still go out where the block of the client ends with an exception."""
@@ -51,9 +52,9 @@ class Client:
 
     `address`, `token`, `token_file`, `state_dir`: where the gateway is, see `mesh.sdk.place`; mostly the environment
     says it. `timeout_s` bounds the wait for one answer; `patience_s` is for how long a gateway that is away is tried
-    again, by calls and by readers; `publish_timeout_s` is that of a record. `buffer_bytes` bounds what is handed over
-    and not answered. With `idempotent` each request carries a key, kept as a header of its records, so that it is
-    tried again without being appended twice; without, a lost answer is PublishUnknown.
+    again, by calls and by readers; `publish_timeout_s` is that of a record, and 0 sends it once. `buffer_bytes` bounds
+    what is handed over and not answered. With `idempotent` each request carries a key, kept as a header of its records,
+    so that it is tried again without being appended twice; without, a lost answer is PublishUnknown.
     """
 
     def __init__(
@@ -63,15 +64,15 @@ class Client:
         token: str | None = None,
         token_file: str | Path | None = None,
         state_dir: str | Path | None = None,
-        timeout_s: float = 30.0,
-        patience_s: float = 60.0,
-        publish_timeout_s: float = 120.0,
+        timeout_s: float = TIMEOUT_S,
+        patience_s: float = PATIENCE_S,
+        publish_timeout_s: float = PUBLISH_TIMEOUT_S,
         buffer_bytes: int = BUFFER_BYTES,
         idempotent: bool = True,
     ) -> None:
         self._where = (address, token, token_file, state_dir)
         self._timeout_s, self._patience_s = timeout_s, patience_s
-        self._publish_timeout_s = publish_timeout_s
+        self._times = Times(timeout_s, publish_timeout_s)
         self._room = Room(buffer_bytes)
         name, numbers = secrets.token_urlsafe(9), itertools.count()
         self._next_key = (lambda: f"{name}-{next(numbers)}") if idempotent else None
@@ -191,6 +192,11 @@ class Client:
         if failure is not None:
             raise failure
 
+    @property
+    def unanswered_bytes(self) -> int:
+        """Of records that were handed over and are not known to be durable yet."""
+        return self._room.used_bytes
+
     async def _settled(self) -> None:
         while tickets := [each for publisher in self._publishers.values() for each in publisher.unanswered()]:
             await asyncio.wait(tickets)
@@ -234,7 +240,7 @@ class Client:
     def _publisher(self, topic: str) -> Publisher:
         connection = self._open()
         if topic not in self._publishers:
-            self._publishers[topic] = Publisher(connection, topic, self._room, self._next_key, self._publish_timeout_s)
+            self._publishers[topic] = Publisher(connection, topic, self._room, self._next_key, self._times)
         return self._publishers[topic]
 
     def _start(self, publisher: Publisher) -> None:

@@ -34,7 +34,7 @@ MOST_UNDER_WAY = 8
 class Request(Generic[Ticket]):
     message: local_pb2.PublishRequest
     deadline: float
-    """Of its first record, by the adapter's clock."""
+    """After which it is not sent again, by the adapter's clock."""
     tickets: list[Ticket] = field(default_factory=list)
     size_bytes: int = 0
     was_sent: bool = False

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import grpc.aio
 
@@ -44,14 +44,21 @@ Ticket: TypeAlias = asyncio.Future[Any]
 Call: TypeAlias = "grpc.aio.StreamStreamCall[Any, local_pb2.PublishReply]"
 
 
+class Times(NamedTuple):
+    answer_s: float
+    """How long the answer to a request is waited for."""
+    again_s: float
+    """For how long after its first record came a request is sent again."""
+
+
 class Publisher:
     def __init__(
-        self, connection: Connection, topic: str, room: Room, next_key: Callable[[], str] | None, timeout_s: float
+        self, connection: Connection, topic: str, room: Room, next_key: Callable[[], str] | None, times: Times
     ) -> None:
         self._connection = connection
         self._room = room
         self._next_key = next_key
-        self._timeout_s = timeout_s
+        self._times = times
         self._outbox: Outbox[Ticket] = Outbox(topic)
         self._patience = Patience(float("inf"))  # each request has a deadline
         self._more = asyncio.Event()
@@ -66,7 +73,7 @@ class Publisher:
         """Who waits for the record, and whether it filled a request."""
         loop = asyncio.get_running_loop()
         ticket: Ticket = loop.create_future()
-        is_full = self._outbox.add(partition, message, size_bytes, ticket, loop.time() + self._timeout_s)
+        is_full = self._outbox.add(partition, message, size_bytes, ticket, loop.time() + self._times.again_s)
         self._more.set()
         return ticket, is_full
 
@@ -75,7 +82,7 @@ class Publisher:
     ) -> Ticket:
         loop = asyncio.get_running_loop()
         ticket: Ticket = loop.create_future()
-        self._outbox.add_whole(partition, messages, key, size_bytes, ticket, loop.time() + self._timeout_s)
+        self._outbox.add_whole(partition, messages, key, size_bytes, ticket, loop.time() + self._times.again_s)
         self._more.set()
         return ticket
 
@@ -107,23 +114,19 @@ class Publisher:
         call: Call = self._connection.converse("PublishMany", local_pb2.PublishReply)
         try:
             while self._is_refusing or await self._write(call):
-                async with asyncio.timeout_at(self._deadline()):
+                async with asyncio.timeout(self._times.answer_s):
                     reply = await call.read()
                 if not isinstance(reply, local_pb2.PublishReply) or self._outbox.oldest is None:
                     raise GatewayUnreachable(address, "it ended the stream of records")
                 self._settle(self._outbox.oldest, reply)
         except TimeoutError as error:
-            raise GatewayUnreachable(address, f"no answer for {self._timeout_s:g} s") from error
+            raise GatewayUnreachable(address, f"no answer for {self._times.answer_s:g} s") from error
         except grpc.aio.AioRpcError as error:
             raise failure_of(error, address) from error
         except (grpc.aio.BaseError, asyncio.InvalidStateError) as error:  # it had ended before it was written to
             raise await ending_of(call, address) from error
         finally:
             call.cancel()
-
-    def _deadline(self) -> float:
-        oldest = self._outbox.oldest
-        return asyncio.get_running_loop().time() + self._timeout_s if oldest is None else oldest.deadline
 
     async def _write(self, call: Call) -> bool:
         """Send what may leave now; False where nothing is left and nothing comes."""

@@ -69,6 +69,9 @@ class Reader:
     async def __aexit__(self, *_: object) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        self._drop()  # a loop over records that was left without closing the reader
+
     def __aiter__(self) -> Self:
         return self
 

@@ -14,6 +14,7 @@ from threading import Condition
 from typing import NamedTuple
 
 from mesh.local.v1 import local_pb2
+from mesh.sdk.background import loop
 from mesh.sdk.client import Client
 from mesh.sdk.values import Published
 
@@ -37,16 +38,14 @@ class Sender:
     def __repr__(self) -> str:
         return f"<Sender {len(self._queue)} queued>"
 
-    def send(
-        self, loop: asyncio.AbstractEventLoop, topic: str, message: local_pb2.NewRecord, partition: int | None
-    ) -> Future[Published]:
+    def send(self, topic: str, message: local_pb2.NewRecord, partition: int | None) -> Future[Published]:
         """Waits while the queue is full."""
         result: Future[Published] = Future()
         with self._changed:
             self._changed.wait_for(lambda: len(self._queue) < MOST_QUEUED)
             self._queue.append(_Handed(topic, message, partition, result))
             if self._task is None:
-                self._task = asyncio.run_coroutine_threadsafe(self._drain(), loop)
+                self._task = asyncio.run_coroutine_threadsafe(self._drain(), loop())
         return result
 
     async def drained(self) -> None:

@@ -5,7 +5,7 @@
         for record in client.read("acme.flights", cursor="billing"):
             ...
 
-It may be used by several threads at once. What crosses to the thread and back are whole calls and whole batches, so a
+It may be used by several threads at once. What crosses to that thread and back are whole calls and whole batches, so a
 loop over records costs hardly more than with asyncio.
 """
 
@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from mesh.sdk import client as aio
 from mesh.sdk import codec
-from mesh.sdk.errors import ClientClosed
-from mesh.sdk.loop_thread import LoopThread
+from mesh.sdk.background import call, loop
 from mesh.sdk.reader import Reader as AsyncReader
 from mesh.sdk.sender import Sender
 from mesh.sdk.values import (
@@ -41,29 +41,47 @@ from mesh.sdk.values import (
 class Client:
     """Use it with `with`. Arguments and methods are those of `mesh.sdk.Client`."""
 
-    def __init__(self, address: str | None = None, **options: Any) -> None:
-        self._aio = aio.Client(address, **options)
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        token: str | None = None,
+        token_file: str | Path | None = None,
+        state_dir: str | Path | None = None,
+        timeout_s: float = aio.TIMEOUT_S,
+        patience_s: float = aio.PATIENCE_S,
+        publish_timeout_s: float = aio.PUBLISH_TIMEOUT_S,
+        buffer_bytes: int = aio.BUFFER_BYTES,
+        idempotent: bool = True,
+    ) -> None:
+        self._aio = aio.Client(
+            address,
+            token=token,
+            token_file=token_file,
+            state_dir=state_dir,
+            timeout_s=timeout_s,
+            patience_s=patience_s,
+            publish_timeout_s=publish_timeout_s,
+            buffer_bytes=buffer_bytes,
+            idempotent=idempotent,
+        )
         self._sender = Sender(self._aio)
-        self._thread: LoopThread[aio.Client] | None = None
 
     def __repr__(self) -> str:
         return f"<sync {self._aio!r}>"
 
     def __enter__(self) -> Self:
-        thread = LoopThread(self._aio, "mesh-sdk")
-        thread.open()
-        self._thread = thread
+        call(self._aio.__aenter__())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        thread = self._open()
-        try:
-            thread.call(self._sender.drained())
-        finally:
-            self._thread = None
-            thread.close(error)
+        call(self._leave(kind, error, trace))
+
+    async def _leave(self, *cause: Any) -> None:
+        await self._sender.drained()
+        await self._aio.__aexit__(*cause)
 
     # --- publish
 
@@ -79,7 +97,7 @@ class Client:
         idempotency_key: str = "",
     ) -> Published:
         """Append one record; returns when it is durable, with its place."""
-        return self._open().call(
+        return call(
             self._aio.publish(
                 topic,
                 value,
@@ -102,7 +120,7 @@ class Client:
         """Append records in order; returns when all are durable, with their places in the same order."""
         given = list(records)  # what makes them runs in the caller's thread
         many = self._aio.publish_many(topic, given, partition=partition, idempotency_key=idempotency_key)
-        return self._open().call(many)
+        return call(many)
 
     def send(
         self,
@@ -116,11 +134,11 @@ class Client:
     ) -> Future[Published]:
         """Hand one record over; waits for room only. `flush` raises the first failure."""
         record = NewRecord(value, key, headers, timestamp_ms)
-        return self._sender.send(self._open().loop, topic, codec.message_of(record), partition)
+        return self._sender.send(topic, codec.message_of(record), partition)
 
     def flush(self) -> None:
         """Returns when everything that was handed over is durable. Raises the first failure since the last flush."""
-        self._open().call(self._flush())
+        call(self._flush())
 
     # --- read
 
@@ -147,28 +165,28 @@ class Client:
             max_records=max_records,
             max_bytes=max_bytes,
         )
-        return Reader(reader, self._open())
+        return Reader(reader)
 
     def cursor(self, name: str, topic: str) -> Cursor:
-        return self._open().call(self._aio.cursor(name, topic))
+        return call(self._aio.cursor(name, topic))
 
     def commit(self, name: str, topic: str, positions: Mapping[int, int]) -> None:
         """Set a cursor that nobody reads by."""
-        self._open().call(self._aio.commit(name, topic, positions))
+        call(self._aio.commit(name, topic, positions))
 
     def delete_cursor(self, name: str, topic: str) -> None:
         """Forget where it stands. Refused while somebody reads by it."""
-        self._open().call(self._aio.delete_cursor(name, topic))
+        call(self._aio.delete_cursor(name, topic))
 
     # --- look around
 
     def topics(self) -> list[Topic]:
         """Of the own cluster, by name."""
-        return self._open().call(self._aio.topics())
+        return call(self._aio.topics())
 
     def catalog(self, peer: str = "") -> Catalog:
         """What peers, or one, share with us."""
-        return self._open().call(self._aio.catalog(peer))
+        return call(self._aio.catalog(peer))
 
     def subscribe(
         self,
@@ -180,10 +198,10 @@ class Client:
         name: str = "",
     ) -> Subscription:
         """Mirror a share; `topics` maps the provider's names to local ones, none: all under their own names."""
-        return self._open().call(self._aio.subscribe(peer, share, topics, start=start, name=name))
+        return call(self._aio.subscribe(peer, share, topics, start=start, name=name))
 
     def subscriptions(self) -> list[Subscription]:
-        return self._open().call(self._aio.subscriptions())
+        return call(self._aio.subscriptions())
 
     def translate(
         self,
@@ -198,19 +216,14 @@ class Client:
         asked = self._aio.translate(
             subscription, topic, partition, source_offset=source_offset, destination_offset=destination_offset
         )
-        return self._open().call(asked)
+        return call(asked)
 
     def status(self) -> Status:
-        return self._open().call(self._aio.status())
+        return call(self._aio.status())
 
     async def _flush(self) -> None:
         await self._sender.drained()
         await self._aio.flush()
-
-    def _open(self) -> LoopThread[aio.Client]:
-        if self._thread is None:
-            raise ClientClosed
-        return self._thread
 
 
 class Reader:
@@ -219,9 +232,8 @@ class Reader:
     `with` it to have it opened at once, with its refusals, and closed at the end. It is for one thread at a time.
     """
 
-    def __init__(self, reader: AsyncReader, thread: LoopThread[aio.Client]) -> None:
+    def __init__(self, reader: AsyncReader) -> None:
         self._reader = reader
-        self._thread = thread
 
     def __repr__(self) -> str:
         return f"<sync {self._reader!r}>"
@@ -232,7 +244,7 @@ class Reader:
         return self._reader.positions
 
     def __enter__(self) -> Self:
-        self._thread.call(self._reader.open())
+        call(self._reader.open())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -244,7 +256,7 @@ class Reader:
     def __next__(self) -> Record:
         record = next(self._reader.rest, None)
         while record is None:
-            if self._thread.call(self._reader.turn()) is None:
+            if call(self._reader.turn()) is None:
                 raise StopIteration
             record = next(self._reader.rest, None)
         self._reader.progress.handed_record(record)
@@ -252,13 +264,16 @@ class Reader:
 
     def batches(self) -> Iterator[Batch]:
         """Records as they come in together, of one partition each; may be empty, `next_offset` then says why."""
-        while (batch := self._thread.call(self._reader.next_batch())) is not None:
+        while (batch := call(self._reader.next_batch())) is not None:
             yield batch
 
     def commit(self, positions: Mapping[int, int] | None = None) -> None:
         """State by the cursor that everything handed out, or before `positions`, is done with."""
-        self._thread.call(self._reader.commit(positions))
+        call(self._reader.commit(positions))
 
     def close(self) -> None:
         """What is not handed out is dropped; the gateway is told that nobody reads any more."""
-        self._thread.loop.call_soon_threadsafe(self._reader.close)
+        loop().call_soon_threadsafe(self._reader.close)
+
+    def __del__(self) -> None:
+        self.close()

@@ -7,33 +7,32 @@
             ...
         assert gateway.records("orders") == [...]
 
-It runs in a thread of its own, so that a test that blocks does not stop it. What is published is kept until the end.
+It answers in threads of its own, so that a test that blocks does not stop it. What is published is kept until the end.
 `restart`, `fail_next`, `lose_answer`, `trim` are what happens to an application in production.
 """
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
-from typing import Any, Self, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, Self
 
-import grpc.aio
+import grpc
 
 from mesh.errors import MeshError
 from mesh.local.v1 import local_pb2
 from mesh.sdk import codec
 from mesh.sdk.client import Client
 from mesh.sdk.errors import Answer, error_of
-from mesh.sdk.loop_thread import LoopThread
 from mesh.sdk.sync import Client as SyncClient
 from mesh.sdk.values import Bytes, NewRecord, Record
 from mesh.testing.local_service import LocalService
-from mesh.testing.local_topics import LocalTopics, Log
+from mesh.testing.local_topics import LocalTopics
 
-Value = TypeVar("Value")
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+MOST_STREAMS = 100
 
 
 class LocalGateway:
@@ -41,28 +40,28 @@ class LocalGateway:
 
     def __init__(self, *, token: str = "") -> None:
         self.token = token or secrets.token_urlsafe(16)
-        self.address = ""
+        self.address = "127.0.0.1:0"
+        """With the port once it has begun, which it keeps."""
         self._topics = LocalTopics()
-        self._service: LocalService
-        self._server: grpc.aio.Server | None = None
-        self._thread = LoopThread(self._serving(), "mesh-local-gateway")
+        self._service = LocalService(self._topics, self.token)
+        self._server: grpc.Server | None = None
+        self._threads: ThreadPoolExecutor | None = None
 
     def __repr__(self) -> str:
-        return f"<LocalGateway {self.address or 'not started'}>"
+        return f"<LocalGateway {self.address} {'not ' if self._server is None else ''}running>"
 
     def __enter__(self) -> Self:
-        self._thread.open()
+        self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._thread.close()
+        self.stop()
 
     async def __aenter__(self) -> Self:
-        await asyncio.to_thread(self._thread.open)
-        return self
+        return self.__enter__()
 
     async def __aexit__(self, *_: object) -> None:
-        await asyncio.to_thread(self._thread.close)
+        self.stop()
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -77,44 +76,81 @@ class LocalGateway:
 
     # --- what is there
 
+    @property
+    def calls(self) -> Mapping[str, int]:
+        """How many requests came, by the name of the call; one of many records counts once."""
+        with self._state():
+            return dict(self._service.calls)
+
+    @property
+    def max_record_bytes(self) -> int:
+        return self._topics.max_record_bytes
+
+    @max_record_bytes.setter
+    def max_record_bytes(self, size_bytes: int) -> None:
+        self._topics.max_record_bytes = size_bytes
+
     def create_topic(self, name: str, partitions: int = 1) -> None:
         """Raises IllegalName, TopicExists."""
-        self._do(lambda: self._topics.create(name, partitions))
+        with self._state():
+            self._topics.create(name, partitions)
 
     def grow_topic(self, name: str, partitions: int) -> None:
         """Add partitions until there are so many."""
-        self._do(lambda: self._grow(name, partitions))
+        with self._state():
+            self._topics.grow(name, partitions)
 
     def share(self, peer: str, share: str, topics: Mapping[str, int]) -> None:
         """A peer shares topics, by name with their partitions, so that the application may subscribe."""
-        offered = [
-            local_pb2.SharedTopic(peer=peer, share=share, topic=topic, partitions=partitions)
-            for topic, partitions in topics.items()
-        ]
-        self._do(lambda: self._service.offered.extend(offered))
+        with self._state():
+            for topic, partitions in topics.items():
+                offered = local_pb2.SharedTopic(peer=peer, share=share, topic=topic, partitions=partitions)
+                self._service.offered.append(offered)
 
     def mirror(self, topic: str, records: Iterable[NewRecord | Bytes], partition: int | None = None) -> None:
         """Append as a subscription does; a topic that is not there is made, with one partition."""
         messages = [codec.message_of(codec.as_record(record)) for record in records]
-        self._do(lambda: self._mirror(topic, messages, partition))
+        with self._state():
+            if topic not in self._topics.topics:
+                self._topics.create(topic, 1, mirrored_by="mirror")
+            request = local_pb2.PublishRequest(topic=topic, partition=partition, records=messages)
+            self._service.publish(request, is_mirror=True)
 
     def records(self, topic: str, partition: int | None = None) -> list[Record]:
         """What is in a topic, partition by partition."""
-        return self._do(lambda: self._records(topic, partition))
+        with self._state():
+            found = self._topics.content(topic, partition)
+        return [record for part in found for record in codec.batch_of(topic, part).records]
 
     def cursor(self, name: str, topic: str) -> Mapping[int, int]:
         """Where a cursor stands. Raises CursorAbsent."""
-        return self._do(lambda: codec.positions_of(self._topics.cursor(name, topic).positions))
+        with self._state():
+            return codec.positions_of(self._topics.cursor(name, topic).positions)
 
     # --- what happens
 
-    def restart(self) -> None:
-        """End it as a kill does and start it again on its port: streams break, what is durable stays."""
-        self._thread.call(self._restart())
+    def start(self) -> None:
+        self._threads = ThreadPoolExecutor(MOST_STREAMS, thread_name_prefix="mesh-local-gateway")
+        options = (("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.so_reuseport", 0))
+        self._server = grpc.server(self._threads, handlers=[self._service], options=options)
+        port = self._server.add_insecure_port(self.address)
+        self._server.start()
+        self.address = f"127.0.0.1:{port}"
 
     def stop(self) -> None:
-        """From now on nobody answers; `restart` ends that."""
-        self._thread.call(self._stop())
+        """End as a kill does: streams break, nobody answers. What is durable stays, for `start`."""
+        server, self._server = self._server, None
+        if server is None or self._threads is None:
+            return
+        server.stop(0).wait()
+        with self._state():  # who waits for records sees that its call has ended
+            self._topics.release_all()
+        self._threads.shutdown()
+
+    def restart(self) -> None:
+        """`stop` and `start`, on the same port."""
+        self.stop()
+        self.start()
 
     def fail_next(self, call: str, error: MeshError | str, times: int = 1) -> None:
         """The next calls of this name (`Publish`, `Read`, `Commit` …) fail with `error`, having done nothing.
@@ -122,84 +158,22 @@ class LocalGateway:
         A code in place of an error is that of one which may pass.
         """
         failure = error if isinstance(error, MeshError) else error_of(Answer(error, error, "", "network", True))
-        self._do(lambda: self._fail_next(call, failure, times))
+        with self._state():
+            self._service.faults.failures[call].extend([failure] * times)
 
     def lose_answer(self, call: str, times: int = 1) -> None:
         """The next calls of this name are carried out, and their answers are lost."""
-        self._do(lambda: self._service.faults.lost_answers.update({call: times}))
+        with self._state():
+            self._service.faults.lost_answers[call] += times
 
     def trim(self, topic: str, partition: int, offset: int) -> None:
         """Retention takes what lies below `offset`."""
-        self._do(lambda: self._trim(topic, partition, offset))
+        with self._state():
+            self._topics.topic(topic).log(partition).trim(offset)
 
-    # --- in the thread
-
-    @asynccontextmanager
-    async def _serving(self) -> Any:
-        self._service = LocalService(self._topics, self.token)
-        await self._start("127.0.0.1:0")
-        try:
-            yield self
-        finally:
-            await self._stop()
-
-    async def _start(self, address: str) -> None:
-        server = grpc.aio.server(
-            options=(
-                ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-                ("grpc.so_reuseport", 0),
-            )
-        )
-        server.add_generic_rpc_handlers((self._service,))
-        port = server.add_insecure_port(address)
-        await server.start()
-        self._server, self.address = server, f"127.0.0.1:{port}"
-
-    async def _stop(self) -> None:
-        server, self._server = self._server, None
-        if server is not None:
-            await server.stop(0)
-        self._topics.release_all()
-
-    async def _restart(self) -> None:
-        await self._stop()
-        await self._start(self.address)
-
-    def _do(self, work: Callable[[], Value]) -> Value:
-        async def done() -> Value:
-            return work()
-
-        return self._thread.call(done())
-
-    def _grow(self, name: str, partitions: int) -> None:
-        logs = self._topics.topic(name).logs
-        logs.extend(Log() for _ in range(partitions - len(logs)))
-        self._service.wake()
-
-    def _mirror(self, topic: str, messages: list[local_pb2.NewRecord], partition: int | None) -> None:
-        if topic not in self._topics.topics:
-            self._topics.create(topic, 1, mirrored_by="mirror")
-        found = self._topics.topic(topic)
-        mirrored_by, found.mirrored_by = found.mirrored_by, ""
-        try:
-            self._service.publish(local_pb2.PublishRequest(topic=topic, partition=partition, records=messages))
-        finally:
-            found.mirrored_by = mirrored_by
-
-    def _records(self, topic: str, partition: int | None) -> list[Record]:
-        logs = self._topics.topic(topic).logs
-        wanted = range(len(logs)) if partition is None else [partition]
-        found: list[Record] = []
-        for number in wanted:
-            log = logs[number]
-            part = local_pb2.PartitionRecords(partition=number, records=log.records, next_offset=log.end)
-            found.extend(codec.batch_of(topic, part).records)
-        return found
-
-    def _fail_next(self, call: str, failure: MeshError, times: int) -> None:
-        self._service.faults.failures[call].extend([failure] * times)
-        self._service.wake()
-
-    def _trim(self, topic: str, partition: int, offset: int) -> None:
-        self._topics.topic(topic).log(partition).trim(offset)
-        self._service.wake()
+    @contextmanager
+    def _state(self) -> Iterator[None]:
+        """Nobody else looks at it or changes it meanwhile, and who waits looks again afterwards."""
+        with self._service.changed:
+            yield
+            self._service.changed.notify_all()

@@ -5,25 +5,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import sys
 import time
-from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeAlias
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from threading import Condition
+from typing import Any, NoReturn, TypeAlias
 
 import grpc
-import grpc.aio
 from google.protobuf.message import Message
 
 from mesh.cluster_errors import TopicExists
 from mesh.errors import MeshError
 from mesh.local.errors import ERROR_METADATA, TOKEN_METADATA, ApiTokenRefused, RequestRefused, message_of, status_of
 from mesh.local.v1 import local_pb2
-from mesh.testing.local_topics import REPLY_BYTES, LocalTopics, check_position, parts, refusal
+from mesh.testing.local_topics import REPLY_BYTES, LocalTopic, LocalTopics, check_position, parts, refusal
 
-Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Context: TypeAlias = "grpc.ServicerContext"
 SERVICE = "/mesh.local.v1.Local/"
 
 
@@ -33,7 +33,7 @@ class LocalFaults:
     def __init__(self) -> None:
         self.failures: dict[str, list[MeshError]] = defaultdict(list)
         """Raised before anything is done, one a call."""
-        self.lost_answers: dict[str, int] = defaultdict(int)
+        self.lost_answers: Counter[str] = Counter()
         """How many are done and not answered: the connection breaks."""
 
     def check(self, name: str) -> None:
@@ -41,22 +41,24 @@ class LocalFaults:
             raise self.failures[name].pop(0)
 
     def loses(self, name: str) -> bool:
-        if not self.lost_answers[name]:
-            return False
-        self.lost_answers[name] -= 1
-        return True
+        is_lost = self.lost_answers[name] > 0
+        self.lost_answers[name] -= is_lost
+        return is_lost
 
 
 class LocalService(grpc.GenericRpcHandler):
+    """Its calls run in threads, one at a time: whoever touches `topics` or the rest holds `changed`."""
+
     def __init__(self, topics: LocalTopics, token: str) -> None:
         self.topics = topics
         self.token = token
         self.faults = LocalFaults()
+        self.calls: Counter[str] = Counter()
         self.offered: list[local_pb2.SharedTopic] = []
         self.subscriptions: dict[str, local_pb2.Subscription] = {}
-        self._changed = asyncio.Event()
+        self.changed = Condition()
         unary: dict[str, tuple[Callable[[Any], Message], type[Message]]] = {
-            "Publish": (self._publish, local_pb2.PublishRequest),
+            "Publish": (self.publish, local_pb2.PublishRequest),
             "Commit": (self._commit, local_pb2.CommitRequest),
             "GetCursor": (self._get_cursor, local_pb2.GetCursorRequest),
             "DeleteCursor": (self._delete_cursor, local_pb2.DeleteCursorRequest),
@@ -83,93 +85,112 @@ class LocalService(grpc.GenericRpcHandler):
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         return self._methods.get(handler_call_details.method)
 
-    def wake(self) -> None:
-        """Something was appended, or else is not as it was."""
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-    def publish(self, request: local_pb2.PublishRequest) -> local_pb2.PublishReply:
-        reply = self.topics.publish(request, round(time.time() * 1000))
-        self.wake()
+    def publish(self, request: local_pb2.PublishRequest, *, is_mirror: bool = False) -> local_pb2.PublishReply:
+        reply = self.topics.publish(request, round(time.time() * 1000), is_mirror=is_mirror)
+        self.changed.notify_all()
         return reply
 
     # --- calls
 
-    def _unary(self, name: str, answer: Callable[[Any], Message]) -> Callable[[Any, Context], Awaitable[Message]]:
-        async def handle(request: Any, context: Context) -> Message:
+    def _unary(self, name: str, answer: Callable[[Any], Message]) -> Callable[[Any, Context], Message]:
+        def handle(request: Any, context: Context) -> Message:
             try:
-                self._check(name, context)
-                reply = answer(request)
+                with self.changed:
+                    self._check(name, context)
+                    reply = answer(request)
+                    is_lost = self.faults.loses(name)
             except MeshError as error:
-                await _abort(context, error)
-                raise
-            if self.faults.loses(name):
-                await context.abort(grpc.StatusCode.UNAVAILABLE, "the answer is lost, as the test wants it")
+                _abort(context, error)
+            if is_lost:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "the answer is lost, as the test wants it")
             return reply
 
         return handle
 
-    async def _publish_many(self, requests: AsyncIterator[local_pb2.PublishRequest], context: Context) -> None:
+    def _publish_many(
+        self, requests: Iterator[local_pb2.PublishRequest], context: Context
+    ) -> Iterator[local_pb2.PublishReply]:
         try:
-            self._check("PublishMany", context)
+            with self.changed:
+                self._check("PublishMany", context)
         except MeshError as error:
-            await _abort(context, error)
-        async for request in requests:
+            _abort(context, error)
+        for request in requests:
             try:
-                self.faults.check("Publish")
-                reply = self.publish(request)
+                with self.changed:
+                    self.calls["Publish"] += 1
+                    self.faults.check("Publish")
+                    reply = self.publish(request)
+                    is_lost = self.faults.loses("Publish")
             except MeshError as error:
-                await context.write(local_pb2.PublishReply(error=message_of(error)))
-                await _abort(context, error)
-            if self.faults.loses("Publish"):
-                await context.abort(grpc.StatusCode.UNAVAILABLE, "the answer is lost, as the test wants it")
-            await context.write(reply)
+                yield local_pb2.PublishReply(error=message_of(error))
+                _abort(context, error)
+            if is_lost:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "the answer is lost, as the test wants it")
+            yield reply
 
-    async def _read(self, query: local_pb2.ReadRequest, context: Context) -> None:
-        lease = ""
+    def _read(self, query: local_pb2.ReadRequest, context: Context) -> Iterator[local_pb2.ReadReply]:
         try:
-            self._check("Read", context)
-            positions, lease = self.topics.begin(query)
+            with self.changed:
+                self._check("Read", context)
+                positions, lease = self.topics.begin(query)
+            if not context.add_callback(partial(self._read_no_more, query, lease)):
+                self._read_no_more(query, lease)
             begun = [local_pb2.Position(partition=number, offset=at) for number, at in positions.items()]
-            await context.write(local_pb2.ReadReply(begun=local_pb2.ReadBegun(positions=begun, lease=lease)))
-            await self._follow(query, positions, context)
+            yield local_pb2.ReadReply(begun=local_pb2.ReadBegun(positions=begun, lease=lease))
+            yield from self._follow(query, positions, context)
         except MeshError as error:
-            await _abort(context, error)
-        finally:
-            self.topics.release(query, lease)
+            _abort(context, error)
 
-    async def _follow(self, query: local_pb2.ReadRequest, positions: dict[int, int], context: Context) -> None:
-        topic = self.topics.topic(query.topic)
-        ends = {number: topic.log(number).end for number in positions} if query.until_end else None
+    def _read_no_more(self, query: local_pb2.ReadRequest, lease: str) -> None:
+        """The call has ended, in whatever way."""
+        with self.changed:
+            self.topics.release(query, lease)
+            self.changed.notify_all()
+
+    def _follow(
+        self, query: local_pb2.ReadRequest, positions: dict[int, int], context: Context
+    ) -> Iterator[local_pb2.ReadReply]:
+        with self.changed:
+            topic = self.topics.topic(query.topic)
+            ends = {number: topic.log(number).end for number in positions} if query.until_end else None
         left = query.max_records or sys.maxsize
-        while left:
-            changed = self._changed
-            self.faults.check("Read")
-            for number in self.topics.added(query, positions) if ends is None else ():
-                positions[number] = 0
-            for number, offset in positions.items():
-                check_position(topic, number, offset)
-            found = parts(topic, positions, ends, left, query.max_bytes or REPLY_BYTES)
+        while left and context.is_active():
+            with self.changed:
+                found = self._next(query, topic, positions, ends, left)
+                if not found:
+                    if ends is not None:
+                        return
+                    self.changed.wait()
+                    continue
             for part in found:
                 positions[part.partition] = part.next_offset
                 left -= len(part.records)
-            if found:
-                await context.write(local_pb2.ReadReply(parts=found))
-            elif ends is not None:
-                return
-            else:
-                await changed.wait()
+            yield local_pb2.ReadReply(parts=found)
+
+    def _next(
+        self,
+        query: local_pb2.ReadRequest,
+        topic: LocalTopic,
+        positions: dict[int, int],
+        ends: Mapping[int, int] | None,
+        left: int,
+    ) -> Sequence[local_pb2.PartitionRecords]:
+        self.faults.check("Read")
+        for number in self.topics.added(query, positions) if ends is None else ():
+            positions[number] = 0
+        for number, offset in positions.items():
+            check_position(topic, number, offset)
+        return parts(topic, positions, ends, left, query.max_bytes or REPLY_BYTES)
 
     def _check(self, name: str, context: Context) -> None:
-        given = dict(context.invocation_metadata() or ()).get(TOKEN_METADATA, "")
+        given = dict(context.invocation_metadata()).get(TOKEN_METADATA, "")
         if not hmac.compare_digest(str(given).encode(), self.token.encode()):
             raise ApiTokenRefused
+        self.calls[name] += 1
         self.faults.check(name)
 
     # --- answers
-
-    def _publish(self, request: local_pb2.PublishRequest) -> Message:
-        return self.publish(request)
 
     def _commit(self, request: local_pb2.CommitRequest) -> Message:
         self.topics.commit(request)
@@ -244,10 +265,9 @@ class LocalService(grpc.GenericRpcHandler):
         return local_pb2.StatusReply(organization="local.example", gateway="test", version="test", ready=True)
 
 
-async def _abort(context: Context, error: MeshError) -> None:
-    code = grpc.StatusCode[status_of(error)]
-    metadata = ((ERROR_METADATA, message_of(error).SerializeToString()),)
-    await context.abort(code, str(error), metadata)
+def _abort(context: Context, error: MeshError) -> NoReturn:
+    context.set_trailing_metadata(((ERROR_METADATA, message_of(error).SerializeToString()),))
+    context.abort(grpc.StatusCode[status_of(error)], str(error))
 
 
 def _to_bytes(message: Message) -> bytes:

@@ -118,12 +118,26 @@ class LocalTopics:
             raise TopicAbsent(name)
         return self.topics[name]
 
+    def grow(self, name: str, partitions: int) -> None:
+        logs = self.topic(name).logs
+        logs.extend(Log() for _ in range(partitions - len(logs)))
+
+    def content(self, name: str, partition: int | None) -> list[local_pb2.PartitionRecords]:
+        topic = self.topic(name)
+        wanted = range(len(topic.logs)) if partition is None else [partition]
+        return [
+            local_pb2.PartitionRecords(partition=each, records=topic.log(each).records, next_offset=topic.log(each).end)
+            for each in wanted
+        ]
+
     # --- publish
 
-    def publish(self, request: local_pb2.PublishRequest, now_ms: int) -> local_pb2.PublishReply:
+    def publish(
+        self, request: local_pb2.PublishRequest, now_ms: int, *, is_mirror: bool = False
+    ) -> local_pb2.PublishReply:
         """Append all records or none."""
         topic = self.topic(request.topic)
-        if topic.mirrored_by:
+        if topic.mirrored_by and not is_mirror:
             sentence = f"topic {topic.name!r} is written by the subscription {topic.mirrored_by!r}"
             raise refusal("topic-mirrored", sentence, "publish to another topic")
         if request.HasField("partition"):
