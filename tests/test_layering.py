@@ -88,7 +88,7 @@ def test_certs_know_nothing_of_the_gateway(path: Path) -> None:
         ("gateway/link", ("gateway.kafka", "gateway.embedded", "gateway.rpc", "gateway.importer", "grpc")),
         ("gateway/kafka", ("gateway.embedded", "gateway.rpc", "gateway.importer", "gateway.link", "grpc")),
         ("gateway/embedded", ("gateway.kafka", "gateway.rpc", "gateway.importer", "gateway.link", "grpc")),
-        ("gateway/verify", ("mesh.batch", "gateway.fast_records", "mesh.lanes.export", "mesh.lanes.progress")),
+        ("gateway/verify", ("mesh.batch", "gateway.fast_records", "gateway.canonical_records", "mesh.lanes")),
     ],
 )
 def test_parts_of_the_gateway_do_not_know_each_other(package: str, foreign: tuple[str, ...]) -> None:

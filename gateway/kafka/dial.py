@@ -1,25 +1,17 @@
-"""Opening a connection: TCP, TLS, the versions the broker speaks, SASL.
-
-The mechanisms are aiokafka's authenticators; the bytes go through our own connection.
-"""
+"""Opening a connection: TCP, TLS, the versions the broker speaks, SASL where it is configured."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import ssl
-from typing import Any, Protocol
 
-from aiokafka.abc import AbstractTokenProvider
-from aiokafka.conn import OAuthAuthenticator, SaslPlainAuthenticator, ScramAuthenticator
 from kio.schema.api_versions.v3 import ApiVersionsRequest, ApiVersionsResponse
-from kio.schema.sasl_authenticate.v2 import SaslAuthenticateRequest, SaslAuthenticateResponse
-from kio.schema.sasl_handshake.v1 import SaslHandshakeRequest, SaslHandshakeResponse
 
 from gateway.address import Address
-from gateway.kafka.config import KafkaConfig, Mechanism
+from gateway.kafka.config import KafkaConfig
 from gateway.kafka.connection import Api, Connection
-from gateway.kafka.errors import AuthenticationFailed, ClusterTooOld, ClusterUntrusted
+from gateway.kafka.errors import ClusterTooOld, ClusterUntrusted
 from gateway.kafka.fetch_message import FETCH
 from gateway.kafka.messages import call
 from gateway.kafka.produce_message import PRODUCE, PRODUCE_BY_ID
@@ -27,13 +19,6 @@ from mesh.cluster_errors import ClusterUnreachable
 
 NEEDED = {"Fetch": FETCH, "Produce": PRODUCE, "Metadata": Api(3, 12), "DescribeProducers": Api(61, 0)}
 """The rest came before these: a broker that speaks them speaks everything that we ask."""
-
-SESSION_PART = 0.8
-"""How much of a session is used before its connection is replaced: requests under way need the rest."""
-
-
-class Authenticator(Protocol):
-    async def step(self, payload: bytes | None) -> tuple[bytes, bool] | None: ...
 
 
 def tls_context(config: KafkaConfig) -> ssl.SSLContext | None:
@@ -59,7 +44,9 @@ async def dial(config: KafkaConfig, address: Address, context: ssl.SSLContext | 
     try:
         await _check_versions(connection, config)
         if config.security_protocol.sasl:
-            await _authenticate(connection, config)
+            from gateway.kafka.sasl import authenticate  # a start without SASL need not import aiokafka
+
+            await authenticate(connection, config)
     except BaseException:
         connection.abort("the handshake failed")
         raise
@@ -100,50 +87,3 @@ async def _check_versions(connection: Connection, config: KafkaConfig) -> None:
             raise ClusterTooOld(connection.address, name, api.version)
     produce = known[PRODUCE.key]  # type: ignore[index]
     connection.takes_topic_ids = produce.max_version >= PRODUCE_BY_ID.version
-
-
-async def _authenticate(connection: Connection, config: KafkaConfig) -> None:
-    mechanism = config.sasl_mechanism
-    hello = await call(
-        connection, SaslHandshakeRequest(mechanism=mechanism), SaslHandshakeResponse, config.connect_timeout_s
-    )
-    if hello.error_code != 0:
-        offered = ", ".join(hello.mechanisms)
-        raise AuthenticationFailed(connection.address, f"it offers {offered or 'no mechanism'}, not {mechanism}")
-    authenticator, token = _authenticator(config), None
-    try:
-        while (step := await authenticator.step(token)) is not None:
-            ask = SaslAuthenticateRequest(auth_bytes=step[0])
-            answer = await call(connection, ask, SaslAuthenticateResponse, config.connect_timeout_s)
-            if answer.error_code != 0:
-                raise AuthenticationFailed(connection.address, answer.error_message or "no reason given")
-            token = answer.auth_bytes
-            if lifetime_s := answer.session_lifetime.total_seconds():
-                connection.expires_at = asyncio.get_running_loop().time() + lifetime_s * SESSION_PART
-    except (ValueError, KeyError, AssertionError) as error:
-        raise AuthenticationFailed(connection.address, f"the broker could not prove itself: {error}") from error
-
-
-class _Token(AbstractTokenProvider):  # type: ignore[misc]
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    async def token(self) -> str:
-        return self._token
-
-
-def _authenticator(config: KafkaConfig) -> Authenticator:
-    user: dict[str, Any] = {
-        "loop": asyncio.get_running_loop(),
-        "sasl_plain_username": config.username,
-        "sasl_plain_password": config.password.reveal(),
-    }
-    made: Authenticator
-    match config.sasl_mechanism:
-        case Mechanism.PLAIN:
-            made = SaslPlainAuthenticator(**user)
-        case Mechanism.OAUTHBEARER:
-            made = OAuthAuthenticator(sasl_oauth_token_provider=_Token(config.password.reveal()))
-        case scram:
-            made = ScramAuthenticator(**user, sasl_mechanism=str(scram))
-    return made

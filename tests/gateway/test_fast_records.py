@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.fast_records import IS_COMPILED, Reader, check_records_fast, is_canonical
+from gateway.canonical_records import IS_COMPILED, Reader, is_canonical
+from gateway.fast_records import check_records_fast
 from mesh.batch.encode import encode
 from mesh.batch.errors import BatchPoison
 from mesh.batch.header import HEADER_BYTES, parse_header

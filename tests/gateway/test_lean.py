@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -40,3 +41,10 @@ def test_nothing_is_collected_meanwhile_and_what_was_made_is_set_aside() -> None
     assert gc.isenabled()
     assert gc.get_freeze_count() > 0
     assert gc.get_threshold()[0] == lean.GC_THRESHOLD
+
+
+def test_a_start_does_not_import_what_only_some_need() -> None:
+    """aiokafka is for SASL, and for record checks where nothing was compiled."""
+    seen = "import sys, gateway.app, gateway.admin.server; print('aiokafka' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

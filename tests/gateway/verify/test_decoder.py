@@ -163,6 +163,7 @@ def test_the_verifier_shares_no_module_with_the_batch_path() -> None:
         "mesh.lanes",
         "mesh.segment",
         "gateway.fast_records",
+        "gateway.canonical_records",
         "gateway.importer",
         "gateway.exporter",
     )
