@@ -5,7 +5,7 @@ last one is handed out, so a slow application slows down the gateway and not its
 A. Whatever ends the stream and may pass (a gateway that restarts, a stall, a cluster that is away), the next stream
    begins behind the last record that came in: nothing is lost, nothing comes twice.
 B. Commits go under the lease of the stream that lasts. Where it is lost the reader takes the cursor again, unless
-   somebody else has it.
+   somebody else has it; where the stream has come to its end, nobody needs a lease.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ class Reader:
         self._batch: Batch | None = None
         self.rest: Iterator[Record] = iter(())
         """Of the batch at hand."""
+        self._has_ended = False
         self._is_closed = False
         self.progress = Progress()
 
@@ -129,17 +130,22 @@ class Reader:
         stated = dict(self.progress.uncommitted() if positions is None else positions)
         if not stated:
             return
-        patience = Patience(self._connection.patience_s)
-        is_second = False
+        patience, in_use = Patience(self._connection.patience_s), Patience(CURSOR_PATIENCE_S)
+        is_leased, is_second = not self._has_ended, False
         while True:
-            await self.open()
+            if is_leased:
+                await self.open()
             try:
-                await self._commit(stated)
+                await self._commit(stated, self._lease if is_leased else "")
             except LeaseLost:
-                self._drop()
                 if is_second:
                     raise
-                is_second = True
+                # a stream with an end may have come to it, and nobody reads any more; another one has broken
+                is_leased, is_second = not self._is_bounded, True
+                if is_leased:
+                    self._drop()
+            except CursorInUse as error:
+                await in_use.pause(error)
             except MeshError as error:
                 if not error.retriable:
                     raise
@@ -148,9 +154,9 @@ class Reader:
                 self.progress.committed(stated)
                 return
 
-    async def _commit(self, positions: Mapping[int, int]) -> None:
+    async def _commit(self, positions: Mapping[int, int], lease: str) -> None:
         request = local_pb2.CommitRequest(
-            cursor=self._query.cursor, topic=self._query.topic, positions=codec.positions(positions), lease=self._lease
+            cursor=self._query.cursor, topic=self._query.topic, positions=codec.positions(positions), lease=lease
         )
         await self._connection.ask("Commit", request, local_pb2.CommitReply, self._timeout_s, again=False)
 
@@ -206,7 +212,7 @@ class Reader:
 
     async def _reply(self) -> local_pb2.ReadReply | None:
         """The next one, from a new stream where the last one broke; None at the end."""
-        while not self._has_enough():
+        while not (self._has_ended or self._has_enough()):
             await self.open()
             assert self._call is not None
             try:
@@ -219,10 +225,16 @@ class Reader:
                 return reply
             self._drop()
             if self._query.until_end:
-                return None
+                break
             if not self._has_enough():
                 await self._pause(GatewayUnreachable(self._connection.address, "it ended the stream"))
+        self._drop()
+        self._has_ended = True
         return None
+
+    @property
+    def _is_bounded(self) -> bool:
+        return self._query.until_end or bool(self._query.max_records)
 
     def _has_enough(self) -> bool:
         return bool(self._query.max_records) and self.progress.records >= self._query.max_records

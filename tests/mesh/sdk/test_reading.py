@@ -189,3 +189,17 @@ async def test_a_reader_that_is_left_gives_its_cursor_back(gateway: LocalGateway
     for _ in range(3):
         async for _ in client.read("flights", cursor="billing"):
             break
+
+
+async def test_the_last_records_of_a_reading_with_an_end_are_committed_too(
+    gateway: LocalGateway, client: Client
+) -> None:
+    fill(gateway, 10)
+    async with client.read("flights", cursor="billing", max_records=4) as reader:
+        async for _ in reader:
+            await reader.commit()
+    assert gateway.cursor("billing", "flights") == {0: 4}
+    async with client.read("flights", cursor="billing", until_end=True) as reader:
+        assert len([record async for record in reader]) == 6
+        await reader.commit()
+    assert gateway.cursor("billing", "flights") == {0: 10}
