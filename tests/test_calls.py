@@ -55,15 +55,15 @@ WORKLOADS: Mapping[str, tuple[int, int, Codec]] = {
     "one-record batches": (512, 1, Codec.NONE),
 }
 COMPILED: Mapping[str, Sequence[float]] = {  # in the order of the stages
-    "256 KB batches, lz4": (95, 185, 14, 180, 96, 22, 16, 166, 0),
-    "16 KB batches, lz4": (8, 15, 1.2, 14, 45, 12, 1.2, 12, 0),
-    "one-record batches": (0.6, 1.2, 0.2, 1.2, 6, 10.5, 0.2, 3.5, 0),
+    "256 KB batches, lz4": (33, 65, 5.3, 74, 93, 19, 16, 152, 0),
+    "16 KB batches, lz4": (4.2, 7.5, 0.6, 8.1, 45, 6.2, 0.5, 7.1, 0),
+    "one-record batches": (0.3, 0.6, 0.2, 0.8, 5.5, 4.6, 0.2, 2.9, 0),
     "appends": (0, 0, 0, 0, 0, 0, 7, 0, 112),
 }
 IN_PYTHON: Mapping[str, Sequence[float]] = {
-    "256 KB batches, lz4": (130, 185, 14, 180, 610, 22, 16, 166, 0),
-    "16 KB batches, lz4": (42, 15, 1.2, 14, 99, 240, 1.2, 12, 0),
-    "one-record batches": (34, 1.2, 0.2, 1.2, 48, 32, 0.2, 3.5, 0),
+    "256 KB batches, lz4": (67, 65, 5.3, 74, 610, 19, 16, 152, 0),
+    "16 KB batches, lz4": (37.5, 7.5, 0.6, 8.1, 99, 208, 0.5, 7.1, 0),
+    "one-record batches": (33.5, 0.6, 0.2, 0.8, 48, 24.5, 0.2, 2.9, 0),
     "appends": (0, 0, 0, 0, 0, 0, 7, 0, 112),
 }
 LIMITS = COMPILED if IS_COMPILED else IN_PYTHON
