@@ -62,9 +62,9 @@ def _taken(running: _Table, read: _Table, table: str) -> _Table:
 def differing(one: GatewayConfig, other: GatewayConfig) -> Iterator[str]:
     """The keys whose values differ, in the file's order. A secret differs without being shown."""
     for key, setting in one.origins.items():
-        if setting.value != other.origins[key].value or (key == SECRET and _secret(one) != _secret(other)):
+        if setting.value != other.origins[key].value or (key == SECRET and _has_other_secret(one, other)):
             yield key
 
 
-def _secret(config: GatewayConfig) -> object:
-    return config.kafka.password if config.kafka is not None else None
+def _has_other_secret(one: GatewayConfig, other: GatewayConfig) -> bool:
+    return one.kafka is not None and other.kafka is not None and one.kafka.password != other.kafka.password

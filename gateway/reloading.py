@@ -55,6 +55,9 @@ class LiveConfig:
     _asked: asyncio.Event = field(default_factory=asyncio.Event)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    def __post_init__(self) -> None:
+        self._seen = mark_of(self.in_force.path)
+
     def __repr__(self) -> str:
         return f"<LiveConfig {self.fault or 'in force'}, {len(self.restart)} wait for a restart>"
 
@@ -107,7 +110,7 @@ class LiveConfig:
 
     async def run(self) -> None:
         """Read again whenever the file changes or somebody asks, until cancelled."""
-        read = seen = mark_of(self.in_force.path)
+        read = seen = self._seen
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(WATCH_S):

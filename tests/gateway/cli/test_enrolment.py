@@ -111,7 +111,7 @@ async def test_words_never_come_back_in_a_refusal(meeting: Meeting) -> None:
 
 
 async def test_private_addresses_need_the_operators_word(meeting: Meeting) -> None:
-    meeting.desk._allow_private = False
+    meeting.desk.allow_private = False
     made = await meeting.globex.invites("acme.example")
     meeting.file.write_text(made.text)
     arguments = ("peer", "accept", str(meeting.file), "--words-file", "-")

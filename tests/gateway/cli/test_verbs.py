@@ -7,6 +7,7 @@ import sys
 import typer
 
 import gateway.cli
+from gateway.cli import reference
 from gateway.cli.main import app
 from gateway.cli.verbs import VERBS, Verbs
 
@@ -40,3 +41,18 @@ def test_a_verb_imports_its_own_modules_only() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
     loaded = {name.removeprefix("gateway.cli.") for name in done.stdout.splitlines()[-1].split()}
     assert loaded == {"main", "verbs", "context", "client", "output", "config"}
+
+
+WITHOUT_JSON = {
+    "mesh demo": "a story for eyes",
+    "mesh gateway run": "its ready line and its log are JSON already",
+    "mesh await": "its output is that of the command",
+    "mesh topic read": "its lines are JSON already",
+}
+
+
+def test_every_command_prints_json_where_it_is_asked_to() -> None:
+    found = dict(reference.commands(typer.main.get_command(app), "mesh"))
+    without = {path for path, command in found.items() if not any("--json" in each.opts for each in command.params)}
+
+    assert without == set(WITHOUT_JSON)

@@ -307,7 +307,7 @@ async def test_private_addresses_in_a_partners_file_are_refused(acme: Side) -> N
 
 
 async def test_what_a_partner_names_is_dialled_only_where_it_is_public(acme: Side) -> None:
-    acme.desk._allow_private = False
+    acme.desk.allow_private = False
     globex = await Side.open(GLOBEX)
     await globex.accepts(await acme.invites(GLOBEX))
     assert acme.registry.peer(GLOBEX).public_only
