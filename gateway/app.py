@@ -43,6 +43,7 @@ from gateway.importer.manager import ImportManager
 from gateway.importer.pipeline import PipelineSettings
 from gateway.kafka.cluster import open_kafka
 from gateway.link.ports import SessionLimits
+from gateway.local.doors import LocalDoors, local_doors
 from gateway.metrics import Metrics
 from gateway.peers.denials import NAME as DISOWNED
 from gateway.peers.denials import Denials
@@ -70,6 +71,7 @@ from mesh.wire.v1 import link_pb2
 log = structlog.get_logger()
 
 ADMIN = "gateway.admin.server"
+LOCAL = "gateway.local.listeners"
 MEMBER = "group-member"
 """Who this gateway is in the group of its organization's gateways, kept so that a restart need not wait."""
 
@@ -215,10 +217,12 @@ class Gateway:
             probes = health_listener.reserve(self.config.health_listen)
             if probes is not None:
                 stack.callback(probes.close)
+            local = await local_doors(self.config.local_http, self.config.local_grpc, self.config.local)
+            stack.push_async_callback(local.close)
             tokens = TokenFile(self.config.state_dir / "admin.token")
             self._observe()
             with StopSignals(self.stopping.set):
-                await self._serve(stack, door, probes, tokens, listener, desk)
+                await self._serve(stack, door, probes, local, tokens, listener, desk)
         log.info("gateway stopped")
         return 0
 
@@ -227,6 +231,7 @@ class Gateway:
         stack: AsyncExitStack,
         door: Door,
         probes: Door | None,
+        local: LocalDoors,
         tokens: TokenFile,
         listener: Listener | None,
         desk: EnrolmentDesk,
@@ -240,8 +245,10 @@ class Gateway:
             others.append(group.create_task(self.registry.follow()))
             others += [group.create_task(self.groups.run()), group.create_task(self.live.run())]
             await self.auditor.record("gateway.started", str(self.identity.id))
-            await self._open_admin(stack, door, tokens, listener, desk)
+            services = self._services(listener, desk)
+            await self._open_admin(stack, door, tokens, services)
             ports = Ports(door.address, listener.address if listener else "", pid=os.getpid())
+            ports = await self._open_local(stack, local, services, ports)
             if probes is not None:  # last: who asks whether this gateway is ready wants all of it
                 answering = await health_listener.serve(probes, self.health, self.metrics.render)
                 stack.push_async_callback(answering.close)
@@ -267,14 +274,12 @@ class Gateway:
                 task.cancel()
         remove_ports(self.config.state_dir)
 
-    async def _open_admin(
-        self, stack: AsyncExitStack, door: Door, tokens: TokenFile, listener: Listener | None, desk: EnrolmentDesk
-    ) -> None:
+    async def _open_admin(self, stack: AsyncExitStack, door: Door, tokens: TokenFile, services: Services) -> None:
         await asyncio.to_thread(import_module, ADMIN)  # in a thread: lanes need not wait for a fifth of all imports
         from gateway.admin import server
 
         app = server.create_app(
-            self._services(listener, desk),
+            services,
             self.health,
             tokens,
             render_metrics=self.metrics.render,
@@ -282,6 +287,21 @@ class Gateway:
         )
         api = await server.serve(app, door)
         stack.push_async_callback(api.close)
+
+    async def _open_local(self, stack: AsyncExitStack, doors: LocalDoors, services: Services, ports: Ports) -> Ports:
+        """The local API, where one is configured: a gateway without it is the smaller for it."""
+        if doors.http is None and doors.grpc is None:
+            return ports
+        await asyncio.to_thread(import_module, LOCAL)
+        from gateway.local.listeners import open_local
+
+        local = await open_local(doors, services, self.health, self.stopping.set, self.config.state_dir)
+        stack.push_async_callback(local.close)
+        return replace(
+            ports,
+            local_http=doors.http.address if doors.http else "",
+            local_grpc=doors.grpc.address if doors.grpc else "",
+        )
 
     async def _drain(self, imports: asyncio.Task[None], listener: Listener | None) -> None:
         log.info("gateway draining")

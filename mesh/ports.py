@@ -8,7 +8,7 @@ sizes are bytes, durations are seconds, timestamps are milliseconds since 1970. 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from mesh.batch.stamp import Producer, StampedBatch
@@ -262,3 +262,9 @@ class Cluster:
     groups: Groups
     audit: AuditLog
     close: Callable[[], Awaitable[None]]
+    applications: Destination | None = field(default=None, kw_only=True)
+    """For what applications publish, which is no lane's and asks for no ownership; None: `destination` is for both."""
+
+    @property
+    def publishing(self) -> Destination:
+        return self.applications or self.destination

@@ -52,6 +52,8 @@ class Purpose(StrEnum):
     FETCH_COLD_B = "fetch-cold-b"
     FETCH_COLD_C = "fetch-cold-c"
     PRODUCE = "produce"
+    PUBLISH = "publish"
+    """Of applications: what they append shall wait for no lane."""
 
 
 class Client:

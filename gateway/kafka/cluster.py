@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from gateway.kafka.audit import open_audit
-from gateway.kafka.client import Client
+from gateway.kafka.client import Client, Purpose
 from gateway.kafka.config import KafkaConfig
 from gateway.kafka.control_state import open_control
 from gateway.kafka.destination import KafkaDestination
@@ -56,6 +56,7 @@ async def _open(client: Client, gateway: str, member_file: Path | None) -> Clust
         groups=KafkaGroups(client),
         audit=await open_audit(client),
         close=close,
+        applications=KafkaDestination(client, purpose=Purpose.PUBLISH),
     )
 
 

@@ -34,10 +34,15 @@ class KafkaDestination:
     max_in_flight = MAX_IN_FLIGHT
 
     def __init__(
-        self, client: Client, lanes: StateStore | None = None, may_write: Callable[[], bool] = lambda: True
+        self,
+        client: Client,
+        lanes: StateStore | None = None,
+        may_write: Callable[[], bool] = lambda: True,
+        purpose: Purpose = Purpose.PRODUCE,
     ) -> None:
         """`may_write` is asked at the moment of each sending."""
         self.lanes = lanes
+        self._purpose = purpose
         self._may_write = may_write
         self._client = client
         self._queues: dict[Partition, AppendQueue] = {}
@@ -127,7 +132,7 @@ class KafkaDestination:
 
     async def _leader(self, partition: Partition) -> LeaderAppends:
         _, leader = await self._client.leader(partition)
-        connection = await self._client.connection(leader.node, Purpose.PRODUCE)
+        connection = await self._client.connection(leader.node, self._purpose)
         found = self._leaders.get(leader.node)
         if found is None or found.over or found.connection is not connection:
             found = self._leaders[leader.node] = LeaderAppends(

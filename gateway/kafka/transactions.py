@@ -55,13 +55,21 @@ async def cut(client: Client, name: str, producer: Producer, partitions: Sequenc
     """As `mesh.ports.Destination.cut`. Also PermissionMissing, BrokerRefused."""
     known = [await _known_epoch(client, producer, partition) for partition in partitions]  # refuses what is not there
     newer = await init_producer(client, name)
-    if newer.id == producer.id:
-        await soon(client, lambda: _add_partitions(client, name, newer, partitions))
-        await soon(client, lambda: _end(client, name, newer))
-    else:
-        newer = Producer(producer.id, max([producer.epoch, *known]) + 1)
-        for partition in partitions:
-            await _write_marker(client, newer, partition)
+    if newer.id != producer.id:
+        return await _cut_by_markers(client, Producer(producer.id, max([producer.epoch, *known]) + 1), partitions)
+    await soon(client, lambda: _add_partitions(client, name, newer, partitions))
+    await soon(client, lambda: _end(client, name, newer))
+    for partition in partitions:
+        await _await_marker(client, newer, partition)
+    # The coordinator gives the next epoch when the markers are on all replicas in sync, not before: from here on, who
+    # reads to the log's end has read all that came before the cut.
+    return await init_producer(client, name)
+
+
+async def _cut_by_markers(client: Client, newer: Producer, partitions: Sequence[Partition]) -> Producer:
+    """Each leader answers when its marker is on all replicas in sync."""
+    for partition in partitions:
+        await _write_marker(client, newer, partition)
     for partition in partitions:
         await _await_marker(client, newer, partition)
     return newer

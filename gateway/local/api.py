@@ -34,6 +34,7 @@ from gateway.local.values import (
 )
 from gateway.services import Services
 from mesh.lanes.warnings import warnings
+from mesh.local.errors import GatewayStopping
 
 
 class LocalApi:
@@ -167,6 +168,10 @@ class LocalApi:
             troubles=[*dict.fromkeys([*troubles, *(warning.why for warning in warnings(lanes))])],
             lanes=lanes,
         )
+
+    def end_readings(self) -> None:
+        """Every reading ends with GatewayStopping."""
+        self._readings.end(GatewayStopping())
 
     async def close(self) -> None:
         """Take nothing more; what is under way becomes durable or is given up."""

@@ -29,7 +29,7 @@ class Anonymous:
     _asked_s: float = 0.0
 
     async def take(self) -> Producer:
-        producer = await self.cluster.destination.producer()
+        producer = await self.cluster.publishing.producer()
         await self._look()
         return producer
 
@@ -64,7 +64,7 @@ async def fates(
 
     Raises TopicRecreated, TopicAbsent and whatever prevents asking.
     """
-    witnesses = await cluster.destination.witness(partition, producer, start)
+    witnesses = await cluster.publishing.witness(partition, producer, start)
     if witnesses.topic_id not in {None, topic.topic_id}:
         raise TopicRecreated(topic.name, topic.topic_id, str(witnesses.topic_id))
     own = {(batch.base_sequence, batch.records): batch.base_offset for batch in witnesses.own}

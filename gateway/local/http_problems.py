@@ -9,7 +9,7 @@ from gateway.audit.actor import APPLICATION
 from gateway.http.api import Api
 from gateway.http.errors import status_of
 from gateway.http.schemas import FLAG, TEXT, WHOLE, object_of
-from mesh.errors import CallerError, MeshError, NetworkError
+from mesh.errors import CallerError, MeshError
 from mesh.local.errors import TOKEN_METADATA, ApiTokenRefused
 
 BODY_S = 30.0
@@ -52,13 +52,6 @@ def problem(error: MeshError) -> dict[str, object]:
         "actor": error.actor,
         "retriable": error.retriable,
     }
-
-
-@dataclass(eq=False)
-class GatewayStopping(NetworkError):
-    code: ClassVar[str] = "gateway-stopping"
-    sentence: ClassVar[str] = "the gateway is being stopped, so it ended the stream"
-    hint: ClassVar[str] = "read again from where you stand once the gateway is back"
 
 
 LOCAL = Api(

@@ -2,7 +2,7 @@
 
 A. What is fetched is written, and nothing more is fetched until it is: a slow reader slows the fetch (rule H).
 B. A reader that takes nothing is ended with ReaderStalled, and its connection is cut where it does not take even that.
-C. A reader that has left is noticed within LOOK_S, and one that stays is told of the gateway's end as quickly.
+C. A reader that has left is noticed within LOOK_S.
 """
 
 from __future__ import annotations
@@ -21,14 +21,12 @@ from gateway.http.schemas import REPORT
 from gateway.local import http_positions as positions_json
 from gateway.local.api import LocalApi
 from gateway.local.http_positions import PARTITIONS_TEXT, POSITIONS_TEXT
-from gateway.local.http_problems import GatewayStopping
 from gateway.local.http_records import Encoding
 from gateway.local.http_streams import Form, form_of
 from gateway.local.reading import Reading
 from gateway.local.values import ReadQuery
 
 LAST_EVENT_ID = "Last-Event-ID"
-STOPPING = web.AppKey("stopping", asyncio.Event)
 LOOK_S = 1.0
 IDLE_S = 15.0
 """Between signs of life on a stream without records."""
@@ -57,13 +55,19 @@ def routes(api: LocalApi) -> list[web.RouteDef]:
         has_events=True,
     )
     async def read(request: web.Request) -> web.StreamResponse:
-        encoding = Encoding(query_text(request, "encoding", Encoding.BASE64))
-        async with api.read(read_query(request)) as reading:
-            form = form_of(request.headers.get("Accept", ""), encoding)
-            response = web.StreamResponse(headers=_headers(reading, form))
-            await response.prepare(request)
-            await _Writing(request, response, reading, form).run()
-            return response
+        form = form_of(request.headers.get("Accept", ""), Encoding(query_text(request, "encoding", Encoding.BASE64)))
+        response = web.StreamResponse()
+        try:
+            async with api.read(read_query(request)) as reading:
+                response.headers.update(_headers(reading, form))
+                await response.prepare(request)
+                await _write(request, response, reading, form)
+        except Exception as error:
+            if not response.prepared:
+                raise
+            if not isinstance(error, ConnectionError):  # else it has left: there is nobody to tell
+                await _last_word(request, response, form.failed(as_mesh_error(request, error)))
+        return response
 
     # an answer without its body would have no end
     return [web.get("/v1/topics/{topic}/records", read, allow_head=False)]
@@ -95,44 +99,27 @@ def _headers(reading: Reading, form: Form) -> Mapping[str, str]:
     return found
 
 
-class _Writing:
-    """One stream while it lasts."""
+async def _write(request: web.Request, response: web.StreamResponse, reading: Reading, form: Form) -> None:
+    """The whole stream, to its end. Raises ConnectionError, and what the reading raises."""
+    if begun := form.begun(reading.begun):
+        await reading.taken(response.write(begun))
+    heard = monotonic()
+    while (parts := await reading.next(LOOK_S)) is not None:
+        if is_gone(request):
+            raise ConnectionResetError("the reader has left")
+        block = form.records(parts)
+        if not block and monotonic() - heard > IDLE_S:
+            block = form.idle()
+        if block:
+            await reading.taken(response.write(block))
+            heard = monotonic()
+    await reading.taken(response.write_eof(form.ended()))
 
-    def __init__(self, request: web.Request, response: web.StreamResponse, reading: Reading, form: Form) -> None:
-        self._request, self._response, self._reading, self._form = request, response, reading, form
 
-    async def run(self) -> None:
-        try:
-            if begun := self._form.begun(self._reading.begun):
-                await self._write(begun)
-            await self._records()
-            await self._reading.taken(self._response.write_eof(self._form.ended()))
-        except ConnectionError:
-            pass  # it has left: there is nobody to tell
-        except Exception as error:
-            await self._last_word(error)
-
-    async def _records(self) -> None:
-        heard = monotonic()
-        while (parts := await self._reading.next(LOOK_S)) is not None:
-            if is_gone(self._request):
-                raise ConnectionResetError("the reader has left")
-            if self._request.app[STOPPING].is_set():
-                raise GatewayStopping
-            block = self._form.records(parts)
-            if not block and monotonic() - heard > IDLE_S:
-                block = self._form.idle()
-            if block:
-                await self._write(block)
-                heard = monotonic()
-
-    async def _write(self, block: bytes) -> None:
-        await self._reading.taken(self._response.write(block))
-
-    async def _last_word(self, error: Exception) -> None:
-        try:
-            async with asyncio.timeout(LAST_WORD_S):
-                await self._response.write_eof(self._form.failed(as_mesh_error(self._request, error)))
-        except (TimeoutError, ConnectionError):
-            if self._request.transport is not None:
-                self._request.transport.abort()
+async def _last_word(request: web.Request, response: web.StreamResponse, block: bytes) -> None:
+    try:
+        async with asyncio.timeout(LAST_WORD_S):
+            await response.write_eof(block)
+    except (TimeoutError, ConnectionError):
+        if request.transport is not None:
+            request.transport.abort()

@@ -1,4 +1,4 @@
-"""The local HTTP API's application, and its door: a loopback address or a Unix socket.
+"""The local HTTP API's application, served behind its door (`doors.py`: loopback, or a Unix socket).
 
 Routes come from the `http_*` modules, each `routes(api) -> list[web.RouteDef]`; what guards them is in
 `gateway.http.guard`.
@@ -6,16 +6,12 @@ Routes come from the `http_*` modules, each `routes(api) -> list[web.RouteDef]`;
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from socket import socket
 from typing import cast
 
 from aiohttp import web
 
-from gateway.address import Address
-from gateway.admin.door import open_door
 from gateway.health import Health
 from gateway.http import health, shutdown
 from gateway.http.guard import errors_of, guard_of
@@ -23,9 +19,7 @@ from gateway.http.serving import Door, Listening, serve
 from gateway.local import http_cursors, http_openapi, http_publish, http_read, http_status, http_subscriptions
 from gateway.local.api import LocalApi
 from gateway.local.http_problems import LOCAL
-from gateway.unix_socket import SocketPath, bound_at, give_back
 
-NAME = "local HTTP"
 MODULES = (http_publish, http_read, http_cursors, http_subscriptions, http_status)
 MAX_CONNECTIONS = 256
 
@@ -36,14 +30,8 @@ def create_app(api: LocalApi, tokens: Callable[[], Iterable[str]]) -> web.Applic
     app = web.Application(
         middlewares=[errors_of(known), guard_of(known, tokens, frozenset())], client_max_size=known.max_body_bytes
     )
-    app[http_read.STOPPING] = asyncio.Event()
-    app.on_shutdown.append(_tell_readers)
     app.add_routes(described_routes(api))
     return app
-
-
-async def _tell_readers(app: web.Application) -> None:
-    app[http_read.STOPPING].set()
 
 
 def described_routes(api: LocalApi) -> list[web.RouteDef]:
@@ -65,29 +53,6 @@ class _Absent:
 
     health: Health
     stop: Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True)
-class SocketDoor:
-    """A Unix socket that listens."""
-
-    socket: socket
-    at: SocketPath
-
-    @property
-    def address(self) -> str:
-        return str(self.at)
-
-    def close(self) -> None:
-        self.socket.close()
-        give_back(self.at)
-
-
-def open_at(place: Address | SocketPath) -> Door:
-    """Raises AddressRefused (not loopback, or not ours), PortInUse, SocketPathTooLong."""
-    if isinstance(place, SocketPath):
-        return SocketDoor(bound_at(place, NAME), place)
-    return open_door(place.host, place.port, NAME)
 
 
 async def start(app: web.Application, door: Door) -> Listening:

@@ -130,7 +130,7 @@ class Keyed:
         return found if found is not None and found.topic_id == self.topic.topic_id else None
 
     async def _shut_out(self, found: Holding | None) -> Holding:
-        destination, (topic, number) = self.cluster.destination, self.partition
+        destination, (topic, number) = self.cluster.publishing, self.partition
         if found is None:
             producer = await destination.producer(name_of(topic, number, 0))
             return Holding(self.topic.topic_id, producer)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.local.cursors import Cursors, Lease
 from gateway.local.reading import Part, Reading, ReadSettings
 from gateway.local.values import Begun, ReadQuery
 from mesh.cluster_errors import OffsetOutOfRange, PartitionAbsent
+from mesh.errors import MeshError
 from mesh.ids import Partition, TopicName
 from mesh.local.errors import RequestRefused
 from mesh.log import Topic
@@ -26,6 +27,12 @@ class Readings:
     cluster: Cluster
     cursors: Cursors
     settings: ReadSettings
+    _running_now: set[Reading] = field(default_factory=set)
+
+    def end(self, error: MeshError) -> None:
+        """Every reading ends with the error, when what it has fetched is taken."""
+        for reading in self._running_now:
+            reading.fail(error)
 
     @asynccontextmanager
     async def open(self, query: ReadQuery) -> AsyncIterator[Reading]:
@@ -59,9 +66,11 @@ class Readings:
         grows = not query.partitions and not query.until_end
         reading = Reading(self.cluster, topic, query, begun, self.settings, given, parts, grows)
         filling = asyncio.create_task(reading.run())
+        self._running_now.add(reading)
         try:
             yield reading
         finally:
+            self._running_now.discard(reading)
             filling.cancel()
             with suppress(asyncio.CancelledError):
                 await filling

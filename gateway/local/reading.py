@@ -110,6 +110,11 @@ class Reading:
             raise self._failure
         return None
 
+    def fail(self, error: MeshError) -> None:
+        """End it with `error`, after what is in the line already."""
+        self._failure = self._failure or error
+        self._came.set()
+
     async def taken(self, write: Awaitable[object]) -> None:
         """Await `write`. Raises ReaderStalled where it takes `local.stalled_reader_s`; then it was cancelled."""
         try:

@@ -76,7 +76,7 @@ class KnownTopic:
         return found
 
     def _made(self, partition: Partition, *, is_keyed: bool) -> PartitionWriter:
-        destination, known = self._cluster.destination, self._settings
+        destination, known = self._cluster.publishing, self._settings
         if not is_keyed:
             anonymous = Anonymous(self._cluster, self.topic, partition)
             return PartitionWriter(destination, partition, anonymous, self.max_batch_bytes)

@@ -171,6 +171,13 @@ class PublishBusy(NetworkError):
 
 
 @dataclass(eq=False)
+class GatewayStopping(NetworkError):
+    code: ClassVar[str] = "gateway-stopping"
+    sentence: ClassVar[str] = "the gateway stops"
+    hint: ClassVar[str] = "go on from where you stand when it runs again"
+
+
+@dataclass(eq=False)
 class TooManyReaders(NetworkError):
     limit: int
 

@@ -12,6 +12,7 @@ import grpc.aio
 from gateway.address import Address
 from gateway.admin.token import TokenFile
 from gateway.local.api import LocalApi
+from gateway.local.doors import grpc_door
 from gateway.local.grpc_server import LocalGrpc, serve
 from gateway.local_address import LocalAddress
 from mesh.ports import Cluster
@@ -56,7 +57,8 @@ async def running(
     admin: AdminGateway, api: LocalApi, place: LocalAddress | None, directory: Path
 ) -> AsyncIterator[RunningGrpc]:
     tokens = TokenFile(directory / "state" / "local.token")
-    listening = await serve(api, place or Address("127.0.0.1", 0), tokens)
+    door = await grpc_door(place or Address("127.0.0.1", 0), api.services.config.local)
+    listening = await serve(api, door, tokens)
     try:
         async with grpc.aio.insecure_channel(listening.address, options=CHANNEL) as channel:
             calls = LocalCalls(channel, tokens()[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -119,7 +120,8 @@ async def test_after_a_request_that_fails_no_other_is_begun(calls: LocalCalls, t
 async def test_what_is_refused_appends_nothing(
     calls: LocalCalls, topic: str, change: dict[str, object], status: str, code: str
 ) -> None:
-    request = pb.PublishRequest(**{"topic": topic, "records": [pb.NewRecord(value=b"v")], **change})
+    given: dict[str, Any] = {"topic": topic, "records": [pb.NewRecord(value=b"v")], **change}
+    request = pb.PublishRequest(**given)
     with pytest.raises(Refused) as refused:
         await calls.ask("Publish", request, pb.PublishReply)
     assert (refused.value.status, refused.value.code) == (status, code)
