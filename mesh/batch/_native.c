@@ -50,7 +50,7 @@ struct wanted {
 };
 
 struct stretch {
-    int64_t size_bytes, batches, records, next_offset, latest_ms, largest_bytes, leader_epoch;
+    int64_t size_bytes, records, next_offset, latest_ms, leader_epoch;
 };
 
 static bool follows(const struct batch *batch, const struct stretch *taken, const struct wanted *wanted) {
@@ -59,20 +59,17 @@ static bool follows(const struct batch *batch, const struct stretch *taken, cons
         return false;
     if (__builtin_add_overflow(batch->base_offset, batch->count, &next) || next > wanted->stable)
         return false;
-    return !taken->batches || taken->size_bytes + size <= wanted->max_bytes;
+    return !taken->size_bytes || taken->size_bytes + size <= wanted->max_bytes;
 }
 
 static void fill(struct stretch *taken, struct bytes data, const struct wanted *wanted) {
     struct batch batch;
     while (read_batch(data, &batch) && follows(&batch, taken, wanted) && has_right_crc(&batch)) {
-        int64_t size = (int64_t)batch.size;
         data.at += batch.size;
-        taken->size_bytes += size;
-        taken->batches++;
+        taken->size_bytes += (int64_t)batch.size;
         taken->records += batch.count;
         taken->next_offset += batch.count;
         taken->latest_ms = batch.max_timestamp_ms > taken->latest_ms ? batch.max_timestamp_ms : taken->latest_ms;
-        taken->largest_bytes = size > taken->largest_bytes ? size : taken->largest_bytes;
         taken->leader_epoch = batch.leader_epoch;
     }
 }
@@ -95,9 +92,8 @@ static PyObject *native_stretch(PyObject *module, PyObject *arguments) {
     }
     PyBuffer_Release(&buffer);
     struct state *state = PyModule_GetState(module);
-    int64_t numbers[] = {taken.size_bytes, taken.batches, taken.records, taken.next_offset,
-                         taken.latest_ms, taken.largest_bytes, taken.leader_epoch};
-    return named_tuple(state->stretch, 7, numbers, 7);
+    int64_t numbers[] = {taken.size_bytes, taken.records, taken.next_offset, taken.latest_ms, taken.leader_epoch};
+    return named_tuple(state->stretch, 5, numbers, 5);
 }
 
 /* --- admitted */

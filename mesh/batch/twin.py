@@ -30,13 +30,10 @@ class Stretch(NamedTuple):
     """Batches one after another that may leave as they are."""
 
     size_bytes: int
-    batches: int
     records: int
     next_offset: int
     latest_ms: int
     """The largest timestamp by the headers, at least -1."""
-    largest_bytes: int
-    """Of the largest batch."""
     leader_epoch: int
     """Of the last batch."""
 
@@ -63,24 +60,22 @@ def stretch(data: Buffer, at: int, position: int, stable: int, max_bytes: int, t
     Of size 0 where the first is not such a batch: that is no verdict.
     """
     view = memoryview(data)
-    taken = Stretch(0, 0, 0, position, -1, 0, -1)
+    taken = Stretch(0, 0, position, -1, -1)
     while (header := _whole(view, at + taken.size_bytes)) is not None:
         size, end = header.size_bytes, header.next_offset
         if not _is_plain(header) or (header.is_transactional and not transactional):
             break
         if header.base_offset != taken.next_offset or end > stable:
             break
-        if taken.batches and taken.size_bytes + size > max_bytes:
+        if taken.size_bytes and taken.size_bytes + size > max_bytes:
             break
         if not _has_right_crc(header, view, at + taken.size_bytes):
             break
         taken = Stretch(
             taken.size_bytes + size,
-            taken.batches + 1,
             taken.records + header.records_count,
             end,
             max(taken.latest_ms, header.max_timestamp_ms),
-            max(taken.largest_bytes, size),
             header.leader_epoch,
         )
     return taken
