@@ -24,9 +24,10 @@ from mesh.local.errors import (
 from mesh.local.v1 import local_pb2
 from mesh.partitioner import by_key
 from mesh.sdk.errors import Answer, GatewayError, error_of
-from mesh.shares import StartAt
+from mesh.shares import IllegalStart, StartAt
 
 MAX_RECORD_BYTES = 1_048_576
+MAX_KEY_CHARS = 200
 REPLY_BYTES = 512 * 1024
 
 
@@ -142,8 +143,7 @@ class LocalTopics:
             raise refusal("topic-mirrored", sentence, "publish to another topic")
         if request.HasField("partition"):
             topic.log(request.partition)
-        if not request.records:
-            raise RequestRefused("records", "there are none")
+        check_request(request)
         for index, record in enumerate(request.records):
             if record.ByteSize() > self.max_record_bytes:
                 raise RecordTooLarge(index, record.ByteSize(), self.max_record_bytes)
@@ -195,16 +195,20 @@ class LocalTopics:
             topic.log(partition)
         start = StartAt.parse(query.start or "earliest")
         if start.kind == "offset":
-            raise RequestRefused("start", "an offset belongs into positions")
+            raise IllegalStart(query.start)
+        stated = {each.partition: each.offset for each in query.positions}
+        for partition in stated:
+            topic.log(partition)
+        if query.partitions and (unread := stated.keys() - set(query.partitions)):
+            raise RequestRefused("positions", f"partition {min(unread)} is none that is to be read")
         cursor = self._cursor(query.cursor, query.topic) if query.cursor else _Cursor()
         if cursor.lease:
             raise CursorInUse(query.cursor, query.topic)
-        stated = {each.partition: each.offset for each in query.positions}
         known = {**cursor.positions, **stated}
         wanted = query.partitions or range(len(topic.logs))
         positions = {number: known.get(number, topic.log(number).begin(start)) for number in wanted}
-        for number in positions.keys() | stated.keys():
-            check_position(topic, number, positions.get(number, stated.get(number, 0)))
+        for number, offset in positions.items():
+            check_position(topic, number, offset)
         if not query.cursor:
             return positions, ""
         self._leases += 1
@@ -220,7 +224,7 @@ class LocalTopics:
     def cursor(self, name: str, topic: str) -> local_pb2.Cursor:
         self.topic(topic)
         found = self._cursors.get((GroupName(name), topic))
-        if found is None or not found.positions:
+        if found is None or not (found.positions or found.lease):
             raise CursorAbsent(name, topic)
         positions = [local_pb2.Position(partition=number, offset=at) for number, at in sorted(found.positions.items())]
         return local_pb2.Cursor(name=name, topic=topic, positions=positions, is_read=bool(found.lease))
@@ -254,6 +258,18 @@ class LocalTopics:
 
     def _cursor(self, name: str, topic: str) -> _Cursor:
         return self._cursors.setdefault((GroupName(name), topic), _Cursor())
+
+
+def check_request(request: local_pb2.PublishRequest) -> None:
+    """What needs no topic to be judged. Raises RequestRefused."""
+    if not request.records:
+        raise RequestRefused("records", "there are none")
+    key = request.idempotency_key
+    if len(key) > MAX_KEY_CHARS or not key.isascii() or not key.isprintable() or " " in key:
+        raise RequestRefused("idempotency_key", f"it has up to {MAX_KEY_CHARS} printable ASCII characters and no space")
+    for index, record in enumerate(request.records):
+        if record.timestamp_ms < 0:
+            raise RequestRefused("timestamp_ms", f"that of record {index} is not in milliseconds since 1970")
 
 
 def check_position(topic: LocalTopic, partition: int, offset: int) -> None:
