@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
 from gateway.config_file import Key, keys, tables
+from gateway.config_reload import LIVE
 
 _PREAMBLE = """\
 # Configuration of a Stream Mesh gateway. A line that begins with '#' shows a default.
@@ -64,7 +65,12 @@ A value is taken from the first of these that has it:
 An unknown key stops the start, and the message names the nearest known one. Relative paths are relative to the
 directory of the file. A list is written with commas in flags and in the environment. A secret may be given as a file:
 its key with `_file` (`cluster.kafka.sasl_password_file`, `MESH_CLUSTER__KAFKA__SASL_PASSWORD_FILE`).
-`MESH_CONFIG` names the file itself."""
+`MESH_CONFIG` names the file itself.
+
+A running gateway reads file and environment again when the file changes, at SIGHUP, and at `mesh config reload`. Keys
+that are *taken at once* are in force then (of links and lanes: those that begin from then on); the others wait for a
+restart, and are named in the log, in `/readyz?verbose` and by `mesh config explain --running`. Where the file is not
+valid nothing changes, and the same places say why."""
 
 
 def _reference_tables() -> Iterator[str]:
@@ -74,9 +80,10 @@ def _reference_tables() -> Iterator[str]:
         inside = key.name.rpartition(".")[0]
         if inside != table:
             table = inside
-            yield f"\n## {headings[inside]}\n\n| key | type | default | meaning |\n|---|---|---|---|"
+            yield f"\n## {headings[inside]}\n\n| key | type | default | taken | meaning |\n|---|---|---|---|---|"
         default = "required" if key.field.is_required() else f"`{_toml(_default(key))}`"
-        yield f"| `{key.name}` | {_type(key)} | {default} | {key.field.description} |"
+        taken = "at once" if key.name in LIVE else "at a restart"
+        yield f"| `{key.name}` | {_type(key)} | {default} | {taken} | {key.field.description} |"
 
 
 def _default(key: Key) -> object:

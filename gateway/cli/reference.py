@@ -22,6 +22,7 @@ from gateway.admin.server import all_routes
 from gateway.cli.client import CLIENT_ERRORS
 from gateway.cli.local_page import LOCAL_INTRO
 from gateway.cli.main import app
+from gateway.cli.objects_page import objects_page
 from gateway.doctor.permissions_page import permissions_page
 from gateway.local import http_openapi, http_server
 from gateway.metrics import Metrics
@@ -281,6 +282,7 @@ PAGES = {
     "kafka-permissions.md": permissions_page,
     "admin-api.md": admin_page,
     "openapi.json": openapi_page,
+    "objects.md": objects_page,
     "local-api.md": local_page,
     "local-openapi.json": local_openapi_page,
 }
