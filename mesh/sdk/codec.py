@@ -23,6 +23,8 @@ from mesh.sdk.values import (
     Translation,
 )
 
+KEY_HEADER = "mesh-idempotency-key"
+"""By which a gateway knows what it has appended; it is no part of what the application published."""
 RECORD_OVERHEAD_BYTES = 64
 """Of one record in memory and on its way, about, beside its content."""
 
@@ -83,7 +85,11 @@ def batch_of(topic: str, part: local_pb2.PartitionRecords) -> Batch:
 
 
 def _headers(headers: Iterable[local_pb2.Header]) -> tuple[tuple[str, bytes | None], ...]:
-    return tuple((header.name, header.value if header.HasField("value") else None) for header in headers)
+    return tuple(
+        (header.name, header.value if header.HasField("value") else None)
+        for header in headers
+        if header.name != KEY_HEADER
+    )
 
 
 def positions_of(messages: Iterable[local_pb2.Position]) -> dict[int, int]:

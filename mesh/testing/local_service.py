@@ -248,7 +248,8 @@ class LocalService(grpc.GenericRpcHandler):
     def _translate(self, request: local_pb2.TranslateRequest) -> Message:
         """Every copy is dense and from the beginning, so both offsets are one."""
         if request.subscription not in self.subscriptions:
-            raise refusal("subscription-absent", f"subscription '{request.subscription}' does not exist")
+            listing = "list what there is with: mesh subscription list"
+            raise refusal("subscription-absent", f"subscription '{request.subscription}' does not exist", listing)
         found = self.subscriptions[request.subscription].topics.get(request.topic)
         if found is None:
             raise refusal("topic-not-subscribed", f"{request.subscription} has no topic {request.topic!r}")

@@ -125,7 +125,10 @@ async def test_a_lost_answer_to_a_commit_is_asked_for_again(gateway: LocalGatewa
     assert gateway.cursor("billing", "flights") == {0: 1}
 
 
-async def test_who_lost_the_cursor_to_another_does_not_move_it(gateway: LocalGateway, client: Client) -> None:
+async def test_who_lost_the_cursor_to_another_does_not_move_it(
+    gateway: LocalGateway, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mesh.sdk.reader.CURSOR_PATIENCE_S", 0.2)
     fill(gateway, 3)
     async with client.read("flights", cursor="billing") as reader:
         await anext(reader)
