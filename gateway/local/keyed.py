@@ -6,7 +6,9 @@ From there on every keyed record in the log is one of ours, or we are shut out o
 append. So no append goes out upon a table that lacks something, whatever died, waits in a socket or runs elsewhere.
   K1  nothing is written under a key before the holding is stored that names its producer and a mark before it;
   K2  the table is complete up to the log's end at the cut before `take` returns;
-  K3  a name that its cluster's coordinator would forget is used again before it does.
+  K3  a place is taken anew long before the cluster forgets who took it: a Kafka coordinator forgets a name that was
+      not used for a week, a broker who wrote nothing for a day. A broker also forgets, at its restart, who wrote only
+      records with timestamps older than that; a gateway that was shut out and has not noticed yet is then not refused.
 """
 
 from __future__ import annotations
@@ -33,8 +35,8 @@ from mesh.local.errors import IdempotencyKeyReused, PublishUnknown
 from mesh.log import Topic
 from mesh.ports import Cluster
 
-RETAKE_S = 86_400.0
-"""A Kafka coordinator forgets a name that is not used for a week."""
+RETAKE_S = 6 * 3600.0
+"""Each time costs an offset of the partition on Kafka."""
 PACE_S = 1.0
 """Between two takings: gateways that contend for a partition shall get something done in between."""
 TRIES = 20

@@ -10,7 +10,7 @@ from gateway.local.authorship import Anonymous
 from gateway.local.holding import key_of
 from gateway.local.keyed import PACE_S, Keyed
 from gateway.local.placing import BATCH_OVERHEAD_BYTES, PIECE_BYTES
-from gateway.local.writing import PartitionWriter
+from gateway.local.writing import PAUSE_S, PartitionWriter
 from gateway.topics.errors import TopicMirrored
 from mesh.batch.limits import Limits
 from mesh.cluster_errors import ClusterUnreachable, TopicRecreated
@@ -32,6 +32,7 @@ class WriterSettings:
     window_ms: int
     limits: Limits
     pace_s: float = PACE_S
+    pause_s: float = PAUSE_S
 
 
 class KnownTopic:
@@ -79,12 +80,12 @@ class KnownTopic:
         destination, known = self._cluster.publishing, self._settings
         if not is_keyed:
             anonymous = Anonymous(self._cluster, self.topic, partition)
-            return PartitionWriter(destination, partition, anonymous, self.max_batch_bytes)
+            return PartitionWriter(destination, partition, anonymous, self.max_batch_bytes, known.pause_s)
         keyed = Keyed(
             self._cluster, self.topic, partition, self._now_ms, known.window_ms, known.limits, pace_s=known.pace_s
         )
         self._keyed[partition.number] = keyed
-        return PartitionWriter(destination, partition, keyed, self.max_batch_bytes)
+        return PartitionWriter(destination, partition, keyed, self.max_batch_bytes, known.pause_s)
 
     async def open_keyed(self, numbers: Collection[int]) -> None:
         """Returns when these partitions may be written under keys and it is known which keys are in the log, there and

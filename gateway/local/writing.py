@@ -34,8 +34,8 @@ from mesh.ports import Destination
 
 log = structlog.get_logger()
 
-PAUSE_S = 0.2
-"""After a question that failed, twice as long each time, up to the longest."""
+PAUSE_S = 0.1
+"""After a failure, twice as long each time, up to the longest."""
 LONGEST_PAUSE_S = 5.0
 PACKED_BYTES = 1024
 """Below it, compressing costs more than it saves."""
@@ -119,6 +119,7 @@ class PartitionWriter:
     partition: Partition
     authorship: Authorship
     max_batch_bytes: int
+    pause_s: float = PAUSE_S
     trouble: str = ""
     """Why nothing can be appended at the moment."""
     _queue: deque[Piece] = field(default_factory=deque)
@@ -126,7 +127,8 @@ class PartitionWriter:
     _producer: Producer | None = None
     _sequence: int = 0
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
-    _pause_s: float = PAUSE_S
+    _failures: int = 0
+    """Questions in a row that had no answer."""
     _rested: asyncio.Event = field(default_factory=asyncio.Event)
     _openers: list[asyncio.Future[None]] = field(default_factory=list)
 
@@ -224,7 +226,7 @@ class PartitionWriter:
         except MeshError as error:
             await self._troubled(error)
             return False
-        self.trouble, self._pause_s = "", PAUSE_S
+        self.trouble, self._failures = "", 0
         return True
 
     def _open(self) -> None:
@@ -243,8 +245,8 @@ class PartitionWriter:
             self._fail_all(error)
             return
         log.warning("publishing waits", partition=str(self.partition), code=error.code, reason=str(error))
-        await asyncio.sleep(self._pause_s)
-        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+        self._failures += 1
+        await asyncio.sleep(min(self.pause_s * 2 ** min(self._failures, 10), LONGEST_PAUSE_S))
 
     def _fail_waiting(self, error: MeshError) -> None:
         for piece in self._queue:
@@ -336,7 +338,7 @@ class PartitionWriter:
         self._flights.clear()
         unknown = [*takewhile(_is_unknown, waiting)] if landed is not None else []
         if unknown:
-            await asyncio.sleep(PAUSE_S)  # what failed at once would fail at once again
+            await asyncio.sleep(self.pause_s)  # what failed at once would fail at once again
             self._flights.extend(self._flown(flight.pieces, flight.batch) for flight in unknown)
             self._flights.extend(waiting[len(unknown) :])  # in line only when these have landed
         elif waiting:
