@@ -12,7 +12,7 @@ from aiohttp import web
 from gateway.config_file import nearest
 from gateway.http.bodies import read_object
 from gateway.http.described import MAX_NUMBER as MAX_NUMBER
-from gateway.http.described import Flag, Kind, Number, Objects, Shape, Text, TextMap, Texts, asked_of
+from gateway.http.described import Flag, Formed, Kind, Number, Objects, Shape, Text, TextMap, Texts, asked_of
 from gateway.http.errors import BodyRefused
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
@@ -38,13 +38,13 @@ class Fields:
         """Whether it is given, and not null."""
         return self._body.get(name) is not None
 
-    def _value(self, name: str, kind: type[Kind]) -> Any:
-        assert isinstance(self._shape[name], kind), f"{name} is declared as {self._shape[name]}"
+    def _value(self, name: str, *kinds: type[Kind]) -> Any:
+        assert isinstance(self._shape[name], kinds), f"{name} is declared as {self._shape[name]}"
         return self._body.get(name)
 
     def text(self, name: str, default: str = "") -> str:
         """`default` where an optional one is not given."""
-        value = self._value(name, Text)
+        value = self._value(name, Text, Formed)
         return default if value is None else str(value)
 
     def texts(self, name: str) -> tuple[str, ...]:

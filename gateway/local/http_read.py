@@ -7,7 +7,6 @@ C. A reader that has left is noticed within LOOK_S.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from time import monotonic
 
@@ -16,6 +15,7 @@ from aiohttp import web
 from gateway.http.described import Flag, Number, Text, operation
 from gateway.http.fields import one_of
 from gateway.http.guard import as_mesh_error, is_gone
+from gateway.http.outlet import Outlet, last_word
 from gateway.http.query import header_formed, query_flag, query_formed, query_number, query_text
 from gateway.http.schemas import REPORT
 from gateway.local import http_positions as positions_json
@@ -57,16 +57,17 @@ def routes(api: LocalApi) -> list[web.RouteDef]:
     async def read(request: web.Request) -> web.StreamResponse:
         form = form_of(request.headers.get("Accept", ""), Encoding(query_text(request, "encoding", Encoding.BASE64)))
         response = web.StreamResponse()
+        outlet = Outlet(response)
         try:
             async with api.read(read_query(request)) as reading:
                 response.headers.update(_headers(reading, form))
                 await response.prepare(request)
-                await _write(request, response, reading, form)
+                await _write(request, outlet, reading, form)
         except Exception as error:
             if not response.prepared:
                 raise
             if not isinstance(error, ConnectionError):  # else it has left: there is nobody to tell
-                await _last_word(request, response, form.failed(as_mesh_error(request, error)))
+                await last_word(request, outlet, form.failed(as_mesh_error(request, error)), LAST_WORD_S)
         return response
 
     # an answer without its body would have no end
@@ -99,10 +100,10 @@ def _headers(reading: Reading, form: Form) -> Mapping[str, str]:
     return found
 
 
-async def _write(request: web.Request, response: web.StreamResponse, reading: Reading, form: Form) -> None:
+async def _write(request: web.Request, outlet: Outlet, reading: Reading, form: Form) -> None:
     """The whole stream, to its end. Raises ConnectionError, and what the reading raises."""
     if begun := form.begun(reading.begun):
-        await reading.taken(response.write(begun))
+        await reading.taken(outlet.write(begun))
     heard = monotonic()
     while (parts := await reading.next(LOOK_S)) is not None:
         if is_gone(request):
@@ -111,15 +112,6 @@ async def _write(request: web.Request, response: web.StreamResponse, reading: Re
         if not block and monotonic() - heard > IDLE_S:
             block = form.idle()
         if block:
-            await reading.taken(response.write(block))
+            await reading.taken(outlet.write(block))
             heard = monotonic()
-    await reading.taken(response.write_eof(form.ended()))
-
-
-async def _last_word(request: web.Request, response: web.StreamResponse, block: bytes) -> None:
-    try:
-        async with asyncio.timeout(LAST_WORD_S):
-            await response.write_eof(block)
-    except (TimeoutError, ConnectionError):
-        if request.transport is not None:
-            request.transport.abort()
+    await reading.taken(outlet.end(form.ended()))

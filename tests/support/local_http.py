@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
@@ -17,8 +17,9 @@ from gateway.admin.token import TokenFile
 from gateway.http.described import operation_of
 from gateway.http.serving import Listening
 from gateway.local.api import LocalApi
+from gateway.local.doors import http_door
 from gateway.local.http_problems import PROBLEM
-from gateway.local.http_server import create_app, open_at, start
+from gateway.local.http_server import create_app, start
 from gateway.unix_socket import SocketPath
 from tests.support.admin import AdminGateway, admin_gateway
 
@@ -51,21 +52,28 @@ class LocalHttp:
 
 
 @asynccontextmanager
-async def local_http(directory: Path, place: Address | SocketPath | None = None) -> AsyncIterator[LocalHttp]:
+async def local_http(
+    directory: Path, place: Address | SocketPath | None = None, **settings: float
+) -> AsyncIterator[LocalHttp]:
+    """`settings` are those of the table `local`."""
     async with admin_gateway(directory) as admin:
         stops: list[bool] = []
-        api = LocalApi(admin.services, admin.health, lambda: stops.append(True))
+        known = admin.services.config
+        config = replace(known, local=known.local.model_copy(update=settings))
+        api = LocalApi(replace(admin.services, config=config), admin.health, lambda: stops.append(True))
         tokens = TokenFile(directory / "state" / TOKEN_NAME)
         app = create_app(api, tokens)
         app.on_response_prepare.append(conforms)
-        listening = await start(app, open_at(place or Address("127.0.0.1", 0)))
+        listening = await start(app, http_door(place or Address("127.0.0.1", 0)))
         connector = aiohttp.UnixConnector(str(place.path)) if isinstance(place, SocketPath) else None
         headers = {"mesh-api-token": tokens()[0]}
         try:
             async with aiohttp.ClientSession(headers=headers, connector=connector) as session:
                 yield LocalHttp(admin, api, listening, session, tokens()[0], stops)
         finally:
+            api.end_readings()
             await listening.close()
+            await api.close()
 
 
 async def refusal(response: aiohttp.ClientResponse) -> tuple[int, str]:

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.http.errors import AddressRefused
-from gateway.local.http_problems import LOCAL, MAX_BODY_BYTES
+from gateway.local.http_problems import LOCAL
 from tests.support.local_http import LocalHttp, local_http, refusal
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -105,7 +105,7 @@ async def test_a_body_that_holds_no_records_is_refused(local: LocalHttp, body: b
 
 
 async def test_a_body_beyond_the_limit_is_refused(local: LocalHttp) -> None:
-    body = io.BytesIO(json.dumps({"records": [{"value": "x" * MAX_BODY_BYTES}]}).encode())
+    body = io.BytesIO(json.dumps({"records": [{"value": "x" * LOCAL.max_body_bytes}]}).encode())
     answer = await local.session.post(local.url + RECORDS, data=body, headers={"Content-Type": "application/json"})
 
     assert await refusal(answer) == (413, "body-too-large")

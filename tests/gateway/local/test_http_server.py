@@ -15,7 +15,8 @@ from aiohttp import web
 from gateway.address import Address
 from gateway.http.errors import AddressRefused, PortInUse
 from gateway.local import http_publish
-from gateway.local.http_server import create_app, open_at, start
+from gateway.local.doors import http_door
+from gateway.local.http_server import create_app, start
 from gateway.unix_socket import SocketPath, SocketPathTooLong
 from tests.support.local_http import TOKEN_NAME, LocalHttp, local_http, refusal
 
@@ -68,7 +69,7 @@ async def test_an_unknown_exception_is_told_by_its_number_only(tmp_path: Path) -
     async with local_http(tmp_path) as local:
         app = create_app(local.api, lambda: ["token"])
         app.router.add_get("/broken", broken)
-        listening = await start(app, open_at(Address("127.0.0.1", 0)))
+        listening = await start(app, http_door(Address("127.0.0.1", 0)))
         try:
             with structlog.testing.capture_logs() as logs:
                 answer = await local.session.get(
@@ -85,7 +86,7 @@ async def test_an_unknown_exception_is_told_by_its_number_only(tmp_path: Path) -
 
 async def test_connections_beyond_the_bound_are_told_so(local: LocalHttp, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.local.http_server.MAX_CONNECTIONS", 2)
-    listening = await start(create_app(local.api, lambda: ["token"]), open_at(Address("127.0.0.1", 0)))
+    listening = await start(create_app(local.api, lambda: ["token"]), http_door(Address("127.0.0.1", 0)))
     host, _, port = listening.address.rpartition(":")
     try:
         held = [await asyncio.open_connection(host, int(port)) for _ in range(3)]
@@ -102,12 +103,12 @@ async def test_connections_beyond_the_bound_are_told_so(local: LocalHttp, monkey
 
 async def test_a_port_that_is_taken_is_named_with_the_remedy(local: LocalHttp) -> None:
     with pytest.raises(PortInUse, match="the local HTTP listener cannot have"):
-        open_at(Address("127.0.0.1", int(local.listening.address.rpartition(":")[2])))
+        http_door(Address("127.0.0.1", int(local.listening.address.rpartition(":")[2])))
 
 
 async def test_only_loopback_is_listened_on() -> None:
     with pytest.raises(AddressRefused, match="not a loopback address"):
-        open_at(Address("0.0.0.0", 0))
+        http_door(Address("0.0.0.0", 0))
 
 
 async def test_over_a_unix_socket_its_name_is_localhost(tmp_path: Path) -> None:
@@ -121,16 +122,16 @@ async def test_over_a_unix_socket_its_name_is_localhost(tmp_path: Path) -> None:
                 "host-refused",
             )
         with pytest.raises(PortInUse, match="another process listens there"):
-            open_at(place)
+            http_door(place)
     assert not place.path.exists()
 
 
 def test_the_socket_of_a_killed_gateway_is_replaced(tmp_path: Path) -> None:
     place = SocketPath(tmp_path / "local.sock")
-    open_at(place).socket.close()  # as a kill does: the file stays
+    http_door(place).socket.close()  # as a kill does: the file stays
     assert place.path.exists()
 
-    open_at(place).close()
+    http_door(place).close()
 
     assert not place.path.exists()
 
@@ -149,5 +150,5 @@ def test_a_path_that_cannot_be_a_socket_is_refused(
     (tmp_path / "a-file").write_text("mine")
 
     with pytest.raises(refused, match=why):
-        open_at(SocketPath(tmp_path / path))
+        http_door(SocketPath(tmp_path / path))
     assert (tmp_path / "a-file").read_text() == "mine"
