@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -32,22 +31,17 @@ from gateway.config import GatewayConfig
 from gateway.embedded.cluster import EmbeddedCluster, open_embedded
 from gateway.embedded.lock import DirectoryLock
 from gateway.enrolment.desk import EnrolmentDesk
-from gateway.exporter import ExportSettings
-from gateway.fast_records import check_records_fast
 from gateway.first_opening import open_first
 from gateway.groups.provider import GroupAnswers
 from gateway.groups.syncing import GroupSync
 from gateway.health import Health
-from gateway.importer.lane import LaneSettings
 from gateway.importer.manager import ImportManager
-from gateway.importer.pipeline import PipelineSettings
 from gateway.kafka.cluster import open_kafka
-from gateway.link.ports import SessionLimits
 from gateway.local.doors import LocalDoors, local_doors
 from gateway.metrics import Metrics
 from gateway.peers.denials import NAME as DISOWNED
 from gateway.peers.denials import Denials
-from gateway.peers.hub import FRAME_OVERHEAD_BYTES, Hub, HubSettings
+from gateway.peers.hub import Hub
 from gateway.ports_file import Ports, read_ports, remove_ports, write_ports
 from gateway.promoting import Promoter
 from gateway.registry import Registry
@@ -55,11 +49,11 @@ from gateway.reloading import HangUp, LiveConfig
 from gateway.revocations import NAME as REVOCATIONS
 from gateway.revocations import Revocations
 from gateway.rotation.keeper import CertificateKeeper, KeeperSettings
-from gateway.rpc.credentials import TransportLimits
 from gateway.rpc.identity import Identity, load_identity
 from gateway.rpc.listener import Listener, listen
 from gateway.rpc.tls13 import ensure_tls13
 from gateway.services import Services
+from gateway.settings import hub_settings, lane_settings
 from gateway.stop_signals import StopSignals
 from mesh.batch.native import IS_COMPILED
 from mesh.errors import MeshError
@@ -324,7 +318,8 @@ class Gateway:
         if address is None:
             return None
         limits = self.hub.transport
-        listener = await listen(self.hub, self.hub.trust, limits, address.host, address.port)
+        trust, is_ready = self.hub.trust, lambda: self.health.ready
+        listener = await listen(self.hub, trust, limits, address.host, address.port, is_ready)
         stack.push_async_callback(listener.close, 0)
         await ensure_tls13(_reachable(address.host), listener.port, self.config.timing.request_timeout_s)
         return listener
@@ -414,44 +409,3 @@ class Gateway:
 def _reachable(host: str) -> str:
     """Where a listener on `host` answers from this machine."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-
-
-def connections_bound() -> int:
-    """Strangers may take half of the file descriptors at most: the other half is for the log and for peers."""
-    return min(TransportLimits().max_connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
-
-
-def hub_settings(config: GatewayConfig) -> HubSettings:
-    limits, timing = config.limits, config.timing
-    max_frame_bytes = limits.max_batch_bytes + limits.frame_bytes + FRAME_OVERHEAD_BYTES
-    return HubSettings(
-        session=SessionLimits(
-            frame_bytes=limits.frame_bytes,
-            buffer_bytes=limits.link_buffer_bytes,
-            windows_bytes=limits.windows_bytes,
-            packs=config.link.compression == "auto",
-            request_s=timing.request_timeout_s,
-        ),
-        export=ExportSettings(
-            fetch_bytes=limits.frame_bytes, shared_bytes=limits.shared_fetch_bytes, limits=config.batch_limits
-        ),
-        transport=TransportLimits(max_message_bytes=max_frame_bytes, max_connections=connections_bound()),
-        max_frame_bytes=max_frame_bytes,
-        heartbeat_s=timing.heartbeat_s,
-        reconnect_initial_s=timing.reconnect_initial_s,
-        reconnect_max_s=timing.reconnect_max_s,
-    )
-
-
-def lane_settings(config: GatewayConfig) -> LaneSettings:
-    pipeline = PipelineSettings(
-        config.batch_limits, check_records_fast, config.timing.checkpoint_bytes, config.timing.checkpoint_s
-    )
-    return LaneSettings(
-        pipeline=pipeline,
-        credit_bytes=config.limits.lane_credit_bytes,
-        retry_initial_s=config.timing.reconnect_initial_s,
-        retry_max_s=config.timing.reconnect_max_s,
-        # for the provider an opening is up to three questions to its cluster: the topic, its ends, an offset by time
-        open_s=3 * config.timing.request_timeout_s,
-    )
