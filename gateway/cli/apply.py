@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,6 +35,7 @@ WORDS = {
     Action.REFUSE: ("refused", "refused"),
 }
 FAILED = "failed"
+WOULD_FAIL = "would fail"
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -64,9 +65,9 @@ def apply(
     now_ms = int(admin.get("/v1/status")["now_ms"])
     changes = difference(wanted, by_key(_present(admin)), now_ms)
     told = [_told(change) for change in changes]
+    moved = {change.name for change in changes if change.kind is Kind.PEER and change.is_effective}
     for change, said in zip(changes, told, strict=True):
-        if not only_plan:
-            said |= _carried_out(admin, change)
+        said |= _foreseen(admin, change, moved) if only_plan else _carried_out(admin, change)
         if not as_json:
             _show(change, said)
     if as_json:
@@ -138,6 +139,23 @@ def _carried_out(admin: AdminClient, change: Change) -> Mapping[str, Any]:
     return {"outcome": WORDS[change.action][1]}
 
 
+def _foreseen(admin: AdminClient, change: Change, moved: Collection[str]) -> Mapping[str, Any]:
+    """What would stand in the way of a new subscription, by its provider's catalog and the topics that there are.
+
+    Of a peer that the same files change (`moved`) nobody can tell yet.
+    """
+    if change.kind is not Kind.SUBSCRIPTION or change.result is None or change.action is not Action.CREATE:
+        return {}
+    if change.result.spec["peer"] in moved:
+        return {}
+    try:
+        plan = admin.post("/v1/subscriptions/plan", requests(change)[0].body)
+    except AdminError as error:
+        return {"outcome": FAILED, "reason": error.sentence, "remedy": error.remedy, "code": error.code}
+    refused = next((each["refused"] for each in plan["topics"] if each["refused"]), None)
+    return {"outcome": FAILED, **refused} if refused else {}
+
+
 def _told(change: Change) -> dict[str, Any]:
     told = [{"field": each.name, **_values(change, each)} for each in change.fields]
     fields = [each for each in told if each["before"] != each["after"]]
@@ -176,10 +194,11 @@ def _text(value: object) -> str:
 
 
 def _summary(changes: Iterable[Change], told: Iterable[Mapping[str, Any]], only_plan: bool) -> str:
+    failed = WOULD_FAIL if only_plan else FAILED
     counts = Counter(
-        FAILED if said["outcome"] == FAILED else WORDS[change.action][0 if only_plan else 1]
+        failed if said["outcome"] == FAILED else WORDS[change.action][0 if only_plan else 1]
         for change, said in zip(changes, told, strict=True)
     )
-    order = [words[0 if only_plan else 1] for words in WORDS.values()] + [FAILED]
+    order = [words[0 if only_plan else 1] for words in WORDS.values()] + [failed]
     parts = [f"{counts[word]} {word}" for word in order if counts[word]]
     return f"{'plan' if only_plan else 'applied'}: {', '.join(parts) or 'no objects'}"

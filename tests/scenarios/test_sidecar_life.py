@@ -10,9 +10,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 
+from gateway.ports_file import read_ports
+from gateway.sidecar.asking import why_not_ready
 from tests.support.organization import Organization, stop_all, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -21,6 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 @pytest.fixture
 def acme(tmp_path: Path) -> Iterator[Organization]:
     organization = Organization.init(tmp_path / "acme", "acme.example")
+    organization.settings = ("listen.local_http=127.0.0.1:0",)
     with stop_all(organization):
         yield organization
 
@@ -69,31 +73,39 @@ def test_a_changed_file_is_taken_as_far_as_it_can_be_and_refused_where_it_is_wro
     assert [entry["actor"] for entry in entries] == ["gateway", "operator"]
 
     # 4. told to stop, it is not ready at once and takes records for as long as it was told to
+    acme.mesh("topic", "create", "late")
     begun = time.monotonic()
     acme.process.send_signal(signal.SIGTERM)
-    why = wait_for("not ready", lambda: not_ready(acme))
+    why = wait_for("not ready", lambda: why_not_ready(acme.admin))
     assert "the gateway is stopping" in why
-    acme.mesh("topic", "create", "late")
+    assert publish(acme, "late", "the last word") == 200
     assert (acme.process.wait(30), time.monotonic() - begun > 2.9) == (0, True)
+
+    # 5. and they are there when it is back
+    acme.stop()
+    acme.start("timing.drain_pre_s=0")
+    assert [record["value"] for record in acme.mesh("topic", "read", "late").lines] == ["the last word"]
 
 
 def wait_for_log(acme: Organization, event: str) -> str:
+    """What it says of its readiness once it has logged `event`."""
     wait_for(event, lambda: event in acme.log)
-    return acme.mesh("status", "--json").out and readiness(acme)
-
-
-def readiness(acme: Organization) -> str:
-    from urllib.request import urlopen
-
     with urlopen(f"http://{acme.admin}/readyz?verbose", timeout=5) as answer:
         text: str = answer.read().decode()
         return text
 
 
-def not_ready(acme: Organization) -> str:
-    from gateway.sidecar.asking import why_not_ready
-
-    return why_not_ready(acme.admin)
+def publish(acme: Organization, topic: str, value: str) -> int:
+    """As an application does it; the status of the answer."""
+    ports = read_ports(acme.home / "state")
+    assert ports is not None
+    token = (acme.home / "state" / "local.token").read_text().split()[0]
+    headers = {"mesh-api-token": token, "Content-Type": "application/json"}
+    body = json.dumps({"records": [{"value": value}]}).encode()
+    asked = Request(f"http://{ports.local_http}/v1/topics/{topic}/records?encoding=text", body, headers, method="POST")
+    with urlopen(asked, timeout=10) as answer:
+        status: int = answer.status
+        return status
 
 
 def test_a_job_waits_for_its_gateway_and_stops_it_after_itself(acme: Organization) -> None:

@@ -133,6 +133,16 @@ async def test_what_is_refused_leaves_the_others_and_says_what_to_do(gateway: Co
     assert (await applied(gateway, FILE, "--plan")).code == 0
 
 
+async def test_a_plan_foresees_what_the_provider_would_refuse(gateway: ControlGateway) -> None:
+    wanted = "kind: subscription\nname: a\nspec: {peer: globex.example, share: prices, topics: [gbp]}"
+
+    plan = await applied(gateway, wanted, "--plan")
+
+    assert plan.code == 1
+    assert "share 'prices' has no topic 'gbp'" in plan.out
+    assert plan.out.splitlines()[-1] == "plan: 1 would fail"
+
+
 async def test_a_file_with_a_fault_changes_nothing(gateway: ControlGateway) -> None:
     said = await gateway.refused("declaration-refused", "apply", "-f", "-", stdin=FILE + "---\nkind: shar\nname: c")
 

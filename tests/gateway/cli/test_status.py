@@ -11,9 +11,10 @@ import sys
 from typing import Any
 
 import pytest
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from gateway.cli import status_view
+from gateway.cli.status import changes
 from gateway.services import LinkStatus
 from mesh.ids import LaneId, OrgId, SubscriptionName, TopicName
 from mesh.lanes.status import LaneState, LaneStatus
@@ -100,11 +101,35 @@ def row(partition: int, **more: Any) -> dict[str, Any]:
     } | more  # fmt: skip
 
 
-def text_of(found: dict[str, Any], width: int) -> str:
+def test_what_changes_with_the_time_alone_is_no_change() -> None:
+    first = status([row(0)])
+    later = {**status([row(0, lag_s=9.0)]), "now_ms": 5000}
+    moved = status([row(0, records=2)])
+    warned = {**status([row(0)]), "warnings": [{"code": "source-stalled", "lanes": ["x"], "why": "", "remedy": ""}]}
+
+    assert list(changes([first, later, moved, moved, warned])) == [first, moved, warned]
+
+
+def test_records_a_second_are_those_between_two_looks() -> None:
+    before = status([row(0, records=100), row(1, records=50)])
+    after = {**status([row(0, records=350), row(1, records=10), row(2)]), "now_ms": 500}
+
+    assert status_view.rates(before, after) == {"from-globex/departures/0": 500.0}  # the others began anew
+    assert status_view.rates(after, after) == {}
+    shown = status_view.render(after, 120, rates={"from-globex/departures/0": 500.0})
+    text = printed(shown, 120)
+    assert "records/s" in text
+    assert " 500 " in text
+
+
+def printed(shown: RenderableType, width: int) -> str:
     out = io.StringIO()
-    console = Console(width=width, file=out)
-    console.print(status_view.render(found, width))
+    Console(width=width, file=out).print(shown)
     return out.getvalue()
+
+
+def text_of(found: dict[str, Any], width: int) -> str:
+    return printed(status_view.render(found, width), width)
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])

@@ -11,7 +11,19 @@ from gateway.cli import reference
 from gateway.cli.main import app
 from gateway.cli.verbs import VERBS, Verbs
 
-APART = {"client", "completing", "context", "local_page", "main", "objects_page", "output", "plan", "reference", "status_view", "verbs"}
+APART = {
+    "client",
+    "completing",
+    "context",
+    "local_page",
+    "main",
+    "objects_page",
+    "output",
+    "plan",
+    "reference",
+    "status_view",
+    "verbs",
+}
 """Modules of the package that have no commands."""
 
 
