@@ -41,7 +41,8 @@ from mesh.sdk.values import (
     Translation,
 )
 
-TIMEOUT_S, PATIENCE_S, PUBLISH_TIMEOUT_S = 30.0, 60.0, 120.0
+# A gateway itself gives up on its cluster after half a minute: its word should come first.
+TIMEOUT_S, PATIENCE_S, PUBLISH_TIMEOUT_S = 40.0, 60.0, 120.0
 BUFFER_BYTES = 32 * 1024 * 1024
 CLOSE_S = 5.0
 """For how long records still go out where the block of the client ends with an exception."""

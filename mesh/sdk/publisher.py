@@ -186,12 +186,10 @@ class Publisher:
 
     def _ended(self, error: MeshError) -> bool:
         """What the end of the stream means for what has no answer; whether to wait before the next one."""
-        is_answer = isinstance(error, GatewayError)
-        for request in self._outbox:
-            if is_answer and not request.key:
-                request.was_sent = (
-                    False  # without a key it was sent once, and what the gateway leaves out it did not append
-                )
+        if isinstance(error, GatewayError):
+            for request in self._outbox:
+                # what such an end leaves without an answer was not appended, unless an earlier stream sent it, too
+                request.was_sent = request.was_sent and bool(request.key)
         self._outbox.broken()
         if self._is_refusing and not error.retriable:
             return False

@@ -3,7 +3,8 @@
 Strategy: replies come in as batches; records are handed out of the batch at hand. The next reply is asked for when the
 last one is handed out, so a slow application slows down the gateway and not its own memory.
 A. Whatever ends the stream and may pass (a gateway that restarts, a stall, a cluster that is away), the next stream
-   begins behind the last record that came in: nothing is lost, nothing comes twice.
+   begins behind the last record that came in: nothing is lost, nothing comes twice. So does the one after a wait for
+   a record that was cancelled.
 B. Commits go under the lease of the stream that lasts. Where it is lost the reader takes the cursor again, unless
    somebody else has it; where the stream has come to its end, nobody needs a lease.
 """
@@ -245,8 +246,10 @@ class Reader:
         except grpc.aio.AioRpcError as error:
             raise failure_of(error, self._connection.address) from error
         except asyncio.CancelledError:
-            if self._is_closed or self._connection.is_closed:  # gRPC says so of a call that we have ended
+            task = asyncio.current_task()
+            if task is not None and not task.cancelling():  # gRPC says so of a call that we have ended
                 raise ClientClosed from None
+            self._drop()  # who stops waiting ends the call; the next one goes on where this one is
             raise
         return reply if isinstance(reply, local_pb2.ReadReply) else None
 

@@ -206,3 +206,17 @@ async def test_the_last_records_of_a_reading_with_an_end_are_committed_too(
         assert len([record async for record in reader]) == 6
         await reader.commit()
     assert gateway.cursor("billing", "flights") == {0: 10}
+
+
+async def test_who_stops_waiting_for_a_record_misses_none(gateway: LocalGateway, client: Client) -> None:
+    fill(gateway, 2)
+    async with client.read("flights", cursor="billing") as reader:
+        assert [(await anext(reader)).offset for _ in range(2)] == [0, 1]
+        for first in (2, 4):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.02):
+                    await anext(reader)
+            fill(gateway, 2, first=first)
+            assert [(await anext(reader)).offset for _ in range(2)] == [first, first + 1]
+        await reader.commit()
+    assert gateway.cursor("billing", "flights") == {0: 6}
