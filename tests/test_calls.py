@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -145,12 +145,13 @@ class Answering:
 
     closed, usable, writable, takes_topic_ids = False, True, True, False
     address = "broker-1:9092"
-    on_writable: Any = None
 
     def __init__(self) -> None:
         self._end = 0
 
     def abort(self, why: str) -> None: ...
+
+    def when_writable(self, call: Callable[[], None]) -> None: ...
 
     def send(self, api: Api, parts: list[Buffer]) -> asyncio.Future[memoryview]:
         taken = ANSWERED.pack(0, 0, self._end, -1, 0) + b"\1\0\0"

@@ -63,7 +63,7 @@ class LeaderAppends:
     _collecting: bool = False
 
     def __post_init__(self) -> None:
-        self.connection.on_writable = self._collect
+        self.connection.when_writable(self._collect)
 
     def __repr__(self) -> str:
         state = "over" if self.over else f"{len(self._under_way)} under way"

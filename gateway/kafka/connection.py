@@ -33,10 +33,6 @@ class Api(NamedTuple):
     flexible: bool = True
 
 
-def _nothing() -> None:
-    pass
-
-
 class Connection(asyncio.BufferedProtocol):
     """`address` and `client_id` are for the broker's and our errors; the transport comes with `connection_made`."""
 
@@ -58,8 +54,7 @@ class Connection(asyncio.BufferedProtocol):
         """Whether the broker takes batches for topics by their ids."""
         self.expires_at: float | None = None
         """By the event loop's clock: when the broker wants the credentials anew. Nobody should begin anything then."""
-        self.on_writable: Callable[[], None] = _nothing
-        """Called when `writable` becomes true again."""
+        self._when_writable: list[Callable[[], None]] = []
 
     def __repr__(self) -> str:
         state = f"closed: {self._failure}" if self.closed else f"{len(self._waiting)} waiting"
@@ -80,6 +75,10 @@ class Connection(asyncio.BufferedProtocol):
         """What the broker showed, as `ssl` describes a verified one; empty without TLS."""
         transport = self._transport
         return (transport.get_extra_info("peercert") if transport is not None else None) or {}
+
+    def when_writable(self, call: Callable[[], None]) -> None:
+        """Call it each time that `writable` becomes true again. Several may send over one connection."""
+        self._when_writable.append(call)
 
     @property
     def waiting(self) -> int:
@@ -140,7 +139,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self.writable = True
-        self.on_writable()
+        for call in self._when_writable:
+            call()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         if self._body is not None:

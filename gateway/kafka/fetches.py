@@ -69,6 +69,7 @@ class LeaderFetches:
     """Where what was stable ended, of the partitions whose last answer had records."""
     _free: list[Purpose] = field(default_factory=lambda: [*COLD, *HOT])
     _collecting: bool = False
+    _holding: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
         under_way = len(COLD + HOT) - len(self._free)
@@ -99,11 +100,16 @@ class LeaderFetches:
                 idle = [ask for ask in self._asks if ask.idle]
                 self._start(purpose, idle or [ask for ask in self._asks if ask.warm_until])
         loop = asyncio.get_running_loop()
+        now_s = loop.time()
         for purpose in HOT:
             if purpose in self._free:
-                self._start(purpose, [ask for ask in self._asks if ask.held_until <= loop.time()])
-        if any(ask.held_until for ask in self._asks):
-            loop.call_later(HOT_WAIT_S, self._collect)
+                self._start(purpose, [ask for ask in self._asks if ask.held_until <= now_s])
+        if self._holding is None and any(ask.held_until > now_s for ask in self._asks):
+            self._holding = loop.call_later(HOT_WAIT_S, self._held)
+
+    def _held(self) -> None:
+        self._holding = None
+        self._collect()
 
     def _start(self, purpose: Purpose, asks: Sequence[_Ask]) -> None:
         # one part per partition and request: two readers of one partition take turns

@@ -157,7 +157,7 @@ async def test_a_peer_that_does_not_read_makes_the_connection_unwritable() -> No
 
     async with _connected(answer) as connection:
         writable = asyncio.Event()
-        connection.on_writable = writable.set
+        connection.when_writable(writable.set)
         future = connection.send(API, [bytes(32 << 20)])
         assert not connection.writable
         go_on.set()

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.kafka.append_queue import Append, AppendQueue
 from gateway.kafka.appends import LeaderAppends
-from gateway.kafka.connection import Api
+from gateway.kafka.connection import Api, Connection
 from gateway.kafka.errors import AppendNotSent
 from mesh.batch.stamp import Producer
 from mesh.cluster_errors import AppendUnknown
@@ -30,7 +30,6 @@ class _Connection:
     address = "broker-1:9092"
 
     def __init__(self, *, takes_topic_ids: bool = False) -> None:
-        self.on_writable: Any = None
         self.takes_topic_ids = takes_topic_ids
         self.versions: list[int] = []
         self.requests: list[bytes] = []
@@ -43,6 +42,9 @@ class _Connection:
     def abort(self, why: str) -> None:
         pass
 
+    def when_writable(self, call: Callable[[], None]) -> None:
+        pass
+
     def send(self, api: Api, parts: list[bytes]) -> asyncio.Future[memoryview]:
         self.versions.append(api.version)
         self.requests.append(b"".join(parts))
@@ -50,7 +52,7 @@ class _Connection:
         return self.answers[-1]
 
 
-def _leader(connection: _Connection, may_write: Callable[[], bool] = lambda: True) -> LeaderAppends:
+def _leader(connection: _Connection | Connection, may_write: Callable[[], bool] = lambda: True) -> LeaderAppends:
     config = SimpleNamespace(request_timeout_s=1.0)
     client: Any = SimpleNamespace(config=config, forget=lambda topic: None)
     there: Any = connection
@@ -79,6 +81,40 @@ async def test_leave_to_write_is_asked_for_each_request(monkeypatch: pytest.Monk
     assert not first.done()
     leader._end("the test is over")
     assert isinstance(first.exception(), AppendUnknown)
+
+
+class _Transport(asyncio.Transport):
+    """Takes every byte, at its own pace."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests = 0
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+    def writelines(self, list_of_data: Any) -> None:
+        self.requests += 1
+
+    def abort(self) -> None:
+        pass
+
+
+async def test_all_who_share_a_connection_go_on_when_it_takes_more() -> None:
+    """Lanes and their state go over one: of a hundred lanes none went on where only the last one was told."""
+    connection, transport = Connection("broker-1:9092", "mesh", 1 << 20), _Transport()
+    connection.connection_made(transport)
+    connection.pause_writing()
+    leaders = [_leader(connection), _leader(connection)]
+    answers = [_queued(leader, number) for number, leader in enumerate(leaders)]
+    await asyncio.sleep(0.01)
+    assert transport.requests == 0
+    connection.resume_writing()
+    await asyncio.sleep(0.01)
+    assert transport.requests == 2
+    for leader, answer in zip(leaders, answers, strict=True):
+        leader._end("the test is over")
+        assert isinstance(answer.exception(), AppendUnknown)
 
 
 async def test_an_append_goes_to_the_topic_whose_log_was_asked_by_its_id() -> None:
