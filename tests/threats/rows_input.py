@@ -10,6 +10,8 @@ BOMB = BOMBS + "test_a_bomb_is_refused_by_name_and_costs_less_than_64_mib"
 SWARM = BOMBS + "test_a_swarm_of_small_parts_is_never_all_objects_at_once"
 OVERSIZED = "tests/threats/test_oversized.py::"
 ISOLATION = "tests/gateway/peers/test_isolation.py::"
+LOCAL_HTTP = "tests/gateway/local/test_http_server.py::"
+SLOW_READERS = "tests/gateway/local/test_http_slow_readers.py::"
 FLOODS = "tests/threats/test_floods.py::"
 LINES = "tests/threats/test_lines.py::"
 LOCAL = "tests/threats/test_local_api.py::"
@@ -180,6 +182,22 @@ CONTROLS: tuple[Control, ...] = (
         "TimeoutError",
     ),
     Control(
+        "9f",
+        "an application that takes nothing of what it reads is ended, and its connection cut",
+        "gateway/http/outlet.py",
+        (SLOW_READERS + "test_a_reader_that_does_not_even_take_that_is_cut",),
+        "09f-stalled-reader.patch",
+        "TimeoutError",
+    ),
+    Control(
+        "9g",
+        "the HTTP APIs have so many connections",
+        "gateway/http/serving.py",
+        (LOCAL_HTTP + "test_connections_beyond_the_bound_are_told_so",),
+        "09g-local-connections.patch",
+        "TimeoutError",
+    ),
+    Control(
         "10a",
         "calls of a peer are counted, those that are reset, too",
         "gateway/peers/hub.py",
@@ -252,6 +270,13 @@ CONTROLS: tuple[Control, ...] = (
         "gateway/http/guard.py",
         (LOCAL + "test_tokens_are_compared_in_constant_time",),
         "15e-constant-time.patch",
+    ),
+    Control(
+        "15f",
+        "a socket of the local API is its user's only",
+        "gateway/unix_socket.py",
+        (LOCAL_HTTP + "test_over_a_unix_socket_its_name_is_localhost",),
+        "15f-socket-mode.patch",
     ),
     Control(
         "18a",

@@ -1,6 +1,7 @@
 """Threat 15: what a browser, or a program without the token, gets of the local API, byte by byte over a socket.
 
-There is no Unix socket today: the API listens on loopback only, and the token's file is its owner's (threat 16).
+Shown on the admin API. The API for applications has the same guard (gateway/http/guard.py), and a socket that is its
+user's only (tests/gateway/local/); the files of both tokens are their owner's (threat 16).
 """
 
 from __future__ import annotations
