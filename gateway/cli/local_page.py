@@ -83,9 +83,14 @@ records of a request without a key go together to one. To a topic that a subscri
 
 With the header `Idempotency-Key` (1 to 200 printable ASCII characters) a request can be repeated after a broken
 connection, or after the gateway was killed: it is appended once, and the repeat is answered as the first time, with
-`repeated_request` true. A repeat must be the same request: other records under a key are refused.
+`repeated_request` true. A key is known for `local.idempotency_s` (an hour) at least, or as long as it is among the last
+100,000 of its partition, from the log itself: each record carries it in the header `mesh-idempotency-key`, so another
+gateway of the organization knows it, too. A compacted topic keeps no keys (`keys-not-kept`). A repeat must be the same
+request: other records under a key are refused. Where some partitions took their part and others did not (`publish-
+incomplete`), or nobody can tell (`publish-unknown`), the repeat appends what is missing, and nothing twice.
 
-A body has at most 8 MiB. Eight bodies are read at a time, others wait their turn; 256 connections may be open.
+A body has at most `local.max_request_bytes` (8 MiB). Eight bodies are read at a time, others wait their turn; 256
+connections may be open.
 
 ## Read
 
@@ -109,8 +114,10 @@ records follow. The answer has one of two forms, by `Accept`:
   that sends the last one as `Last-Event-ID`, as a browser's `EventSource` does by itself, misses nothing and gets
   nothing twice. A comment comes every 15 s while there are no records.
 
-A reader that is slow slows its own stream only: nothing is fetched before what was fetched is taken. A reader that
-takes nothing for `local.stalled_reader_s` is ended with `reader-stalled`.
+A reader that is slow slows its own stream only: nothing is fetched before what was fetched is taken, but
+`local.reader_bytes` ahead. A reader that takes nothing for `local.stalled_reader_s` (60) is ended with
+`reader-stalled`. `local.max_streams` (64) streams may be open, of both APIs together. When the gateway stops, streams
+end with `gateway-stopping`: whoever goes on from where he stands misses nothing.
 
 ## Cursors
 
@@ -132,5 +139,6 @@ The whole of it, with the schema of each body and answer, is the OpenAPI 3.1 doc
 [local-openapi.json](local-openapi.json), which the gateway answers at `/v1/openapi.json`, too; both are made from the
 declarations by which requests are checked. A field, or a parameter of the query, that a path does not know is refused.
 `?` marks what may be left out. gRPC has the same as the service `mesh.local.v1.Local`
-(`proto/mesh/local/v1/local.proto`), with reflection and health.
+(`proto/mesh/local/v1/local.proto`), with reflection and health, and `PublishMany`, which waits for no answer before the
+next request.
 """

@@ -18,9 +18,9 @@ from mesh.local.errors import TOKEN_METADATA
 PATH = "/v1/openapi.json"
 _TEXT = """\
 What an application asks of the gateway beside it. It listens on a loopback address or a Unix socket only and asks for a
-token of the state directory's local.token file. A body is JSON of at most 8 MiB; unknown fields, and parameters of the
-query that a path does not know, are refused. Every refusal is a problem (RFC 9457) with the members code, remedy, actor
-and retriable: the codes stand in errors.md."""
+token of the state directory's local.token file. A body is JSON of at most local.max_request_bytes (8 MiB); unknown
+fields, and parameters of the query that a path does not know, are refused. Every refusal is a problem (RFC 9457) with
+the members code, remedy, actor and retriable: the codes stand in errors.md."""
 ABOUT = About(
     "Stream Mesh local API",
     " ".join(_TEXT.split()),
