@@ -10,7 +10,8 @@ So what the feeder plans is thrown away whole, never mended.
   P3  state is stored in the order of the lane: what a put of its own stores is durable before a later append is sent;
   P4  the first append of a run goes alone: a log that has forgotten the producer takes any sequence as the first;
   P5  whether the peer may still be copied from is asked directly before each append: `permit` raises where it may not;
-  P6  a record that is left out (quarantine) is durably a gap before anything behind it is sent.
+  P6  a record that is left out (quarantine) is durably a gap before anything behind it is sent;
+  P7  once an append went elsewhere, no append of the run stores state, be it in its own place.
 """
 
 from __future__ import annotations
@@ -101,6 +102,22 @@ class _Step:
     """The batch that was appended for a placement, so that a refusal can name the record."""
 
 
+class _InPlace:
+    """Whether every append of a run has gone where it had to: the entries of one speak for all before it."""
+
+    def __init__(self) -> None:
+        self._holds = True
+
+    def state(self, base_offset: int, entries: Entries) -> StateOf:
+        """For an append that must go to `base_offset`; the destination asks in the order of its log."""
+
+        def landed(offset: int) -> Entries:
+            self._holds = self._holds and offset == base_offset
+            return entries if self._holds else {}
+
+        return landed
+
+
 class Pipeline:
     """One run of a lane. `run` ends only by an error or a cancellation; `settled` is always true."""
 
@@ -129,6 +146,7 @@ class Pipeline:
         self._joining = joining
         bare = rule.policy is OnTimestamp.OVERRIDE
         self._replay = Replay(progress.lane, cluster.source, partition, settings.limits, may_lack_timestamps=bare)
+        self._in_place = _InPlace()
         self._steps: deque[_Step] = deque()
         self._added = asyncio.Event()
         self._room = asyncio.Event()
@@ -217,7 +235,7 @@ class Pipeline:
         size_bytes = stamped.size_bytes
         checkpoint, entries = self._state(size_bytes, free=self._cluster.destination.joins_state)
         reach(Place.APPEND)
-        append = self._cluster.destination.append(self._partition, stamped, _state_of(base_offset, entries))
+        append = self._cluster.destination.append(self._partition, stamped, self._in_place.state(base_offset, entries))
         reach(Place.APPENDING)
         assert asyncio.isfuture(append)
         self.has_joined |= batch.sources > 1
@@ -434,8 +452,3 @@ def _epoch(placement: Placement, segment: Segment, batch: Ready) -> int:
 
 def _now_s() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _state_of(base_offset: int, entries: Entries) -> StateOf | None:
-    """The entries go with the append only at the offset they were made for."""
-    return (lambda offset: entries if offset == base_offset else {}) if entries else None

@@ -151,13 +151,14 @@ class KafkaDestination:
                 self._find_leader(queue)
 
     def _landed(self, append: Append, base_offset: int) -> None:
-        if append.state is None:
+        # computed here, in the order of the log; stored together with whatever else waits
+        entries = append.state(base_offset) if append.state is not None else {}
+        if not entries:
             if not append.answer.done():
                 append.answer.set_result(base_offset)
             return
         assert self.lanes is not None, "state entries need a store"
-        # computed here, in the order of the log; stored together with whatever else waits
-        self._client.spawn(self._store(append, base_offset, self.lanes, append.state(base_offset)))
+        self._client.spawn(self._store(append, base_offset, self.lanes, entries))
 
     async def _store(
         self, append: Append, base_offset: int, lanes: StateStore, entries: Mapping[str, bytes | None]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from mesh.batch.header import CONTROL_BIT, TRANSACTIONAL_BIT
 from mesh.batch.records import Record
@@ -43,6 +43,8 @@ class Append:
     """Of the incarnation that it is meant for, None where the broker takes names."""
     connection: int = 0
     """The number of the one that it was sent on."""
+    entries: Mapping[str, bytes | None] = field(default_factory=dict)
+    """What is to be stored before the answer counts: made as it lands, in the order of the log."""
 
     def fail(self, error: MeshError) -> None:
         if not self.landed.done():
@@ -266,6 +268,8 @@ class Connection:
         if append.how == "unanswered":
             self._break(append)
         elif not append.landed.done():
+            if append.state is not None and not self._joins_state:
+                append.entries = append.state(base_offset)
             append.answered(base_offset)
             append.landed.set_result(base_offset)
 

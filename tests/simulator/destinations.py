@@ -189,11 +189,11 @@ class SimulatedDestination:
     async def _answer(self, append: Append) -> int:
         base_offset = await append.landed
         await self._broker.edges.pause()
-        if append.state is not None and not self.joins_state:
+        if append.entries:
             if append.after is not None:
                 await asyncio.wait([append.after])
             try:
-                await self._store.put(append.state(base_offset))
+                await self._store.put(append.entries)
             except MeshError as error:
                 self._broken.add(append.partition)
                 raise AppendUnknown(*append.partition, f"its state could not be stored: {error}") from error

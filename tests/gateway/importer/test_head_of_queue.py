@@ -20,6 +20,7 @@ from mesh.lanes.checkpoint import load_lane, prefix
 from mesh.ports import StateOf
 from mesh.testing.clock import run
 from mesh.testing.cluster import FakeCluster
+from tests.support.batches import plain_batch
 from tests.support.mirror import LANE, TO, Mirror, dense, destination, mirroring, records_of_partition, source_of
 
 BATCHES, RECORDS = 12, 3
@@ -89,5 +90,49 @@ def test_the_first_append_of_all_goes_alone_so_that_nothing_is_behind_it(error: 
         assert mirror.log is not None
         assert copied == [record[1:] for _, record in sorted(mirror.log.visible.items())]
         assert head.later == BATCHES
+
+    run(scenario())
+
+
+class LogReplaced:
+    """A destination whose log loses everything before the `failing`-th append, which lands at its beginning.
+
+    Others then write just as much as makes the appends behind it land where they had to.
+    """
+
+    def __init__(self, fake: FakeCluster, failing: int) -> None:
+        self._fake = fake
+        self._inner = fake.ports.destination
+        self._failing = failing
+        self._others = (failing - 1) * RECORDS
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def append(self, partition: Partition, batch: StampedBatch, state: StateOf | None = None) -> Awaitable[int]:
+        self._failing -= 1
+        if self._failing:
+            return self._inner.append(partition, batch, state)
+        self._fake.truncate(partition, 0)
+        self._fake.forget_producers()
+        answer = self._inner.append(partition, batch, state)
+        self._fake.foreign_write(partition, plain_batch([b"foreign"] * self._others))
+        return answer
+
+
+@pytest.mark.parametrize("joins_state", [True, False])
+def test_what_lands_in_its_place_behind_one_that_did_not_stores_nothing(joins_state: bool) -> None:
+    async def scenario() -> None:
+        fake = await destination(joins_state=joins_state)
+        log = dense(BATCHES)
+        replaced = replace(fake.ports, destination=LogReplaced(fake, 4))
+        mirror = Mirror(await source_of(log), replaced, log=log, joined_bytes=0, checkpoint_bytes=1)
+        async with mirroring(mirror):
+            status = await mirror.until_stopped()
+        assert status.code == "lane-frozen"
+        assert fake.log(TO).end > 4 * RECORDS, "nothing was written behind the one that went astray"
+        stored = load_lane(LANE, await mirror.destination.lanes.load(prefix(LANE)))
+        assert stored is not None
+        assert stored[0].source_position == 3 * RECORDS
 
     run(scenario())
