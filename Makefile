@@ -9,7 +9,7 @@ NATIVE := $(wildcard mesh/batch/_*.[ch])
 # Tests start hundreds of processes: none compiles again what another has compiled.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: browser screenshots fuzz setup demo test test-unit test-kafka test-thousand test-million exactness faults faults-campaign simulate check format lint types layering proto proto-check bench bench-quick drill-trust threats lock clean help
+.PHONY: browser screenshots fuzz setup demo demo-sidecar test test-unit test-kafka test-thousand test-million exactness faults faults-campaign simulate check format lint types layering proto proto-check bench bench-quick drill-trust threats lock clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -24,6 +24,9 @@ setup: $(STAMP) ## create .venv from the lock file
 
 demo: $(STAMP) ## two companies share a stream, on the embedded log
 	$(BIN)/mesh demo
+
+demo-sidecar: $(STAMP) ## two applications with a gateway beside each, and a partner that is away for a while
+	$(BIN)/python -m examples.sidecar.demo
 
 test: $(STAMP) browser ## all tests, the Kafka ones included
 	$(BIN)/python -m pytest -n 2 tests -m "not kafka and not slow"

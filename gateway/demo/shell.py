@@ -74,8 +74,6 @@ class Shell:
         self._commands: list[subprocess.Popen[Any]] = []
         # Settings of whoever runs the demo must not reach its gateways.
         self._env = {key: value for key, value in os.environ.items() if not key.startswith("MESH_")}
-        # No application runs beside them, and two gateways cannot have the same ports.
-        self._env |= {"MESH_LISTEN__LOCAL_HTTP": "", "MESH_LISTEN__LOCAL_GRPC": ""}
 
     def say(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)
@@ -138,6 +136,31 @@ class Shell:
                 raise TookTooLong(f"the gateway of {organization} is ready", int(READY_S))
             raise StepFailed(shown, "\n".join(log.read_text(errors="replace").splitlines()[-5:]))
         return gateway
+
+    def gateway(self, organization: str) -> GatewayProcess:
+        """The one that was started last for it."""
+        return self._gateways[organization]
+
+    def application(self, organization: str, script: str, *arguments: str) -> subprocess.Popen[str]:
+        """A program of the working directory, started by `mesh await` when the gateway beside it is ready."""
+        state = f"{organization}/state"
+        self.show(f"MESH_API_STATE={state} {shlex.join(('mesh', 'await', '--', 'python', script, *arguments))} &")
+        with self._interrupts.held():
+            process = subprocess.Popen(
+                [*MESH, "await", "--", sys.executable, script, *arguments], cwd=self.directory,
+                env=self._env | {"MESH_API_STATE": state}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE, text=True, start_new_session=True,
+            )  # fmt: skip
+            self._commands.append(process)
+        return process
+
+    def finish(self, process: subprocess.Popen[str], shown: str) -> str:
+        """What the application printed. Raises StepFailed where it has not ended well."""
+        output, errors = process.communicate(timeout=COMMAND_S)
+        self._commands.remove(process)
+        if process.returncode:
+            raise StepFailed(shown, errors.strip())
+        return output
 
     def wait(self, what: str, condition: Callable[[], bool], seconds: float = 60.0, every_s: float = 0.05) -> None:
         """Ask until `condition` holds. Raises TookTooLong."""

@@ -66,7 +66,8 @@ def _organizations(shell: Shell) -> None:
     listen = free_addresses(4)
     for organization, directory in ((PORTS, "ports"), (WINGS, "wings")):
         shell.mesh(
-            "init", "--org", organization, "--dir", directory, "--listen", listen.pop(), "--admin", listen.pop()
+            "init", "--org", organization, "--dir", directory, "--listen", listen.pop(), "--admin", listen.pop(),
+            "--local-http", "", "--local-grpc", "",
         )  # fmt: skip
     shell.start("ports")
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,9 +25,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 def steps() -> list[tuple[str, list[str]]]:
-    """The page's commands, each with the lines that it prints (a part of them) according to the page."""
+    """The page's commands, each with the lines that it prints (a part of them) according to the page.
+
+    A program to be saved is a command of its own: `save`, its name, and its lines.
+    """
     found: list[tuple[str, list[str]]] = []
-    for block in re.findall(r"```console\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL):
+    for kind, block in re.findall(r"```(console|python)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL):
+        if kind == "python":
+            found.append((f"save {block.splitlines()[0].removeprefix('# ')}", block.splitlines()))
+            continue
         for line in block.splitlines():
             if line.startswith("$ "):
                 found.append((line[2:], []))
@@ -45,6 +52,26 @@ class Reader:
         self._env = environ | {"PATH": f"{programs}:{environ['PATH']}"}
         self._ports: dict[str, str] = {}
         self._gateways: list[subprocess.Popen[str]] = []
+        self._hearing: subprocess.Popen[str] | None = None
+
+    def save(self, name: str, lines: list[str]) -> None:
+        (self.directory / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def hear(self, command: str, count: int) -> str:
+        """What a program prints that runs on in its own terminal; the one before is ended by Ctrl-C."""
+        self.hear_no_more()
+        self._hearing = subprocess.Popen(
+            ["bash", "-c", f"exec {command}"], cwd=self.directory, env=self._env, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        assert self._hearing.stdout is not None
+        return "".join(self._hearing.stdout.readline() for _ in range(count))
+
+    def hear_no_more(self) -> None:
+        if self._hearing is not None:
+            self._hearing.send_signal(signal.SIGINT)
+            self._hearing.communicate(timeout=STEP_S)
+            self._hearing = None
 
     def type(self, command: str) -> str:
         # The page's ports may be taken on this machine; free ones take their place, the same for the same.
@@ -89,6 +116,7 @@ class Reader:
             assert time.monotonic() < end, status
 
     def close(self) -> None:
+        self.hear_no_more()
         for process in self._gateways:
             process.terminate()
         for process in self._gateways:
@@ -97,7 +125,7 @@ class Reader:
 
 def _caught_up(status: dict[str, list[dict[str, object]]]) -> bool:
     lanes = status["lanes"]
-    return len(lanes) == 3 and all(lane["state"] == "running" and lane["lag_records"] == 0 for lane in lanes)
+    return len(lanes) >= 3 and all(lane["state"] == "running" and lane["lag_records"] == 0 for lane in lanes)
 
 
 @pytest.fixture
@@ -113,8 +141,12 @@ def reader() -> Iterator[Reader]:
 
 def test_the_tutorial_does_what_it_says(reader: Reader) -> None:
     for command, expected in steps():
+        if command.startswith("save "):
+            reader.save(command.removeprefix("save "), expected)
+            continue
         reader.wait_before(command)
-        out = reader.type(command)
+        is_left_running = command == "python hear.py"
+        out = reader.hear(command, len(expected)) if is_left_running else reader.type(command)
         for line in expected:
             assert line in out.splitlines(), f"$ {command}\n{out}"
 

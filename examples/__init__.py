@@ -1,0 +1,1 @@
+"""Programs that show how Stream Mesh is used; tests run them."""

@@ -1,0 +1,1 @@
+"""Two applications, the gateways beside them, and a demo of both."""
