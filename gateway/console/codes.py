@@ -17,7 +17,7 @@ ANSWER = schemas.object_of({"address": schemas.TEXT, "ends_s": schemas.WHOLE})
 
 
 def routes(sessions: Sessions) -> list[web.RouteDef]:
-    @operation("an address of the console that logs in, once", body={}, answers={201: ANSWER})
+    @operation("an address of the console that logs in, once", answers={201: ANSWER})
     async def make(request: web.Request) -> web.Response:
         code = sessions.code()
         if code is None:

@@ -106,7 +106,7 @@ def subscription_shown(subscription: Subscription, lanes: list[LaneStatus], hist
 
 
 def export_shown(peer: str, share: str, lanes: Iterable[Mapping[str, object]], history: History) -> Value:
-    """What a peer reads of a share; `behind` None where an end is not known."""
+    """What a peer reads of a share; `behind` is of the lanes whose ends are known, None where none is."""
     held = [(lane["acknowledged"], lane["log_end"]) for lane in lanes]
     known = [
         max(0, end - done)
@@ -117,7 +117,7 @@ def export_shown(peer: str, share: str, lanes: Iterable[Mapping[str, object]], h
         "peer": peer,
         "share": share,
         "lanes": len(held),
-        "behind": sum(known) if len(known) == len(held) else None,
+        "behind": sum(known) if known else None,
         **rates_shown(history, export_series(peer, share)),
     }
 

@@ -222,7 +222,11 @@ class CertificateKeeper:
             "bundle": {
                 "sequence": bundle.sequence,
                 "roots": [
-                    {"subject": root.subject.rfc4514_string(), "end": root.not_valid_after_utc.isoformat()}
+                    {
+                        "subject": root.subject.rfc4514_string(),
+                        "begin": root.not_valid_before_utc.isoformat(),
+                        "end": root.not_valid_after_utc.isoformat(),
+                    }
                     for root in bundle.anchors()
                 ],
             },

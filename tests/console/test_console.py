@@ -135,6 +135,27 @@ def test_every_page_is_good_for_keyboards_and_screen_readers(companies: Companie
     assert {path: found for path, found in faults.items() if found} == {}
 
 
+def test_plots_and_numbers_are_as_people_read_them(companies: Companies) -> None:
+    """What the pages' own modules answer, asked in the browser that runs them."""
+    console = Console.open(companies.browser, companies.globex)
+
+    def ask(module: str, expression: str) -> object:
+        return console.page.evaluate(f"import('/console/{module}.js').then((m) => ({expression}))")
+
+    assert ask("plot", "[0, 1, 3, 10, 11, 401].map(m.roundUp)") == [1, 1, 4, 10, 20, 1000]
+    points = "[[0, 1], [2, 2], [4, null], [6, 3], [30, 4]]"
+    assert ask("plot", f"m.stretches({points}, 7)") == [[[0, 1], [2, 2]], [[6, 3]], [[30, 4]]]
+    samples = "[[0, 5, 0, 1, null, 0], [2000, 9, 10, null, 2, 0], [4000, 1, 0, 3, 4, 0]]"
+    assert ask("plot", f"m.series({samples}).records") == [[2000, 2], [4000, None]]
+    assert ask("format", "[0, 0.4, 90, 7200, 86400 * 3, 86400 * 3650].map(m.span)") == [
+        "0 s", "< 1 s", "90 s", "2 h", "3 d", "10 y",
+    ]  # fmt: skip
+    assert ask("format", "[null, 1234567, NaN].map(m.count)") == ["–", "1\u2009234\u2009567", "–"]  # noqa: RUF001
+    assert ask("format", "[999, 1000, 123456].map(m.short)") == ["999", "1k", "123k"]
+    assert ask("dom", "m.plain('a\\u202eb\\u0000')") == "a\\u202eb\\u0000"
+    console.close()
+
+
 def test_pages_fit_a_narrow_window(companies: Companies) -> None:
     console = Console.open(companies.browser, companies.globex, viewport={"width": 400, "height": 800})
     for path in PAGES:
@@ -203,7 +224,7 @@ def test_what_stands_still_is_said_and_the_page_lives_on(companies: Companies) -
     console.go("/map")
     companies.acme.kill()
     expect(
-        console.page.get_by_role("region", name="What needs you").get_by_text("no link to acme.example")
+        console.page.get_by_role("region", name="What needs you").get_by_text("No link to acme.example")
     ).to_be_visible()
     companies.acme.start()
     expect(console.page.get_by_role("region", name="What needs you")).to_have_count(0)

@@ -46,7 +46,7 @@ async function load(context) {
 
 const ours = (own) => [
   { subject: own.gateway, kind: "this gateway", begin: own.leaf.begin, end: own.leaf.end, renewed: own.leaf.renewal ? `by itself, ${own.leaf.renewal.slice(0, 10)}` : "elsewhere: the CA key is not here" },
-  ...own.bundle.roots.map((root) => ({ subject: root.subject, kind: "our CA", begin: null, end: root.end, renewed: "by a rotation" })),
+  ...own.bundle.roots.map((root) => ({ subject: root.subject, kind: "our CA", begin: root.begin, end: root.end, renewed: "by a rotation" })),
 ];
 
 function actions(context, own) {

@@ -34,7 +34,7 @@ export function span(seconds) {
   if (seconds === null || seconds === undefined || Number.isNaN(seconds)) return NONE;
   if (seconds === 0) return "0 s";
   if (seconds < 1) return "< 1 s";
-  for (const [unit, size] of [["d", 86400], ["h", 3600], ["min", 60]]) {
+  for (const [unit, size] of [["y", 31_536_000], ["d", 86400], ["h", 3600], ["min", 60]]) {
     if (seconds >= 2 * size) return `${Math.round(seconds / size)} ${unit}`;
   }
   return `${Math.round(seconds)} s`;

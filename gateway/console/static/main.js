@@ -216,7 +216,9 @@ addEventListener("hashchange", () => {
   else if (context !== null) visit();
 });
 addEventListener("resize", () => { if (context !== null) redraw(); });
-addEventListener("mesh-logged-out", () => { if (context !== null) showLogin(); });
+addEventListener("mesh-logged-out", () => {
+  if (context !== null) showLogin({ sentence: "the session has ended", remedy: "log in again; it ends with the gateway's process, with the token, and after twelve hours" });
+});
 
 /** The code that `mesh console` put behind the address; it is taken out of it at once. */
 function givenCode() {

@@ -35,7 +35,7 @@ function attention(found) {
   return h("section", { class: "attention", key: "attention", "aria-label": "What needs you" },
     h("ul", {}, found.slice(0, 8).map((each) =>
       h("li", {}, sign(each.kind),
-        h("div", {}, each.to ? link(each.to, sentence(each.title)) : h("strong", {}, sentence(each.title)),
+        h("div", {}, each.to ? link(each.to, each.title) : h("strong", {}, each.title),
           each.text && h("p", {}, sentence(each.text)),
           each.remedy && h("p", { class: "remedy" }, sentence(each.remedy)))))),
     found.length > 8 && h("p", {}, `and ${found.length - 8} more`));
@@ -96,7 +96,7 @@ function picture(overview, now) {
     s("svg", { class: "lines", own: true, "aria-hidden": "true", key: "lines" }),
     h("div", { class: "side left" }, sides.left.map((card) => partner(card, "left", now))),
     h("div", { class: "own" }, h("h2", {}, overview.organization), h("p", { class: "quiet" }, overview.gateway),
-      h("p", { class: "quiet" }, `${plural(overview.shares.length, "share")}, ${plural(overview.subscriptions.length, "subscription")}`)),
+      h("p", { class: "quiet" }, plural(overview.shares.length, "share")), h("p", { class: "quiet" }, plural(overview.subscriptions.length, "subscription"))),
     h("div", { class: "side right" }, sides.right.map((card) => partner(card, "right", now))));
 }
 
@@ -109,9 +109,9 @@ const partner = ({ peer, flows }, side, now) =>
         h("li", { key: each.key, "data-flow": each.direction, "data-kind": each.kind, "data-moves": each.rate > 0 },
           link(each.to, sign(each.kind), h("span", { class: "name" }, each.name),
             h("span", { class: "visually-hidden" }, each.direction === "in" ? " from them to us, " : " from us to them, ", each.state, ", "),
-            h("span", { class: "numbers" }, each.rate === null ? each.state : rate(each.rate), lagOf(each)))))));
+            h("span", { class: "numbers" }, each.kind === "ok" && each.rate !== null ? rate(each.rate) : each.state, lagOf(each)))))));
 
-const lagOf = (flow) => (flow.behind > 0 ? h("small", {}, `${count(flow.behind)} behind`) : flow.behind === 0 ? h("small", {}, "in step") : null);
+const lagOf = (flow) => (flow.behind > 0 ? h("small", {}, `${count(flow.behind)} behind`) : flow.behind === 0 && flow.kind === "ok" ? h("small", {}, "in step") : null);
 
 /** From each row to the middle: away from the source, an arrow at the destination. */
 function drawLines(main) {

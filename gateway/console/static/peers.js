@@ -48,7 +48,7 @@ export const peer = {
     if (!found) return [h("h1", { tabindex: "-1" }, "There is no such peer"), h("p", {}, link("/peers", "All peers"))];
     if (found.state === "pending") return [head(org, "waits to be approved"), approval(context, found)];
     return [
-      head(org, [badge(found.state), " ", found.state === "active" && linkState(found, now)], ...actions(context, found)),
+      head(org, [badge(found.state), found.state === "active" && linkState(found, now)], ...actions(context, found)),
       refusal(errors.change),
       found.bundle_refused && notice("bad", "Its certificates are refused: nobody can connect as it", sentence(found.bundle_refused)),
       found.down.map((each) => notice("warn", `${each.address} was dialled in vain`, sentence(each.sentence))),
@@ -135,7 +135,7 @@ function doctor(context, found) {
     refusal(errors.doctor),
     local.hops?.length > 0 && h("ul", { class: "hops" }, local.hops.map((hop, number) =>
       h("li", { key: number }, sign(hop.passed === null ? "idle" : hop.passed ? "ok" : "bad"),
-        h("div", {}, h("b", {}, hop.hop), " ", sentence(hop.detail), hop.remedy && h("p", { class: "remedy" }, sentence(hop.remedy)))))),
+        h("div", {}, h("b", {}, hop.hop), h("span", {}, hop.detail), hop.remedy && h("p", { class: "remedy" }, sentence(hop.remedy)))))),
     local.verdict && notice(local.verdict.ok ? "ok" : "bad", sentence(local.verdict.sentence)),
   ];
 }

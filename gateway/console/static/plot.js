@@ -6,18 +6,18 @@
 import { h, s } from "./dom.js";
 import { clock } from "./format.js";
 
-const WIDTH = 640;
-const HEIGHT = 150;
-const LEFT = 52;
+const WIDTH = 460;
+const HEIGHT = 132;
+const LEFT = 54;
 const RIGHT = 8;
 const TOP = 10;
 const BOTTOM = 20;
 
-/** A value that is at least `value`, and of which halves and quarters are short to say. */
+/** A value that is at least `value`, and whose half is a round number, too. */
 export function roundUp(value) {
   if (!(value > 0)) return 1;
   const unit = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 4, 5, 10].map((each) => each * unit).find((each) => each >= value);
+  return [1, 2, 4, 10].map((each) => each * unit).find((each) => each >= value);
 }
 
 /** Stretches of points whose values are known and that follow each other closely. */
@@ -37,7 +37,7 @@ export function stretches(points, gap) {
  * One line. `points` are [ms, value or null]; `from`, `to` the time that is shown; `write` makes a value readable;
  * `hover` is {at: ms or null, set: ms -> void}, shared by plots of one page.
  */
-export function plot({ title, points, from, to, write, hover, gap = 7000, least = 1 }) {
+export function plot({ title, points, from, to, write, hover, gap = 15_000, least = 1 }) {
   const shown = points.filter(([at]) => at >= from - gap && at <= to);
   const values = shown.map(([, value]) => value).filter((value) => value !== null && Number.isFinite(value));
   const top = roundUp(Math.max(least, ...values));
@@ -69,7 +69,7 @@ export function plot({ title, points, from, to, write, hover, gap = 7000, least 
         s("text", { class: "axis", x: LEFT - 6, y: y(top * part) + 3.5, "text-anchor": "end" }, write(top * part)),
       ]),
       ticks(from, to).map((at) =>
-        s("text", { class: "axis", x: x(at), y: HEIGHT - 5, "text-anchor": "middle" }, clock(at).slice(0, to - from > 300_000 ? 5 : 8))),
+        s("text", { class: "axis", x: x(at), y: HEIGHT - 5, "text-anchor": "middle" }, clock(at).slice(0, at % 60_000 === 0 ? 5 : 8))),
       stretches(shown, gap).map((stretch) => [
         s("path", { class: "area", d: `${path(stretch, x, y)}L${x(stretch.at(-1)[0]).toFixed(1)} ${y(0)}L${x(stretch[0][0]).toFixed(1)} ${y(0)}Z` }),
         s("path", { class: "line", d: path(stretch, x, y) }),
@@ -92,7 +92,7 @@ function nearest(points, at) {
 /** Round times between `from` and `to`, five or so. */
 export function ticks(from, to) {
   const steps = [10, 30, 60, 300, 600, 1800, 3600, 10_800, 21_600].map((each) => each * 1000);
-  const step = steps.find((each) => (to - from) / each <= 6) ?? steps.at(-1);
+  const step = steps.find((each) => (to - from) / each <= 5) ?? steps.at(-1);
   const zone = new Date(from).getTimezoneOffset() * 60_000;
   const found = [];
   for (let at = Math.ceil((from - zone) / step) * step + zone; at <= to; at += step) {

@@ -147,7 +147,7 @@ function plots(context) {
   local.hover ??= { at: null, set: (at) => { local.hover.at = at; context.redraw(); } };
   const { lag, age, records, bytes: size } = series(local.samples ?? []);
   const seconds = local.window ?? 300;
-  const common = { from: state.now - seconds * 1000, to: state.now, hover: local.hover, gap: seconds > 1800 ? 150_000 : 7000 };
+  const common = { from: state.now - seconds * 1000, to: state.now, hover: local.hover, gap: seconds > 1800 ? 150_000 : 15_000 };
   const choose = (each) => () => { local.window = each; local.hover.at = null; void load(context); context.redraw(); };
   return h("section", { class: "section", key: "plots" },
     h("div", { class: "bar" }, h("h2", {}, "Over time"),
@@ -156,7 +156,7 @@ function plots(context) {
     h("div", { class: "plots" },
       plot({ ...common, title: "Behind, records", points: lag, write: count, least: 10 }),
       plot({ ...common, title: "Throughput, records a second", points: records, write: rate, least: 10 }),
-      plot({ ...common, title: "Lag, seconds", points: age, write: span, least: 5 }),
+      plot({ ...common, title: "Lag, seconds", points: age, write: span, least: 4 }),
       plot({ ...common, title: "Throughput, bytes a second", points: size, write: (value) => `${bytes(value)}/s`, least: 1000 })));
 }
 
@@ -170,7 +170,8 @@ function laneTable(context, found) {
   if (!held) return h("p", { class: "loading" }, "Asking the gateway …");
   return [
     table("Lanes", [
-      { name: "Lane", of: (row) => [h("span", {}, `${row.topic} [${row.partition}]`), row.destination_topic !== row.topic && h("small", {}, `to ${row.destination_topic}`)] },
+      { name: "Source", of: (row) => `${row.topic} [${row.partition}]` },
+      { name: "Our copy", of: (row) => row.destination_topic },
       { name: "State", wide: true, of: (row) => [badge(row.state), row.reason && h("small", { class: "why" }, sentence(row.reason))] },
       { name: "Position", number: true, of: (row) => offset(row.source_position) },
       { name: "Source end", number: true, of: (row) => offset(row.source_end) },

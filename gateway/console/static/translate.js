@@ -12,7 +12,6 @@ const PAUSE_MS = 150;
 
 export default {
   title: () => "Offsets",
-  live: (context) => context.local?.form?.subscription ?? context.query.get("subscription") ?? "",
   open: (context) => { context.local.form = { way: "forward" }; context.redraw(); },
   view(context) {
     const { state: { overview } } = context;
@@ -43,7 +42,7 @@ function asking(context, usable) {
     field("Partition", { name: "partition", type: "number", min: "0", value: "0" }),
     field("I know", {
       kind: "select", name: "way",
-      options: [["forward", `an offset at ${chosen.peer}`], ["back", "an offset in our copy"], ["time", "a time"]],
+      options: [["forward", "a source offset"], ["back", "our offset"], ["time", "a time"]],
     }),
     asked.way === "time"
       ? field("Time", { name: "time", type: "datetime-local", step: "1" }, "The first record at or after it.")

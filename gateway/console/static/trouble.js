@@ -1,13 +1,14 @@
 // What needs a person, out of all that the gateway says: the gravest first.
 
 import { plural } from "./format.js";
+import { sentence } from "./parts.js";
 
 /** [{kind, title, text, to, remedy}] */
 export function troubles(overview) {
   return [
     ...checks(overview), ...stopped(overview), ...pending(overview), ...unlinked(overview), ...waiting(overview),
     ...overview.warnings.map((each) => ({
-      kind: "warn", title: each.why, remedy: each.remedy, to: `/subscriptions/${encodeURIComponent(each.lanes[0].split("/")[0])}`,
+      kind: "warn", title: sentence(each.why), remedy: each.remedy, to: `/subscriptions/${encodeURIComponent(each.lanes[0].split("/")[0])}`,
     })),
     ...grants(overview),
   ];
@@ -18,7 +19,7 @@ const ADVICE = new Set(["lanes"]);
 
 const checks = (overview) => overview.checks
   .filter((each) => each.why && !ADVICE.has(each.name))
-  .map((each) => ({ kind: each.ok ? "warn" : "bad", title: `${each.name}: ${each.why}`, to: each.name.startsWith("cert") ? "/certificates" : null }));
+  .map((each) => ({ kind: each.ok ? "warn" : "bad", title: sentence(`${each.name}: ${each.why}`), to: each.name.startsWith("cert") ? "/certificates" : null }));
 
 const to = (subscription) => `/subscriptions/${encodeURIComponent(subscription.name)}`;
 
@@ -48,13 +49,13 @@ const pending = (overview) => overview.peers
 const unlinked = (overview) => overview.peers
   .filter((each) => each.state === "active" && (each.links.length === 0 || each.bundle_refused))
   .map((each) => ({
-    kind: "warn", title: `no link to ${each.org}`, to: `/peers/${encodeURIComponent(each.org)}`,
+    kind: "warn", title: `No link to ${each.org}`, to: `/peers/${encodeURIComponent(each.org)}`,
     text: each.bundle_refused ?? each.failure?.sentence ?? "It has not connected, and we have not reached it yet.",
   }));
 
 const grants = (overview) => overview.grants
   .filter((each) => each.state === "active" && !each.allowed && overview.peers.some((peer) => peer.org === each.peer && peer.state === "active"))
   .map((each) => ({
-    kind: "idle", title: `the grant of ${each.share} to ${each.peer} is not in force: ${each.reason}`,
+    kind: "idle", title: `The grant of ${each.share} to ${each.peer} is not in force: ${each.reason}`,
     to: `/share/${encodeURIComponent(each.share)}`,
   }));
