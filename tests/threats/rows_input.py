@@ -15,6 +15,7 @@ SLOW_READERS = "tests/gateway/local/test_http_slow_readers.py::"
 FLOODS = "tests/threats/test_floods.py::"
 LINES = "tests/threats/test_lines.py::"
 LOCAL = "tests/threats/test_local_api.py::"
+CONSOLE = "tests/gateway/console/test_guard.py::"
 REFUSED = LOCAL + "test_what_a_page_can_send_is_refused_and_does_nothing"
 FRAMES = "tests/threats/test_frames.py::"
 
@@ -277,6 +278,34 @@ CONTROLS: tuple[Control, ...] = (
         "gateway/unix_socket.py",
         (LOCAL_HTTP + "test_over_a_unix_socket_its_name_is_localhost",),
         "15f-socket-mode.patch",
+    ),
+    Control(
+        "15g",
+        "the console answers whoever is logged in",
+        "gateway/console/guard.py",
+        (CONSOLE + "test_a_login_opens_the_api_under_the_console",),
+        "15g-console-session.patch",
+    ),
+    Control(
+        "15h",
+        "a session takes the page's key, not only the cookie that every port of the machine gets",
+        "gateway/console/sessions.py",
+        (CONSOLE + "test_neither_cookie_nor_key_is_enough[mesh-console-key]",),
+        "15h-console-key.patch",
+    ),
+    Control(
+        "15i",
+        "only a page of the console changes anything",
+        "gateway/console/guard.py",
+        (CONSOLE + "test_no_other_page_can_change_anything[no origin]",),
+        "15i-console-page.patch",
+    ),
+    Control(
+        "15j",
+        "pages make no markup out of text",
+        "gateway/console/guard.py",
+        (CONSOLE + "test_every_answer_says_what_a_browser_may_do_with_it[/console/]",),
+        "15j-console-policy.patch",
     ),
     Control(
         "18a",

@@ -90,6 +90,7 @@ async def test_neither_cookie_nor_key_is_enough(page: Page, lost: str) -> None:
         ({"Content-Type": "text/plain"}, "content-type-refused"),
         ({"Content-Type": "application/x-www-form-urlencoded"}, "content-type-refused"),
     ],
+    ids=["no origin", "a file", "another site", "cross-site", "another port", "a rebound name", "text", "a form"],
 )
 async def test_no_other_page_can_change_anything(page: Page, headers: dict[str, str], code: str) -> None:
     await page.login()
@@ -137,6 +138,7 @@ async def test_every_answer_says_what_a_browser_may_do_with_it(page: Page, path:
         "base-uri 'none'",
         "form-action 'none'",
         "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
     ):
         assert part in policy
     assert headers["X-Content-Type-Options"] == "nosniff"
