@@ -23,7 +23,6 @@ import structlog
 from certs.own import TrustFiles
 from certs.store import finish_pair
 from gateway import health_listener, logs
-from gateway.admin.door import Door, open_door
 from gateway.admin.token import TokenFile
 from gateway.audit.auditor import Auditor
 from gateway.audit.head_file import HEAD_FILE, HeadFile
@@ -35,6 +34,7 @@ from gateway.first_opening import open_first
 from gateway.groups.provider import GroupAnswers
 from gateway.groups.syncing import GroupSync
 from gateway.health import Health
+from gateway.http.door import Door, open_door
 from gateway.importer.manager import ImportManager
 from gateway.kafka.cluster import open_kafka
 from gateway.local.doors import LocalDoors, local_doors

@@ -12,8 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from gateway.address import Address
-from gateway.admin.door import Door, open_door
 from gateway.health import Health
+from gateway.http.door import Door, open_door
 
 if TYPE_CHECKING:
     from gateway.http.serving import Listening

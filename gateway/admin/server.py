@@ -35,12 +35,12 @@ from gateway.admin import (
     topics,
     verify,
 )
-from gateway.admin.door import Door, open_door
 from gateway.console import codes
 from gateway.console.app import add_console
 from gateway.console.sessions import Sessions
 from gateway.health import Health
 from gateway.http import serving, shutdown
+from gateway.http.door import Door, open_door
 from gateway.http.serving import Listening
 from gateway.services import Services
 

@@ -13,8 +13,8 @@ from typing import Any
 import grpc
 
 from gateway.address import Address
-from gateway.admin.door import open_door
 from gateway.config_file import Local
+from gateway.http.door import open_door
 from gateway.http.errors import AddressRefused, PortInUse
 from gateway.local_address import LocalAddress
 from gateway.unix_socket import SocketPath, bound_at, give_back, make_room, private

@@ -1,4 +1,4 @@
-"""The admin API's socket, on loopback only: taken before anything runs, and before the API itself is imported.
+"""A listener's socket, as a rule on loopback: taken before anything runs, and before what answers there is imported.
 
 A gateway that may not have its port refuses to start at once; whoever connects meanwhile waits until he is served.
 """
