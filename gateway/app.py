@@ -289,7 +289,7 @@ class Gateway:
         await asyncio.to_thread(import_module, LOCAL)
         from gateway.local.listeners import open_local
 
-        local = await open_local(doors, services, self.health, self.stopping.set, self.config.state_dir)
+        local = await open_local(doors, services, self.health, self.stopping.set, self.metrics.application())
         stack.push_async_callback(local.close)
         return replace(
             ports,

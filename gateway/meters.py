@@ -97,3 +97,44 @@ class Tally:
 
     def packed(self, size_bytes: int, packed_bytes: int) -> None:
         self.packed_bytes += packed_bytes
+
+
+class ApplicationMeter(Protocol):
+    """Told what applications do."""
+
+    def published(self, records: int) -> None: ...
+
+    def read(self, records: int) -> None: ...
+
+    def failed(self, code: str) -> None: ...
+
+
+class Untold:
+    """An ApplicationMeter that nobody reads."""
+
+    def published(self, records: int) -> None:
+        pass
+
+    def read(self, records: int) -> None:
+        pass
+
+    def failed(self, code: str) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True)
+class BoundApplications:
+    """An ApplicationMeter over counters."""
+
+    records_published: Counter
+    records_read: Counter
+    count_failure: Callable[[str], None]
+
+    def published(self, records: int) -> None:
+        self.records_published.inc(records)
+
+    def read(self, records: int) -> None:
+        self.records_read.inc(records)
+
+    def failed(self, code: str) -> None:
+        self.count_failure(code)

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.meters import BoundLane, BoundLink
+from gateway.meters import BoundApplications, BoundLane, BoundLink
 from gateway.services import LinkStatus
 from mesh.lanes.status import LaneState, LaneStatus
 
@@ -72,6 +72,12 @@ class Metrics:
         self.leaf_renewals = self._counter(
             "leaf_renewals", "Certificates of the gateway that took the place of others."
         )
+        self.application_records = self._counter(
+            "application_records", "Records that applications published, or were given to read.", "direction"
+        )
+        self.application_failures = self._counter(
+            "application_failures", "Requests to publish or read that were refused or failed, by error code.", "code"
+        )
         self.ready = self._gauge("ready", "1 while the gateway is ready.")
 
     def __repr__(self) -> str:
@@ -117,6 +123,14 @@ class Metrics:
             self.link_bytes.labels(*received),
             self.link_unpacked.labels(peer),
             self.link_packed.labels(peer),
+        )
+
+    def application(self) -> BoundApplications:
+        """The counters of what applications do."""
+        return BoundApplications(
+            self.application_records.labels("published"),
+            self.application_records.labels("read"),
+            lambda code: self.application_failures.labels(code).inc(),
         )
 
     def render(self) -> bytes:

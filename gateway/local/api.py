@@ -6,8 +6,8 @@ Errors are MeshErrors: those of `mesh.local.errors`, of the cluster (TopicAbsent
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
 from importlib import metadata
 
 from gateway.admin.topics import mirrored_topics
@@ -32,7 +32,9 @@ from gateway.local.values import (
     ReadQuery,
     Translation,
 )
+from gateway.meters import ApplicationMeter, Untold
 from gateway.services import Services
+from mesh.errors import MeshError
 from mesh.lanes.warnings import warnings
 from mesh.local.errors import GatewayStopping
 
@@ -40,20 +42,23 @@ from mesh.local.errors import GatewayStopping
 class LocalApi:
     """One for a gateway; both listeners use it. `close` when both are closed."""
 
-    def __init__(self, services: Services, health: Health, stop: Callable[[], None]) -> None:
+    def __init__(
+        self, services: Services, health: Health, stop: Callable[[], None], meter: ApplicationMeter | None = None
+    ) -> None:
         self.services = services
         self.health = health
         self.stop = stop
         """Begins the shutdown of the gateway."""
+        self._meter = meter or Untold()
         local, limits = services.config.local, services.config.batch_limits
         window_ms = int(local.idempotency_s * 1000)
-        writers = WriterSettings(window_ms, limits)
+        writers = WriterSettings(services.config.gateway_name, window_ms, limits)
         self._known = KnownTopics(services.cluster, services.now_ms, self._mirrored_by, writers)
         settings = PublishSettings(services.config.timing.append_timeout_s, window_ms)
         self._publisher = Publisher(self._known, Room(local.waiting_bytes), services.now_ms, settings)
         self._cursors = Cursors(services.cluster)
         reading = ReadSettings(local.reader_bytes, local.stalled_reader_s, limits)
-        self._readings = Readings(services.cluster, self._cursors, reading)
+        self._readings = Readings(services.cluster, self._cursors, reading, self._meter.read)
         self._streams = Streams(local.max_streams)
         self._mirrored: tuple[int, dict[str, str]] = (-1, {})
 
@@ -64,7 +69,10 @@ class LocalApi:
         IdempotencyKeyReused, KeysNotKept, PublishBusy (nothing was appended); PublishIncomplete (a part of them is
         durable, the error says how many); PublishUnknown (nobody can tell yet: repeat it under the same key).
         """
-        return await self._publisher.publish(request)
+        with self._metered():
+            published = await self._publisher.publish(request)
+        self._count(published)
+        return published
 
     def publish_many(self, requests: AsyncIterable[PublishRequest]) -> AsyncIterator[Outcome]:
         """The same for many at once: an outcome each, in their order.
@@ -78,6 +86,9 @@ class LocalApi:
         with self._streams.one():
             async with aclosing(self._publisher.publish_many(requests)) as outcomes:
                 async for outcome in outcomes:
+                    self._count(outcome.published)
+                    if outcome.error is not None:
+                        self._meter.failed(outcome.error.code)
                     yield outcome
 
     def read(self, query: ReadQuery) -> AbstractAsyncContextManager[Reading]:
@@ -90,9 +101,21 @@ class LocalApi:
 
     @asynccontextmanager
     async def _read(self, query: ReadQuery) -> AsyncIterator[Reading]:
-        with self._streams.one():
+        with self._metered(), self._streams.one():
             async with self._readings.open(query) as reading:
                 yield reading
+
+    @contextmanager
+    def _metered(self) -> Iterator[None]:
+        try:
+            yield
+        except MeshError as error:
+            self._meter.failed(error.code)
+            raise
+
+    def _count(self, published: Published) -> None:
+        if not published.repeated_request:
+            self._meter.published(sum(each.count for each in published.placed))
 
     async def commit(self, cursor: str, topic: str, positions: Mapping[int, int], lease: str = "") -> None:
         """Everything before the positions is done with. All or none of them are stored.
@@ -168,6 +191,11 @@ class LocalApi:
             troubles=[*dict.fromkeys([*troubles, *(warning.why for warning in warnings(lanes))])],
             lanes=lanes,
         )
+
+    @property
+    def open_streams(self) -> int:
+        """How many read or publish in a stream now."""
+        return self._streams.open
 
     def end_readings(self) -> None:
         """Every reading ends with GatewayStopping."""

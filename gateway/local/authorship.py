@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.local.writing import Flight, Piece
+from gateway.local.flights import Flight, Piece
 from mesh.batch.stamp import Producer
 from mesh.cluster_errors import TopicRecreated
 from mesh.ids import Partition

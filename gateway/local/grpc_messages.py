@@ -26,9 +26,8 @@ from mesh.local.v1 import local_pb2
 
 def publish_request(message: local_pb2.PublishRequest) -> PublishRequest:
     partition = message.partition if message.HasField("partition") else None
-    return PublishRequest(
-        message.topic, [_record(each) for each in message.records], partition, message.idempotency_key
-    )
+    records = [_record(each) for each in message.records]
+    return PublishRequest(message.topic, records, partition, message.idempotency_key, message.key_is_local)
 
 
 def _record(message: local_pb2.NewRecord) -> NewRecord:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from gateway.local.api import LocalApi
 from gateway.local.doors import GrpcDoor
-from gateway.local.grpc_health import HealthService
 from gateway.local.grpc_reflection import reflection_handlers
 from gateway.local.grpc_service import SERVICE, Tokens, handlers
+from gateway.rpc.health import HealthService
 
 CLOSE_S = 2.0
 """At the end, for calls under way."""
@@ -36,7 +36,7 @@ class LocalGrpc:
 
 async def serve(api: LocalApi, door: GrpcDoor, tokens: Tokens) -> LocalGrpc:
     """Answer whoever comes through the door, which is closed with what this gives."""
-    health = HealthService(lambda: api.health.ready, SERVICE, api.services.config.local.max_streams)
+    health = HealthService(lambda: api.health.ready, (SERVICE,), api.services.config.local.max_streams)
     generic = (handlers(api, tokens), health.handlers(), reflection_handlers((SERVICE, health.name), tokens))
     door.server.add_generic_rpc_handlers(generic)
     await door.server.start()

@@ -1,8 +1,9 @@
 """What the gateways of an organization know of a partition that is published to under idempotency keys. A value.
 
-One producer at a time writes keyed records to a partition. Who takes its place shuts it out first, and then reads in
-the log which keys there are: from the newest mark on that is older than the time for which keys are kept. A mark is
-where the log ended at some time; the log's own timestamps are the applications' and say nothing of when.
+There is one for the keys that any gateway may be asked by, and one for each gateway's own. Of each, one producer at a
+time writes records to the partition. Who takes its place shuts it out first, and then reads in the log which keys there
+are: from the newest mark on that is older than the time for which keys are kept. A mark is where the log ended at some
+time; the log's own timestamps are the applications' and say nothing of when.
 """
 
 from __future__ import annotations
@@ -85,10 +86,11 @@ def decode(data: bytes) -> Holding:
     )
 
 
-def key_of(topic: str, partition: int) -> str:
-    return f"local/{topic}/{partition}"
+def key_of(topic: str, partition: int, gateway: str = "") -> str:
+    """`gateway`: whose own keys it is about; empty: those that any gateway may be asked by."""
+    return f"local/{topic}/{partition}/{gateway}".rstrip("/")
 
 
-def name_of(topic: str, partition: int, generation: int) -> str:
+def name_of(topic: str, partition: int, generation: int, gateway: str = "") -> str:
     """What the producer is called in its cluster, so that it can be shut out. No lane's is: their names have no dot."""
-    return f"mesh.local.{topic}/{partition}/{generation}"
+    return f"mesh.local.{topic}/{partition}/{gateway or '*'}/{generation}"

@@ -1,9 +1,11 @@
 """Writing a partition under idempotency keys, exactly once for each: who writes knows all keys that the log holds.
 
-Strategy: the keyed records of a partition have one writer among the gateways of an organization (`holding.py`). Taking
-its place is: shut out whoever wrote before (the strict cut), store that, and read what the log holds up to the cut.
-From there on every keyed record in the log is one of ours, or we are shut out ourselves, which the log says at our next
-append. So no append goes out upon a table that lacks something, whatever died, waits in a socket or runs elsewhere.
+Strategy: what is written to a partition under keys that any gateway may be asked by has one writer among the gateways
+of an organization, and so has what is written under each gateway's own (`holding.py`): an earlier process of it may
+still have batches on their way. Taking the writer's place is: shut out whoever wrote before (the strict cut), store
+that, and read what the log holds up to the cut. From there on every such record in the log is one of ours, or we are
+shut out ourselves, which the log says at our next append. So no append goes out upon a table that lacks something,
+whatever died, waits in a socket or runs elsewhere.
   K1  nothing is written under a key before the holding is stored that names its producer and a mark before it;
   K2  the table is complete up to the log's end at the cut before `take` returns;
   K3  a place is taken anew long before the cluster forgets who took it: a Kafka coordinator forgets a name that was
@@ -20,9 +22,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from gateway.local.authorship import fates
+from gateway.local.flights import Flight, Piece, error_of
 from gateway.local.holding import LAST_EPOCH, Holding, decode, key_of, name_of
 from gateway.local.keys import KeyOf, KeyTable, read_header
-from gateway.local.writing import Flight, Piece
 from gateway.registry_errors import RegistryEntryDamaged
 from mesh.batch.header import HEADER_BYTES, BatchHeader, split
 from mesh.batch.limits import Limits
@@ -54,6 +56,8 @@ class Keyed:
     now_ms: Callable[[], int]
     window_ms: int
     limits: Limits
+    gateway: str = ""
+    """Whose own keys it writes; empty: those that any gateway may be asked by."""
     pace_s: float = PACE_S
     table: KeyTable = field(default_factory=KeyTable)
     _held: Holding | None = None
@@ -92,19 +96,17 @@ class Keyed:
         if found.of != piece.of:
             raise IdempotencyKeyReused(piece.of.key)
         offsets = self.table.offsets(piece.of, piece.indexes)
-        if offsets is None and not found.offsets.keys().isdisjoint(piece.indexes):
+        if offsets is None and any(found.offset(index) is not None for index in piece.indexes):
             raise PublishUnknown(self.topic.name, "another gateway has appended a part of the request meanwhile")
         return offsets
 
     def landed(self, piece: Piece, offsets: Sequence[int]) -> None:
         assert piece.of is not None
-        now_ms = self.now_ms()
-        for index, offset in zip(piece.indexes, offsets, strict=True):
-            self.table.add(piece.of, index, offset, now_ms)
+        self.table.add(piece.of, piece.indexes, offsets[0], self.now_ms())
         self._read_to = max(self._read_to, offsets[-1] + 1)
 
     async def fates(self, producer: Producer, flights: Sequence[Flight]) -> dict[int, int] | None:
-        if any(isinstance(_error_of(flight), ProducerFenced) for flight in flights):
+        if any(isinstance(error_of(flight), ProducerFenced) for flight in flights):
             return None
         return await fates(self.cluster, self.topic, self.partition, producer, self._read_to, flights)
 
@@ -112,7 +114,7 @@ class Keyed:
 
     async def _take_place(self) -> tuple[Holding, int]:
         """What is stored now, and the log's end when nobody else could write under keys any more."""
-        key = key_of(*self.partition)
+        key = key_of(*self.partition, self.gateway)
         for _ in range(TRIES):
             version, entries = await self.cluster.control.changes_since(0)
             found = self._decoded(key, entries.get(key))
@@ -134,12 +136,12 @@ class Keyed:
     async def _shut_out(self, found: Holding | None) -> Holding:
         destination, (topic, number) = self.cluster.publishing, self.partition
         if found is None:
-            producer = await destination.producer(name_of(topic, number, 0))
+            producer = await destination.producer(name_of(topic, number, 0, self.gateway))
             return Holding(self.topic.topic_id, producer)
-        name = name_of(topic, number, found.generation)
+        name = name_of(topic, number, found.generation, self.gateway)
         producer = await destination.cut(name, found.producer, [self.partition])
         if producer.epoch >= LAST_EPOCH:
-            producer = await destination.producer(name_of(topic, number, found.generation + 1))
+            producer = await destination.producer(name_of(topic, number, found.generation + 1, self.gateway))
         return found.taken_by(producer)
 
     async def _stored(self, key: str, before: bytes | None, claimed: Holding, version: int) -> bool:
@@ -162,7 +164,7 @@ class Keyed:
     async def _mark(self) -> None:
         """Nothing is under way, so all that will be written under keys from now on lies behind what is known."""
         assert self._held is not None
-        key, now_ms = key_of(*self.partition), self.now_ms()
+        key, now_ms = key_of(*self.partition, self.gateway), self.now_ms()
         self.table.forget_before(now_ms - self.window_ms)
         marked = self._held.marked(now_ms, self._read_to, self.window_ms)
         version, entries = await self.cluster.control.changes_since(0)
@@ -187,22 +189,34 @@ class Keyed:
         fetched = await self.cluster.source.fetch(self.partition, position, topic_id, FETCH_BYTES, WAIT_S)
         for header, batch in split(fetched.data):
             if header.producer_id in holding.ids and not header.is_control:
-                for of, index, offset in keyed_records(header, batch, self.limits):
-                    self.table.add(of, index, offset, now_ms)
+                for of, indexes, first_offset in keyed_stretches(header, batch, self.limits):
+                    self.table.add(of, indexes, first_offset, now_ms)
             position = max(position, header.next_offset)
         await asyncio.sleep(0)
         return position
 
 
-def keyed_records(header: BatchHeader, batch: memoryview, limits: Limits) -> Iterator[tuple[KeyOf, int, int]]:
-    """Of each record that is part of a keyed request: of which, its place in it, and its offset."""
+def keyed_stretches(
+    header: BatchHeader, batch: memoryview, limits: Limits
+) -> Iterator[tuple[KeyOf, Sequence[int], int]]:
+    """What a batch holds of keyed requests: of which, the places of records that lie one behind another, the first
+    one's offset. Compaction may have left holes."""
+    of: KeyOf | None = None
+    indexes: list[int] = []
+    first = after = -1
     for record in records_of(header, batch[HEADER_BYTES:], limits):
-        if (found := read_header(record.headers)) is not None:
-            yield *found, header.base_offset + record.offset_delta
-
-
-def _error_of(flight: Flight) -> BaseException | None:
-    return None if flight.answer.cancelled() else flight.answer.exception()
+        found = read_header(record.headers)
+        offset = header.base_offset + record.offset_delta
+        if of is not None and (found is None or found[0] != of or offset != after or found[1] <= indexes[-1]):
+            yield of, indexes, first
+            of = None
+        if found is not None:
+            if of is None:
+                of, indexes, first = found[0], [], offset
+            indexes.append(found[1])
+            after = offset + 1
+    if of is not None:
+        yield of, indexes, first
 
 
 def _now_s() -> float:

@@ -7,10 +7,13 @@ a repeated key belongs to the same request.
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from struct import Struct
 from typing import NamedTuple
 
 from gateway.local.values import NewRecord
@@ -18,9 +21,11 @@ from mesh.batch.records import Headers
 
 HEADER = "mesh-idempotency-key"
 MAX_KEYS = 100_000
-"""Of one partition: older ones are forgotten, some tens of megabytes earlier than memory would be a worry."""
-MAX_KEY_CHARS = 200
+"""Of one partition, and"""
+MAX_RECORDS = 5_000_000
+"""so many records: beyond some tens of megabytes, older ones are forgotten."""
 _DIGEST_BYTES = 8
+_SIZES = Struct("<qqqq")
 
 
 class KeyOf(NamedTuple):
@@ -52,13 +57,16 @@ def read_header(headers: Headers) -> tuple[KeyOf, int] | None:
 def digest_of(partition: int | None, records: Iterable[NewRecord]) -> str:
     """Of a request's content: another one under the same key is a mistake, not a repeat."""
     found = blake2b(f"{partition}".encode(), digest_size=_DIGEST_BYTES)
-    for record in records:
-        sizes = [_size(record.key), _size(record.value), record.timestamp_ms]
-        found.update(repr((sizes, [(name, _size(value)) for name, value in record.headers])).encode())
-        found.update(record.key or b"")
-        found.update(record.value or b"")
-        for _, value in record.headers:
-            found.update(value or b"")
+    for key, value, headers, timestamp_ms in records:
+        given_ms = -1 if timestamp_ms is None else timestamp_ms
+        found.update(_SIZES.pack(_size(key), _size(value), given_ms, len(headers)))
+        found.update(key or b"")
+        found.update(value or b"")
+        for name, content in headers:
+            encoded = name.encode()
+            found.update(_SIZES.pack(len(encoded), _size(content), 0, 0))
+            found.update(encoded)
+            found.update(content or b"")
     return found.hexdigest()
 
 
@@ -66,21 +74,50 @@ def _size(data: bytes | None) -> int:
     return -1 if data is None else len(data)
 
 
+class Stretch(NamedTuple):
+    """Records that lie one behind another: the n-th of them has the n-th of these places in its request."""
+
+    first_offset: int
+    indexes: Sequence[int]
+    """Ascending; a range where they are neighbours, so that a large request costs little."""
+
+    def offset(self, index: int) -> int | None:
+        at = bisect_left(self.indexes, index)
+        return self.first_offset + at if at < len(self.indexes) and self.indexes[at] == index else None
+
+
 @dataclass(slots=True)
 class Known:
-    """What one partition holds of a request: the offset of each record that is there, by its place in the request."""
+    """What one partition holds of a request."""
 
     of: KeyOf
     at_ms: int
-    offsets: dict[int, int] = field(default_factory=dict)
+    stretches: list[Stretch] = field(default_factory=list)
+
+    def offset(self, index: int) -> int | None:
+        """Of a record by its place in the request. Of one that is there twice, the first is meant."""
+        return next((found for each in self.stretches if (found := each.offset(index)) is not None), None)
+
+    @property
+    def offsets(self) -> dict[int, int]:
+        """All that are there."""
+        found: dict[int, int] = {}
+        for first_offset, indexes in reversed(self.stretches):
+            found |= {index: first_offset + at for at, index in enumerate(indexes)}
+        return found
+
+    @property
+    def records(self) -> int:
+        return sum(len(each.indexes) for each in self.stretches)
 
 
 class KeyTable:
-    """The keys that one partition holds records of, the latest `max_keys`."""
+    """The keys that one partition holds records of: the latest ones, as many as fit into both bounds."""
 
-    def __init__(self, max_keys: int = MAX_KEYS) -> None:
+    def __init__(self, max_keys: int = MAX_KEYS, max_records: int = MAX_RECORDS) -> None:
         self._known: OrderedDict[str, Known] = OrderedDict()
-        self._max_keys = max_keys
+        self._max_keys, self._max_records = max_keys, max_records
+        self._records = 0
 
     def __len__(self) -> int:
         return len(self._known)
@@ -88,25 +125,36 @@ class KeyTable:
     def get(self, key: str) -> Known | None:
         return self._known.get(key)
 
-    def add(self, of: KeyOf, index: int, offset: int, now_ms: int) -> None:
-        """The log holds that record of the request at `offset`. Of one that is there twice, the first is meant."""
+    def add(self, of: KeyOf, indexes: Sequence[int], first_offset: int, now_ms: int) -> None:
+        """The log holds those records of the request, one behind another from `first_offset` on."""
         known = self._known.get(of.key)
-        if known is None or known.of != of:
+        if known is not None and known.of != of:
+            self._drop(of.key)
+            known = None
+        if known is None:
             known = self._known[of.key] = Known(of, now_ms)
-            self._known.move_to_end(of.key)
-        known.offsets.setdefault(index, offset)
-        if len(self._known) > self._max_keys:
-            self._known.popitem(last=False)
+        known.stretches.append(Stretch(first_offset, _compact(indexes)))
+        self._records += len(indexes)
+        while len(self._known) > self._max_keys or (self._records > self._max_records and len(self._known) > 1):
+            self._drop(next(iter(self._known)))
 
     def forget_before(self, time_ms: int) -> None:
         """Forget what was learnt before that time."""
         while self._known and next(iter(self._known.values())).at_ms < time_ms:
-            self._known.popitem(last=False)
+            self._drop(next(iter(self._known)))
 
     def offsets(self, of: KeyOf, indexes: Sequence[int]) -> list[int] | None:
         """Where these records of the request lie, None where one of them does not."""
         known = self._known.get(of.key)
         if known is None or known.of != of:
             return None
-        found = [known.offsets[index] for index in indexes if index in known.offsets]
+        found = [offset for index in indexes if (offset := known.offset(index)) is not None]
         return found if len(found) == len(indexes) else None
+
+    def _drop(self, key: str) -> None:
+        self._records -= self._known.pop(key).records
+
+
+def _compact(indexes: Sequence[int]) -> Sequence[int]:
+    first, last = indexes[0], indexes[-1]
+    return range(first, last + 1) if last - first + 1 == len(indexes) else array("I", indexes)

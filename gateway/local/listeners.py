@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from gateway.admin.token import TokenFile
 from gateway.health import Health
@@ -13,6 +12,7 @@ from gateway.local import grpc_server, http_server
 from gateway.local.api import LocalApi
 from gateway.local.doors import LocalDoors
 from gateway.local.grpc_server import LocalGrpc
+from gateway.meters import ApplicationMeter
 from gateway.services import Services
 
 TOKEN_NAME = "local.token"
@@ -36,11 +36,11 @@ class LocalListeners:
 
 
 async def open_local(
-    doors: LocalDoors, services: Services, health: Health, stop: Callable[[], None], state_dir: Path
+    doors: LocalDoors, services: Services, health: Health, stop: Callable[[], None], meter: ApplicationMeter
 ) -> LocalListeners:
     """Answer whoever comes through the doors. Raises TokenFileUnsafe."""
-    api = LocalApi(services, health, stop)
-    tokens = TokenFile(state_dir / TOKEN_NAME)
+    api = LocalApi(services, health, stop, meter)
+    tokens = TokenFile(services.config.state_dir / TOKEN_NAME)
     http = None
     if doors.http is not None:
         http = await http_server.start(http_server.create_app(api, tokens), doors.http)

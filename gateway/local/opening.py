@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -27,6 +27,8 @@ class Readings:
     cluster: Cluster
     cursors: Cursors
     settings: ReadSettings
+    told: Callable[[int], None] = lambda count: None
+    """Called with how many records a reader was given."""
     _running_now: set[Reading] = field(default_factory=set)
 
     def end(self, error: MeshError) -> None:
@@ -64,7 +66,7 @@ class Readings:
         given = lease.given if lease else {}
         given |= begun.positions
         grows = not query.partitions and not query.until_end
-        reading = Reading(self.cluster, topic, query, begun, self.settings, given, parts, grows)
+        reading = Reading(self.cluster, topic, query, begun, self.settings, given, parts, grows, self.told)
         filling = asyncio.create_task(reading.run())
         self._running_now.add(reading)
         try:

@@ -12,16 +12,18 @@ they have no order.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+from gateway.local.flights import Piece
 from gateway.local.keys import KeyOf, digest_of
 from gateway.local.placing import keyless_of, pieces, placed, places, size_of
+from gateway.local.requests import KEY_HEADER_BYTES, check, kind_of
 from gateway.local.room import Room
-from gateway.local.topics import KnownTopic, KnownTopics, check_keeps_keys
-from gateway.local.values import NewRecord, Outcome, Published, PublishRequest
-from gateway.local.writing import PartitionWriter, Piece
+from gateway.local.topics import Kind, KnownTopic, KnownTopics, check_keeps_keys
+from gateway.local.values import Outcome, Published, PublishRequest
+from gateway.local.writing import PartitionWriter
 from mesh.batch.records import Record
 from mesh.cluster_errors import PartitionAbsent, TopicAbsent, TopicRecreated
 from mesh.errors import MeshError
@@ -101,10 +103,17 @@ class Publisher:
     async def _feed(
         self, requests: AsyncIterable[PublishRequest], lines: asyncio.Queue[Begun | MeshError | None]
     ) -> None:
-        """Begin requests until one cannot be, or one that was begun has failed."""
+        """Begin requests until one cannot be, or one that was begun has failed.
+
+        Those of different kinds have different writers: for the order of the stream, one kind waits for the other.
+        """
         begun: list[Begun] = []
+        kind: Kind | None = None
         try:
             async for request in requests:
+                if kind_of(request) is not kind:
+                    await _settled(begun)
+                    kind = kind_of(request)
                 if any(each.has_failed for each in begun):
                     break
                 begun = [each for each in begun if not all(piece.answer.done() for piece in each.pieces)]
@@ -122,7 +131,7 @@ class Publisher:
     async def begin(self, request: PublishRequest) -> Begun:
         """Put the pieces of a request in their lines. Raises what refuses it."""
         deadline = _now_s() + self._settings.patience_s
-        _check(request)
+        check(request)
         known = await self._topics.get(request.topic)
         sizes = [size_of(record) for record in request.records]
         self._check_sizes(known, request, sizes)
@@ -136,7 +145,7 @@ class Publisher:
                 return await self._begin_keyed(known, request, sizes, deadline)
             records = self._records(known, request, None)
             chosen = places(request.records, request.partition, known.by_key, known.next_keyless())
-            return self._submit(known, None, chosen, sizes, records, deadline)
+            return self._submit(known, Kind.BARE, None, chosen, sizes, records, deadline)
         except BaseException:
             self._room.give_back(sum(sizes))
             raise
@@ -154,17 +163,18 @@ class Publisher:
     ) -> Begun:
         check_keeps_keys(known.topic, self._settings.window_ms)
         of = KeyOf(request.idempotency_key, digest_of(request.partition, request.records), len(request.records))
+        kind = kind_of(request)
         keyless = keyless_of(of.key, known.partitions)
         chosen = places(request.records, request.partition, known.by_key, keyless)
         place = (known.name, of.key)
         async with _until(deadline, lambda: PublishBusy(known.name, self._room.taken_bytes, known.trouble())):
-            await known.open_keyed({*chosen})
+            await known.open_keyed({*chosen}, kind)
         async with _until(deadline, lambda: PublishUnknown(known.name, known.trouble())):
             while earlier := self._busy.get(place):
                 await asyncio.wait([piece.answer for piece in earlier])
                 self._forget(place, earlier)
-        there = self._there(known, of)
-        begun = self._submit(known, of, chosen, sizes, self._records(known, request, of), deadline, there)
+        there = self._there(known, kind, of)
+        begun = self._submit(known, kind, of, chosen, sizes, self._records(known, request, of), deadline, there)
         if begun.pieces:
             self._busy[place] = begun.pieces
             for piece in begun.pieces:
@@ -175,9 +185,9 @@ class Publisher:
         if self._busy.get(place) is pieces and all(piece.answer.done() for piece in pieces):
             del self._busy[place]
 
-    def _there(self, known: KnownTopic, of: KeyOf) -> dict[int, tuple[int, int]]:
+    def _there(self, known: KnownTopic, kind: Kind, of: KeyOf) -> dict[int, tuple[int, int]]:
         there: dict[int, tuple[int, int]] = {}
-        for number, keyed in known.keyed():
+        for number, keyed in known.keyed(kind):
             found = keyed.table.get(of.key)
             if found is not None and found.of != of:
                 raise IdempotencyKeyReused(of.key)
@@ -201,6 +211,7 @@ class Publisher:
     def _submit(
         self,
         known: KnownTopic,
+        kind: Kind,
         of: KeyOf | None,
         chosen: Sequence[int],
         sizes: Sequence[int],
@@ -222,7 +233,7 @@ class Publisher:
                 made.append(
                     Piece(number, indexes, [records[index] for index in indexes], size, of, loop.create_future())
                 )
-                writers.append(known.writer(number, is_keyed=of is not None))
+                writers.append(known.writer(number, kind))
         room_bytes = sum(sizes)
         if not made:
             self._room.give_back(room_bytes)
@@ -274,36 +285,10 @@ class Publisher:
         return errors[0] if errors else PublishBusy(begun.topic, self._room.taken_bytes, trouble)
 
 
-KEY_HEADER_BYTES = 80
-"""Of the header that a keyed record carries, beside the key."""
-MAX_HEADERS = 1_000
-_MAX_TIMESTAMP_MS = 1 << 62
-
-
-def _check(request: PublishRequest) -> None:
-    """Raises RequestRefused."""
-    if not request.records:
-        raise RequestRefused("records", "there are none")
-    if request.partition is not None and not 0 <= request.partition < 1 << 31:
-        raise RequestRefused("partition", "it is a number from 0 on")
-    key = request.idempotency_key
-    if key and (len(key) > 200 or not key.isascii() or not key.isprintable() or " " in key):
-        raise RequestRefused("idempotency_key", "it has up to 200 printable ASCII characters and no space")
-    for index, record in enumerate(request.records):
-        if record.timestamp_ms is not None and not 0 <= record.timestamp_ms <= _MAX_TIMESTAMP_MS:
-            raise RequestRefused("timestamp_ms", f"that of record {index} is not in milliseconds since 1970")
-        if record.headers:
-            _check_headers(index, record)
-
-
-def _check_headers(index: int, record: NewRecord) -> None:
-    if len(record.headers) > MAX_HEADERS:
-        raise RequestRefused("headers", f"record {index} has more than {MAX_HEADERS}")
-    for name, _ in record.headers:
-        try:
-            name.encode()
-        except UnicodeEncodeError as error:
-            raise RequestRefused("headers", f"a name in record {index} is no UTF-8") from error
+async def _settled(begun: Iterable[Begun]) -> None:
+    """Returns when the fate of all their pieces is known."""
+    if waited := [piece.answer for each in begun for piece in each.pieces if not piece.answer.done()]:
+        await asyncio.wait(waited)
 
 
 def _failed(piece: Piece) -> MeshError | None:

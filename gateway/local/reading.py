@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -75,6 +75,7 @@ class Reading:
     parts: Sequence[Part]
     grows: bool
     """Whether partitions that are added are read too, from their beginning."""
+    told: Callable[[int], None]
     _line: deque[tuple[int, PartitionRecords]] = field(default_factory=deque)
     _line_bytes: int = 0
     _open: int = 0
@@ -142,6 +143,7 @@ class Reading:
                 part = part._replace(records=records, next_offset=records[-1].offset + 1)
                 self._line.clear()
             self._count += len(part.records)
+            self.told(len(part.records))
             self.given[part.partition] = part.next_offset
             yield part
         self._room.set()

@@ -11,15 +11,15 @@ from mesh.local.errors import TooManyReaders
 class Streams:
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._open = 0
+        self.open = 0
 
     @contextmanager
     def one(self) -> Iterator[None]:
         """Raises TooManyReaders."""
-        if self._open >= self._limit:
+        if self.open >= self._limit:
             raise TooManyReaders(self._limit)
-        self._open += 1
+        self.open += 1
         try:
             yield
         finally:
-            self._open -= 1
+            self.open -= 1

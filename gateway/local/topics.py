@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 
 from gateway.local.authorship import Anonymous
 from gateway.local.holding import key_of
@@ -27,8 +28,20 @@ MAX_MESSAGE_BYTES = 1_048_588
 """Kafka's default, where a log does not say."""
 
 
+class Kind(Enum):
+    """Of what is published: each has a writer of its own in a partition, and among each other they have no order."""
+
+    BARE = "bare"
+    OWN = "own"
+    """Under a key that no other gateway is asked by."""
+    SHARED = "shared"
+    """Under a key that any gateway may be asked by."""
+
+
 @dataclass(frozen=True, slots=True)
 class WriterSettings:
+    gateway: str
+    """Our name."""
     window_ms: int
     limits: Limits
     pace_s: float = PACE_S
@@ -40,11 +53,11 @@ class KnownTopic:
 
     def __init__(self, cluster: Cluster, topic: Topic, now_ms: Callable[[], int], settings: WriterSettings) -> None:
         self._cluster, self._now_ms, self._settings = cluster, now_ms, settings
-        self._writers: dict[tuple[int, bool], PartitionWriter] = {}
-        self._keyed: dict[int, Keyed] = {}
+        self._writers: dict[tuple[int, Kind], PartitionWriter] = {}
+        self._keyed: dict[tuple[int, Kind], Keyed] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._keyless = 0
-        self._looked_for_keys = False
+        self._looked_for: set[Kind] = set()
         self._over: MeshError | None = None
         self.update(topic)
 
@@ -66,43 +79,54 @@ class KnownTopic:
         self._keyless = (self._keyless + 1) % self.partitions
         return self._keyless
 
-    def writer(self, number: int, *, is_keyed: bool) -> PartitionWriter:
+    def writer(self, number: int, kind: Kind) -> PartitionWriter:
         """Raises what it was closed with."""
-        found = self._writers.get((number, is_keyed))
+        found = self._writers.get((number, kind))
         if self._over is not None:
             raise self._over
         if found is None:
-            found = self._writers[number, is_keyed] = self._made(Partition(self.name, number), is_keyed=is_keyed)
+            found = self._writers[number, kind] = self._made(Partition(self.name, number), kind)
             self._tasks.append(asyncio.create_task(found.run()))
         return found
 
-    def _made(self, partition: Partition, *, is_keyed: bool) -> PartitionWriter:
+    def _made(self, partition: Partition, kind: Kind) -> PartitionWriter:
         destination, known = self._cluster.publishing, self._settings
-        if not is_keyed:
+        if kind is Kind.BARE:
             anonymous = Anonymous(self._cluster, self.topic, partition)
             return PartitionWriter(destination, partition, anonymous, self.max_batch_bytes, known.pause_s)
         keyed = Keyed(
-            self._cluster, self.topic, partition, self._now_ms, known.window_ms, known.limits, pace_s=known.pace_s
+            self._cluster,
+            self.topic,
+            partition,
+            self._now_ms,
+            known.window_ms,
+            known.limits,
+            self._gateway(kind),
+            pace_s=known.pace_s,
         )
-        self._keyed[partition.number] = keyed
+        self._keyed[partition.number, kind] = keyed
         return PartitionWriter(destination, partition, keyed, self.max_batch_bytes, known.pause_s)
 
-    async def open_keyed(self, numbers: Collection[int]) -> None:
+    def _gateway(self, kind: Kind) -> str:
+        return self._settings.gateway if kind is Kind.OWN else ""
+
+    async def open_keyed(self, numbers: Collection[int], kind: Kind) -> None:
         """Returns when these partitions may be written under keys and it is known which keys are in the log, there and
         wherever else the topic was written under keys lately: partitions may have been added in between."""
         wanted = {*numbers}
-        if not self._looked_for_keys:
-            wanted |= await self._written_under_keys()
-        await asyncio.gather(*(self.writer(number, is_keyed=True).opened() for number in sorted(wanted)))
-        self._looked_for_keys = True
+        if kind not in self._looked_for:
+            wanted |= await self._written_under_keys(kind)
+        await asyncio.gather(*(self.writer(number, kind).opened() for number in sorted(wanted)))
+        self._looked_for.add(kind)
 
-    async def _written_under_keys(self) -> set[int]:
+    async def _written_under_keys(self, kind: Kind) -> set[int]:
         _, entries = await self._cluster.control.changes_since(0)
-        return {number for number in range(self.partitions) if entries.get(key_of(self.name, number)) is not None}
+        keys = {number: key_of(self.name, number, self._gateway(kind)) for number in range(self.partitions)}
+        return {number for number, key in keys.items() if entries.get(key) is not None}
 
-    def keyed(self) -> Iterator[tuple[int, Keyed]]:
-        """The partitions that are written under keys here, with what is known of them."""
-        yield from self._keyed.items()
+    def keyed(self, kind: Kind) -> Iterator[tuple[int, Keyed]]:
+        """The partitions that are written under such keys here, with what is known of them."""
+        yield from ((number, keyed) for (number, of), keyed in self._keyed.items() if of is kind)
 
     def trouble(self) -> str:
         return next((writer.trouble for writer in self._writers.values() if writer.trouble), "")

@@ -26,6 +26,8 @@ class PublishRequest:
     partition: int | None = None
     """None: by each record's key; records without one go together."""
     idempotency_key: str = ""
+    key_is_local: bool = False
+    """Whether the key is never used at another gateway."""
 
 
 @dataclass(frozen=True, slots=True)

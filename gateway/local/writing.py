@@ -15,20 +15,19 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import NamedTuple, Protocol
+from typing import Protocol
 from uuid import uuid4
 
 import structlog
 
 from gateway.http.errors import InternalFailure
-from gateway.local.keys import KeyOf
+from gateway.local.flights import Flight, Piece, error_of, is_unknown, refusal_of
 from gateway.local.placing import BATCH_OVERHEAD_BYTES
 from mesh.batch.encode import encode
 from mesh.batch.header import HEADER_BYTES, Codec
-from mesh.batch.records import Record
 from mesh.batch.stamp import Producer, StampedBatch, next_sequence
-from mesh.cluster_errors import PartitionAbsent, ProducerFenced, SequenceRefused, TopicAbsent, TopicRecreated
-from mesh.errors import MeshError, NetworkError
+from mesh.cluster_errors import PartitionAbsent, TopicAbsent, TopicRecreated
+from mesh.errors import MeshError
 from mesh.ids import Partition
 from mesh.ports import Destination
 
@@ -39,48 +38,6 @@ PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 PACKED_BYTES = 1024
 """Below it, compressing costs more than it saves."""
-
-
-@dataclass(eq=False, slots=True)
-class Piece:
-    """Records of a request that go into one batch together. `answer` is where they lie, in the same order."""
-
-    partition: int
-    indexes: Sequence[int]
-    """Their places in the request."""
-    records: list[Record]
-    size_bytes: int
-    of: KeyOf | None
-    answer: asyncio.Future[Sequence[int]]
-    sent: bool = False
-    """Whether it may be in the log without our knowing."""
-    goes_alone: bool = False
-    """A batch that it was part of was refused: by itself it is known which one is meant."""
-
-    def give_up(self) -> bool:
-        """For whoever waits no longer: whether it will certainly not be appended."""
-        if not self.sent and not self.answer.done():
-            self.answer.cancel()
-        return self.answer.cancelled()
-
-    def land(self, offsets: Sequence[int]) -> None:
-        self.sent = False
-        if not self.answer.done():
-            self.answer.set_result(offsets)
-
-    def fail(self, error: MeshError) -> None:
-        self.sent = False
-        if not self.answer.done():
-            self.answer.set_exception(error)
-            self.answer.exception()  # whoever waited for it may be gone
-
-
-class Flight(NamedTuple):
-    """A batch under way."""
-
-    pieces: Sequence[Piece]
-    batch: StampedBatch
-    answer: asyncio.Future[int]
 
 
 class Authorship(Protocol):
@@ -136,7 +93,7 @@ class PartitionWriter:
     def _is_mending(self) -> bool:
         """Whether what is under way ends with what is out of line."""
         last = self._flights[-1] if self._flights else None
-        return last is not None and last.answer.done() and _error_of(last) is not None
+        return last is not None and last.answer.done() and error_of(last) is not None
 
     @property
     def is_idle(self) -> bool:
@@ -325,18 +282,18 @@ class PartitionWriter:
         """Find out what became of everything under way, and have the rest sent again."""
         await asyncio.wait([flight.answer for flight in self._flights])
         assert self._producer is not None
-        self.trouble = next((str(error) for error in map(_error_of, self._flights) if error is not None), "")
+        self.trouble = next((str(error) for error in map(error_of, self._flights) if error is not None), "")
         landed = await self._fates(self._producer)
         waiting: list[Flight] = []
         for place, flight in enumerate(self._flights):
-            if _error_of(flight) is None:
+            if error_of(flight) is None:
                 self._landed(flight, flight.answer.result())
             elif landed is not None and place in landed:
                 self._landed(flight, landed[place])
             else:
                 waiting.append(flight)
         self._flights.clear()
-        unknown = [*takewhile(_is_unknown, waiting)] if landed is not None else []
+        unknown = [*takewhile(is_unknown, waiting)] if landed is not None else []
         if unknown:
             await asyncio.sleep(self.pause_s)  # what failed at once would fail at once again
             self._flights.extend(self._flown(flight.pieces, flight.batch) for flight in unknown)
@@ -359,7 +316,7 @@ class PartitionWriter:
         """
         again: list[Piece] = []
         for flight in waiting:
-            refusal = _refusal(flight)
+            refusal = refusal_of(flight)
             if refusal is not None and len(flight.pieces) == 1:
                 flight.pieces[0].fail(refusal)
                 continue
@@ -369,21 +326,3 @@ class PartitionWriter:
             again += flight.pieces
         self._queue.extendleft(reversed(again))
         self._producer = None
-
-
-def _error_of(flight: Flight) -> BaseException | None:
-    return asyncio.CancelledError() if flight.answer.cancelled() else flight.answer.exception()
-
-
-def _is_unknown(flight: Flight) -> bool:
-    """Whether a copy of it may be on its way still."""
-    error = _error_of(flight)
-    return not isinstance(error, MeshError) or isinstance(error, NetworkError)
-
-
-def _refusal(flight: Flight) -> MeshError | None:
-    """Why the log will not take it, whoever writes it and whenever."""
-    error = _error_of(flight)
-    if not isinstance(error, MeshError) or isinstance(error, SequenceRefused | ProducerFenced | NetworkError):
-        return None
-    return error

@@ -12,6 +12,7 @@ import structlog
 from gateway.http.errors import AddressRefused, PortInUse
 from gateway.rpc.credentials import ServerTrust, TransportLimits, server_credentials, server_options
 from gateway.rpc.errors import TooManyCalls
+from gateway.rpc.health import HealthService
 from gateway.rpc.streams import AcceptedStream
 from mesh.errors import MeshError
 from mesh.trust.leaf import VerifiedLeaf
@@ -20,6 +21,9 @@ from mesh.wire.v1 import catalog_pb2
 log = structlog.get_logger()
 
 Context = grpc.aio.ServicerContext[Any, Any]
+SERVICES = ("mesh.wire.v1.Link", "mesh.wire.v1.Catalog")
+MAX_WATCHERS = 64
+"""Of health, over all peers."""
 
 
 class PeerService(Protocol):
@@ -51,10 +55,18 @@ class Listener:
         await self._server.stop(grace_s)
 
 
-async def listen(service: PeerService, trust: ServerTrust, limits: TransportLimits, host: str, port: int) -> Listener:
-    """Bind and serve. Raises PortInUse, AddressRefused."""
+async def listen(
+    service: PeerService,
+    trust: ServerTrust,
+    limits: TransportLimits,
+    host: str,
+    port: int,
+    is_ready: Callable[[], bool] = lambda: True,
+) -> Listener:
+    """Bind and serve; verified callers may ask for health, too. Raises PortInUse, AddressRefused."""
     server = grpc.aio.server(options=server_options(limits))
-    server.add_generic_rpc_handlers((_handlers(service),))
+    health = HealthService(is_ready, SERVICES, MAX_WATCHERS, lambda context: _who(service, context))
+    server.add_generic_rpc_handlers((_handlers(service), health.handlers()))
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
         bound = server.add_secure_port(address, server_credentials(trust))

@@ -44,6 +44,10 @@ Ticket: TypeAlias = asyncio.Future[Any]
 Call: TypeAlias = "grpc.aio.StreamStreamCall[Any, local_pb2.PublishReply]"
 
 
+class Sent(asyncio.Future[Any]):
+    """The ticket of a record for which nobody waits: of its failure `flush` tells."""
+
+
 class Times(NamedTuple):
     answer_s: float
     """How long the answer to a request is waited for."""
@@ -53,12 +57,20 @@ class Times(NamedTuple):
 
 class Publisher:
     def __init__(
-        self, connection: Connection, topic: str, room: Room, next_key: Callable[[], str] | None, times: Times
+        self,
+        connection: Connection,
+        topic: str,
+        room: Room,
+        next_key: Callable[[], str] | None,
+        times: Times,
+        failed: Callable[[BaseException], None],
     ) -> None:
+        """`failed` is told of the failures of records for which nobody waits."""
         self._connection = connection
         self._room = room
         self._next_key = next_key
         self._times = times
+        self._failed = failed
         self._outbox: Outbox[Ticket] = Outbox(topic)
         self._patience = Patience(float("inf"))  # each request has a deadline
         self._more = asyncio.Event()
@@ -69,10 +81,12 @@ class Publisher:
     def __repr__(self) -> str:
         return f"<Publisher {self._outbox!r}>"
 
-    def add(self, partition: int | None, message: local_pb2.NewRecord, size_bytes: int) -> tuple[Ticket, bool]:
-        """Who waits for the record, and whether it filled a request."""
+    def add(
+        self, partition: int | None, message: local_pb2.NewRecord, size_bytes: int, *, is_sent: bool
+    ) -> tuple[Ticket, bool]:
+        """The record's ticket, and whether it filled a request. `is_sent`: nobody waits for it."""
         loop = asyncio.get_running_loop()
-        ticket: Ticket = loop.create_future()
+        ticket: Ticket = Sent(loop=loop) if is_sent else loop.create_future()
         is_full = self._outbox.add(partition, message, size_bytes, ticket, loop.time() + self._times.again_s)
         self._more.set()
         return ticket, is_full
@@ -143,6 +157,7 @@ class Publisher:
             request.message.ClearField("idempotency_key")
         elif self._next_key is not None and not request.key:
             request.message.idempotency_key = self._next_key()
+            request.message.key_is_local = True
         request.was_sent, request.failure = True, None
 
     async def _comes(self) -> bool:
@@ -215,9 +230,11 @@ class Publisher:
             self._room.give(request.size_bytes)
             error = why(request)
             for ticket in request.tickets:
+                if isinstance(ticket, Sent):
+                    self._failed(error)
                 if not ticket.done():  # who waited for it may have been cancelled
                     ticket.set_exception(error)
-                    ticket.exception()  # whoever looks sees it; who does not gets it from flush, not from the garbage
+                    ticket.exception()  # nobody is told of it by the garbage collector
 
 
 def _resolve(tickets: Sequence[Ticket], results: Sequence[object]) -> None:

@@ -73,3 +73,17 @@ async def test_positions_go_with_their_topic(cluster: Cluster, topic: Topic, gro
     # a broker's coordinator hears of it a moment later
     while (await cluster.groups.describe(group, [topic.name])).positions:  # noqa: ASYNC110 - nobody tells
         await asyncio.sleep(0.01)
+
+
+async def test_a_forgotten_topic_leaves_the_others(cluster: Cluster, topic: Topic, group: GroupName, name: str) -> None:
+    other = await cluster.topics.create(f"{name}-other", 1, KEEP)
+    await cluster.groups.commit(group, {Partition(topic.name, 0): 1, Partition(topic.name, 1): 2})
+    await cluster.groups.commit(group, {Partition(other.name, 0): 3})
+    await cluster.groups.forget(group, topic.name)
+    assert (await cluster.groups.describe(group, [topic.name, other.name])).positions == {Partition(other.name, 0): 3}
+    await cluster.groups.forget(group, topic.name)
+    await cluster.groups.forget(group, other.name)
+    assert (await cluster.groups.describe(group, [topic.name, other.name])).positions == {}
+    await cluster.groups.forget(GroupName(f"{group}-absent"), topic.name)
+    with pytest.raises(TopicAbsent):
+        await cluster.groups.forget(group, f"{name}-absent")

@@ -96,11 +96,16 @@ class PublishRequest(_message.Message):
     PARTITION_FIELD_NUMBER: _builtins.int
     RECORDS_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    KEY_IS_LOCAL_FIELD_NUMBER: _builtins.int
     topic: _builtins.str
     partition: _builtins.int
     """Absent: by each record's key, as Kafka's own clients place it; records without a key go together to one partition."""
     idempotency_key: _builtins.str
     """A request that is repeated under the same key is appended once, and answered as the first time."""
+    key_is_local: _builtins.bool
+    """The key is never used at another gateway of the organization, as one that a client made for itself. Then several
+    gateways that publish to one partition need not take turns.
+    """
     @_builtins.property
     def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___NewRecord]: ...
     def __init__(
@@ -110,10 +115,11 @@ class PublishRequest(_message.Message):
         partition: _builtins.int | None = ...,
         records: _abc.Iterable[Global___NewRecord] | None = ...,
         idempotency_key: _builtins.str = ...,
+        key_is_local: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_partition", b"_partition", "partition", b"partition"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_partition", b"_partition", "idempotency_key", b"idempotency_key", "partition", b"partition", "records", b"records", "topic", b"topic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_partition", b"_partition", "idempotency_key", b"idempotency_key", "key_is_local", b"key_is_local", "partition", b"partition", "records", b"records", "topic", b"topic"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__partition: _TypeAlias = _typing.Literal["partition"]  # noqa: Y015
     _WhichOneofArgType__partition: _TypeAlias = _typing.Literal["_partition", b"_partition"]  # noqa: Y015

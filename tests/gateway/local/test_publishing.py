@@ -37,7 +37,7 @@ from mesh.testing.cluster import FakeCluster
 
 TOPIC = "orders"
 HOUR_MS = 3_600_000
-QUICK = WriterSettings(HOUR_MS, DEFAULT_LIMITS, pace_s=0.001, pause_s=0.0005)
+QUICK = WriterSettings("gw-0", HOUR_MS, DEFAULT_LIMITS, pace_s=0.001, pause_s=0.0005)
 
 
 class Clock:
@@ -50,16 +50,27 @@ class Clock:
 class OneGateway:
     """What publishes in one gateway; `kill` ends it as SIGKILL does."""
 
-    def __init__(self, ports: Cluster, clock: Callable[[], int], patience_s: float, waiting_bytes: int) -> None:
-        self.known = KnownTopics(ports, clock, lambda topic: "", QUICK)
+    def __init__(
+        self, ports: Cluster, clock: Callable[[], int], patience_s: float, waiting_bytes: int, name: str = "gw-0"
+    ) -> None:
+        self.known = KnownTopics(ports, clock, lambda topic: "", replace(QUICK, gateway=name))
         self.publisher = Publisher(self.known, Room(waiting_bytes), clock, PublishSettings(patience_s, HOUR_MS))
 
-    async def publish(self, values: Sequence[str], key: str = "", partition: int | None = None) -> Published:
-        records = [NewRecord(value.encode(), value.encode()) for value in values]
-        return await self.publisher.publish(PublishRequest(TOPIC, records, partition, key))
+    async def publish(
+        self, values: Sequence[str], key: str = "", partition: int | None = None, *, is_local: bool = False
+    ) -> Published:
+        return await self.publisher.publish(asked(values, key, partition, is_local=is_local))
 
     async def kill(self) -> None:
         await self.known.close(0)
+
+
+def asked(
+    values: Sequence[str], key: str = "", partition: int | None = None, *, is_local: bool = False
+) -> PublishRequest:
+    return PublishRequest(
+        TOPIC, [NewRecord(value.encode(), value.encode()) for value in values], partition, key, is_local
+    )
 
 
 @asynccontextmanager
@@ -71,7 +82,9 @@ async def gateways(
     patience_s: float = 5,
     waiting_bytes: int = 1 << 20,
 ) -> AsyncIterator[list[OneGateway]]:
-    made = [OneGateway(ports or fake.ports, Clock(), patience_s, waiting_bytes) for _ in range(count)]
+    made = [
+        OneGateway(ports or fake.ports, Clock(), patience_s, waiting_bytes, f"gw-{number}") for number in range(count)
+    ]
     try:
         yield made
     finally:
@@ -349,6 +362,49 @@ async def test_two_gateways_append_a_key_once() -> None:
     assert set(Counter((await held(fake)).values()).values()) == {3}
 
 
+async def test_gateways_that_publish_under_keys_of_their_own_do_not_wait_for_each_other() -> None:
+    fake = await cluster_with()
+    async with gateways(fake, 2) as made:
+        for _ in range(3):
+            for number, gateway in enumerate(made):
+                again = await gateway.publish([f"v{number}"], "k", is_local=True)
+                assert len(again.placed) == 1
+        epochs = {state.epoch for state in fake.log(Partition(TOPIC, 0)).producers.values()}
+        assert epochs == {0}
+    async with gateways(fake, 2) as restarted:
+        for number, gateway in enumerate(restarted):
+            assert (await gateway.publish([f"v{number}"], "k", is_local=True)).repeated_request
+    assert list((await held(fake)).values()) == ["v0", "v1"]
+
+
+async def test_a_stream_keeps_its_order_whatever_its_keys() -> None:
+    fake = await cluster_with()
+
+    async def requests() -> AsyncIterator[PublishRequest]:
+        for number in range(12):
+            key = f"k{number}" if number % 3 else ""
+            yield asked([f"v{number:02}"], key, is_local=number % 2 == 0)
+
+    async with one(fake) as gateway:
+        outcomes = [outcome async for outcome in gateway.publisher.publish_many(requests())]
+    assert [outcome.error for outcome in outcomes] == [None] * 12
+    assert list((await held(fake)).values()) == [f"v{number:02}" for number in range(12)]
+
+
+async def test_a_stream_ends_with_the_first_that_fails_and_says_what_became_of_the_others() -> None:
+    fake = await cluster_with()
+
+    async def requests() -> AsyncIterator[PublishRequest]:
+        yield asked(["a"])
+        yield asked(["b"], partition=7)
+        yield asked(["c"])
+
+    async with one(fake) as gateway:
+        outcomes = [outcome async for outcome in gateway.publisher.publish_many(requests())]
+    assert [type(outcome.error).__name__ for outcome in outcomes] == ["NoneType", "PartitionAbsent"]
+    assert list((await held(fake)).values()) == ["a"]
+
+
 FAILURES: Sequence[tuple[str, MeshError]] = (
     ("append", UNKNOWN),
     ("append answer", UNKNOWN),
@@ -364,7 +420,7 @@ FAILURES: Sequence[tuple[str, MeshError]] = (
     ("load", UNREACHABLE),
 )
 STEPS = st.one_of(
-    st.tuples(st.just("publish"), st.integers(0, 1), st.integers(0, 5), st.integers(1, 4)),
+    st.tuples(st.just("publish"), st.integers(0, 1), st.integers(0, 5), st.integers(1, 4), st.booleans()),
     st.tuples(st.just("fail"), st.sampled_from(FAILURES)),
     st.tuples(st.just("kill"), st.integers(0, 1)),
     st.tuples(st.just("settle")),
@@ -378,29 +434,30 @@ async def test_whatever_happens_nothing_is_there_twice_and_what_was_answered_is_
 ) -> None:
     fake = await cluster_with(3)
     clock = Clock()
-    made = [OneGateway(fake.ports, clock, 2, 1 << 20) for _ in range(2)]
-    asked: list[tuple[list[str], asyncio.Task[Published]]] = []
+    made = [OneGateway(fake.ports, clock, 2, 1 << 20, f"gw-{number}") for number in range(2)]
+    published: list[tuple[list[str], asyncio.Task[Published]]] = []
     for number, step in enumerate(steps):
         match step:
-            case "publish", int(which), int(key), int(count):
-                name = f"k{key}-{count}" if key else ""
+            case "publish", int(which), int(key), int(count), bool(is_local):
+                name = f"k{key}-{count}{f'-of-{which}' if is_local else ''}" if key else ""
                 values = [f"{name or number}:{index}" for index in range(count)]
-                asked.append((values, asyncio.ensure_future(made[which].publish(values, name))))
+                task = asyncio.ensure_future(made[which].publish(values, name, is_local=is_local))
+                published.append((values, task))
             case "fail", (operation, error):
                 fake.fail_next(operation, error)  # type: ignore[arg-type]
             case "kill", int(which):
                 await made[which].kill()
-                made[which] = OneGateway(fake.ports, clock, 2, 1 << 20)
+                made[which] = OneGateway(fake.ports, clock, 2, 1 << 20, f"gw-{which}")
             case _:
-                await asyncio.wait([task for _, task in asked]) if asked else None
+                await asyncio.wait([task for _, task in published]) if published else None
         await asyncio.sleep(0)
-    outcomes = await asyncio.gather(*(task for _, task in asked), return_exceptions=True)
+    outcomes = await asyncio.gather(*(task for _, task in published), return_exceptions=True)
     for each in made:
         await each.kill()
     fake._failures.clear()
     found = await held(fake)
     assert not [value for value, times in Counter(found.values()).items() if times > 1]
-    for (values, _), outcome in zip(asked, outcomes, strict=True):
+    for (values, _), outcome in zip(published, outcomes, strict=True):
         if isinstance(outcome, Published):
             assert [found[place] for place in places(outcome)] == values
         else:

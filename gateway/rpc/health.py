@@ -1,9 +1,12 @@
-"""gRPC's own health protocol: SERVING where /readyz is 200, for the gateway as a whole and for each of its services."""
+"""gRPC's own health protocol: SERVING where /readyz is 200, for the gateway as a whole and for each of its services.
+
+It says one word, so nobody needs a token for it; a listener may still admit its own callers only.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, TypeAlias
 
 import grpc
@@ -16,12 +19,22 @@ LOOK_S = 1.0
 
 
 class HealthService:
-    """`is_ready` is asked for every answer; `service` is the name that it is known by, beside the empty one."""
+    """`is_ready` is asked for every answer; it is known by the names of the `services`, and by the empty one.
+
+    `admit` ends the call of who may not ask.
+    """
 
     name = NAME
 
-    def __init__(self, is_ready: Callable[[], bool], service: str, max_watchers: int) -> None:
-        self._is_ready, self._names, self._max_watchers = is_ready, {"", service}, max_watchers
+    def __init__(
+        self,
+        is_ready: Callable[[], bool],
+        services: Iterable[str],
+        max_watchers: int,
+        admit: Callable[[Context], Awaitable[object]] | None = None,
+    ) -> None:
+        self._is_ready, self._names, self._max_watchers = is_ready, {"", *services}, max_watchers
+        self._admit = admit or _anybody
         self._watchers = 0
         self._closed = asyncio.Event()
 
@@ -50,6 +63,7 @@ class HealthService:
         return known(status=known.SERVING if ready else known.NOT_SERVING)
 
     async def _check(self, asked: health_pb2.HealthCheckRequest, context: Context) -> health_pb2.HealthCheckResponse:
+        await self._admit(context)
         if asked.service not in self._names:
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such service")
         return self._state(asked.service)
@@ -57,6 +71,7 @@ class HealthService:
     async def _watch(
         self, asked: health_pb2.HealthCheckRequest, context: Context
     ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
+        await self._admit(context)
         if self._watchers >= self._max_watchers:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many watch")
         self._watchers += 1
@@ -77,3 +92,7 @@ class HealthService:
                 await self._closed.wait()
         except TimeoutError:
             pass
+
+
+async def _anybody(context: Context) -> None:
+    pass
