@@ -102,6 +102,7 @@ async def _export(
     authorize()
     expected_id = TopicId(opening.topic_id) if opening.topic_id else topic.topic_id
     epoch = opening.leader_epoch if opening.start.kind == "offset" else -1
+    batch_bytes = 0
     if opening.topic_id and log_range.last_stable <= first:
         # The importer may read a loss from this range. It was asked for after the topic's id, and may be another's.
         log_range = (await _fetch(cluster, partition, first, expected_id, 1, 0.0, epoch)).range
@@ -109,7 +110,7 @@ async def _export(
     position, ordinal = first, 0
     while True:
         credit_bytes = await _credit(cluster, partition, lane, authorize, settings)
-        budget = min(credit_bytes, settings.fetch_bytes)
+        budget = min(max(credit_bytes, batch_bytes), settings.fetch_bytes)
         if lane.log_range is not None and position < lane.log_range.last_stable:
             await turn.begin()
         reach(Place.FETCH)
@@ -128,6 +129,7 @@ async def _export(
             reach(Place.SENT)
             turn.end()
             position, ordinal, epoch = segment.next_source_offset, ordinal + segment.record_count, segment.leader_epoch
+            batch_bytes = _batch_bytes(segment, credit_bytes)
             if meter is not None:
                 meter.moved(segment.record_count, segment.size_bytes)
         del fetched, found, segment  # the next may be long in coming: a thousand idle lanes would keep their last bytes
@@ -212,6 +214,18 @@ def _partition(topic: Topic, number: int) -> Partition:
     if number >= topic.partitions:
         raise PartitionAbsent(topic.name, number, topic.partitions)
     return Partition(topic.name, number)
+
+
+def _batch_bytes(segment: Segment, credit_bytes: int) -> int:
+    """What a batch like the first of `segment` takes, 0 where there was credit for it.
+
+    One may go however small the window is, but a cluster that is asked for many lanes at once gives nothing of a batch
+    that is larger than what was asked for.
+    """
+    if segment.size_bytes <= credit_bytes:
+        return 0
+    size_bytes = next((len(batch) for _, batch in split(memoryview(segment.batches[0]))), 0)
+    return size_bytes * 9 // 8 if size_bytes > credit_bytes else 0
 
 
 def _check_sizes(partition: Partition, segment: Segment, limit_bytes: int) -> None:

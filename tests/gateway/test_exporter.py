@@ -45,6 +45,7 @@ class _Epochs:
 
     def __init__(self, answers: list[Fetched]) -> None:
         self.told: list[tuple[int, int]] = []
+        self.asked_bytes: list[int] = []
         self.exhausted = asyncio.Event()
         self._answers = deque(answers)
 
@@ -58,6 +59,7 @@ class _Epochs:
         last_epoch: int = -1,
     ) -> Fetched:
         self.told.append((offset, last_epoch))
+        self.asked_bytes.append(max_bytes)
         if not self._answers:
             self.exhausted.set()
             await asyncio.Event().wait()
@@ -70,8 +72,8 @@ class _Epochs:
         return None
 
 
-def _batch(base_offset: int, count: int, epoch: int) -> bytes:
-    batch = encode([Record(0, TIMESTAMP_MS, None, b"v")] * count, base_offset=base_offset)
+def _batch(base_offset: int, count: int, epoch: int, size: int = 1) -> bytes:
+    batch = encode([Record(0, TIMESTAMP_MS, None, b"v" * size)] * count, base_offset=base_offset)
     return batch[:12] + epoch.to_bytes(4, "big") + batch[16:]
 
 
@@ -144,6 +146,21 @@ async def test_a_lane_reads_when_half_of_its_window_is_free_or_after_a_while_wha
             async with asyncio.timeout(5):
                 await source.exhausted.wait()
             exporting.cancel()
+
+
+async def test_a_lane_with_a_small_window_asks_for_as_much_as_a_batch_like_the_last_one_takes() -> None:
+    fake, side = FakeCluster(), _Side()
+    await fake.ports.topics.create("orders", 1, {})
+    large, small = (memoryview(_batch(offset, 1, 3, size)) for offset, size in ((0, 5000), (1, 10)))
+    source = _Epochs([Fetched(each, (), LogRange(0, 2, 2)) for each in (large, small)])
+    lane = Lane(replace(_opening(), credit_bytes=1000), importing=False, credit_bytes=1000)
+    async with asyncio.TaskGroup() as group:
+        cluster = replace(fake.ports, source=source)
+        exporting = group.create_task(export_lane(cluster, ExportLane(side, lane), lambda: None, ExportSettings()))
+        async with asyncio.timeout(5):
+            await source.exhausted.wait()
+        exporting.cancel()
+    assert source.asked_bytes == [1000, len(large) * 9 // 8, 1000]
 
 
 async def test_the_log_is_spoken_of_only_where_its_records_do_not_show_it() -> None:
