@@ -143,7 +143,7 @@ def with_secrets_read(layer: Layer, base: Path) -> dict[str, Setting]:
         path = base / str(given.value)
         try:
             text = path.read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:  # no text, or no path that there could be
             raise ConfigUnreadable(str(path), _why(error)) from error
         settings[key.name] = Setting(text, f"{given.origin}, file {path}")
     return settings

@@ -45,7 +45,7 @@ NEW_PEER: Shape = {
     "addresses": Texts(),
     "allow_private": Flag(),
 }
-ADDRESSES: Shape = {"addresses": Texts(), "allow_private": Flag()}
+ADDRESSES: Shape = {"addresses": Texts(required=True), "allow_private": Flag()}
 
 
 @dataclass(eq=False)

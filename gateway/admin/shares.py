@@ -59,7 +59,7 @@ def routes(services: Services) -> list[web.RouteDef]:
         names = (await fields_of(request)).texts("topics")
         return web.json_response(shown(services, await registry.remove_from_share(request.match_info["name"], names)))
 
-    @operation("say what a share holds, all of it", body={"topics": Texts()}, answers=answers.SHARE)
+    @operation("say what a share holds, all of it", body={"topics": Texts(required=True)}, answers=answers.SHARE)
     async def set_topics(request: web.Request) -> web.Response:
         name, (topics, patterns) = request.match_info["name"], split((await fields_of(request)).texts("topics"))
         # those that are in it may be gone by now: they stay in it until they are taken out

@@ -18,7 +18,7 @@ from rich.markup import escape
 from gateway.cli import output
 from gateway.cli.client import AdminClient, AdminError
 from gateway.cli.context import client
-from gateway.cli.peers import read_file
+from gateway.cli.peers import MAX_FILE_BYTES, read_file
 from gateway.declared import documents, present
 from gateway.declared.difference import Action, Change, FieldChange, by_key, difference
 from gateway.declared.errors import DeclarationRefused
@@ -110,12 +110,19 @@ def export(
 def _wanted(files: Iterable[Path]) -> list[Declared]:
     """Raises DeclarationRefused; of several faults all but the first are told here."""
     try:
-        read = [documents.read(read_file(each), _called(each), documents.form_of(each.name)) for each in files]
+        read = [documents.read(_text_of(each), _called(each), documents.form_of(each.name)) for each in files]
         return documents.joined(each for found in read for each in found)
     except DeclarationRefused as refused:
         for other in refused.others:
             output.note(other)
         raise
+
+
+def _text_of(file: Path) -> str:
+    text = read_file(file)
+    if len(text.encode()) > MAX_FILE_BYTES:
+        raise DeclarationRefused(_called(file), f"it is larger than {MAX_FILE_BYTES} bytes: split it")
+    return text
 
 
 def _called(file: Path) -> str:
@@ -183,11 +190,11 @@ def _show(change: Change, said: Mapping[str, Any]) -> None:
         return
     width = max((len(each["field"]) for each in said["fields"]), default=0)
     for each in said["fields"]:
-        before = f"{_text(each['before'])} -> " if change.action is Action.CHANGE else ""
-        console.print(f"    {each['field']:<{width}}  {escape(before + _text(each['after']))}", soft_wrap=True)
+        before = f"{_shown(each['before'])} -> " if change.action is Action.CHANGE else ""
+        console.print(f"    {each['field']:<{width}}  {escape(before + _shown(each['after']))}", soft_wrap=True)
 
 
-def _text(value: object) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{output.plain(key)}={output.plain(item)}" for key, item in value.items())
     return output.plain(value)

@@ -7,6 +7,7 @@ B. `parsed(shown(value)) == value` for every normal value.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -80,8 +81,8 @@ def texts(value: object, each: Callable[[object], str] = text) -> tuple[str, ...
     if not isinstance(value, list | tuple):
         raise Unfit("it must be a list")
     found = tuple(map(each, value))
-    for item in found:
-        if found.count(item) > 1:
+    for item, count in Counter(found).items():
+        if count > 1:
             raise Unfit(f"it has {item!r} twice")
     return found
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import select
 import signal
 import subprocess
 import sys
@@ -124,3 +127,35 @@ def test_a_job_waits_for_its_gateway_and_stops_it_after_itself(acme: Organizatio
     finally:
         job.kill()
         job.wait()
+
+
+def test_a_watched_status_stays_through_a_restart_of_its_gateway(acme: Organization) -> None:
+    acme.start()
+    leader, follower = pty.openpty()
+    environ = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
+    words = [sys.executable, "-m", "gateway.cli.main", "--dir", str(acme.home), "status", "--watch"]
+    watcher = subprocess.Popen(words, stdout=follower, stderr=follower, env=environ)
+    os.close(follower)
+    try:
+        assert "\x1b[1m" in shown_until(leader, "acme.example/gw-1")  # a table for eyes: bold on a terminal
+        acme.stop()
+        shown_until(leader, "the last it said is from")
+        acme.start()
+        shown_until(leader, "no lanes")
+        watcher.send_signal(signal.SIGINT)
+        assert watcher.wait(20) == 0
+    finally:
+        watcher.kill()
+        watcher.wait()
+        os.close(leader)
+
+
+def shown_until(terminal: int, words: str) -> str:
+    """What appears on a terminal from now on, until `words` do."""
+    seen = ""
+    deadline = time.monotonic() + 30
+    while words not in seen:
+        readable, _, _ = select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))
+        assert readable, f"waited in vain for {words!r} in {seen[-2000:]!r}"
+        seen += os.read(terminal, 65536).decode(errors="replace")
+    return seen

@@ -148,6 +148,8 @@ async def test_a_file_with_a_fault_changes_nothing(gateway: ControlGateway) -> N
 
     assert "standard input, object 5 (c): kind: it must be one of" in said
     assert (await gateway.done("share", "list", "--json")).json == []
+    said = await gateway.refused("declaration-refused", "apply", "-f", "-", stdin=FILE + "#" * (1 << 20))
+    assert "it is larger than 1048576 bytes" in said
 
 
 async def test_kinds_are_exported_alone(gateway: ControlGateway) -> None:
@@ -167,3 +169,12 @@ async def test_a_peer_is_dialled_elsewhere_from_now_on(gateway: ControlGateway) 
     assert "is dialled at a.globex.example:1, b.globex.example:2" in said.out
     await gateway.refused("peer-address-refused", "peer", "set", GLOBEX, "--address", "nonsense")
     assert (await gateway.done("peer", "set", GLOBEX, "--no-addresses", "--json")).json["addresses"] == []
+
+
+async def test_nothing_is_taken_out_by_saying_nothing(gateway: ControlGateway) -> None:
+    await applied(gateway, FILE)
+    for path in ("/v1/shares/flights/set", f"/v1/peers/{GLOBEX}/addresses"):
+        async with gateway.admin.session.post(f"{gateway.admin.url}{path}", json={}) as answer:
+            assert (answer.status, (await answer.json())["error"]["code"]) == (400, "body-refused")
+
+    assert (await gateway.done("apply", "-f", "-", "--plan", stdin=FILE)).out == "plan: 4 unchanged\n"
