@@ -131,8 +131,9 @@ def rates_shown(history: History, series: str) -> Value:
 
 
 def lanes_of(services: Services, name: str) -> Value:
-    """The lanes of one subscription, the first MAX_LANES of them."""
+    """The lanes of one subscription, those that have stopped first, MAX_LANES of them at most."""
     found = by_subscription(services.lanes.statuses()).get(name, [])
+    found.sort(key=lambda each: each.state is not LaneState.STOPPED)
     shown = [shown_lane(each) for each in found[:MAX_LANES]]
     return {"subscription": name, "lanes": shown, "left_out": len(found) - len(shown)}
 

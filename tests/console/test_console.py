@@ -13,7 +13,7 @@ from tests.support.console import Console, Scheme, chromium, pair_by_clicks, sha
 from tests.support.organization import Organization, stop_all, wait_for
 from tests.support.ports import free_ports
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 FAST = ("timing.reconnect_initial_s=0.05", "timing.reconnect_max_s=0.2")
 EARLIER, LATER = 5, 8

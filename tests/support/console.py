@@ -23,7 +23,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, R
 
 from tests.support.organization import Organization
 
-PATIENCE_MS = 20_000
+PATIENCE_MS = 30_000
 WIDTH, HEIGHT = 1280, 860
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 # 401 is how a page learns that its session has ended; a refusal of the gateway is shown by the page
@@ -43,7 +43,11 @@ def executable() -> str:
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Without a network but the loopback: what the page needs, it has from the gateway."""
-    arguments = ["--no-proxy-server", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"]
+    arguments = [
+        "--no-proxy-server",
+        "--disable-dev-shm-usage",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+    ]
     if os.geteuid() == 0:
         arguments.append("--no-sandbox")
     with sync_playwright() as playwright:

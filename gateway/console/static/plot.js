@@ -58,7 +58,7 @@ export function plot({ title, points, from, to, write, hover, gap = 15_000, leas
     hover.set(Math.min(to, Math.max(from, (hover.at ?? to) + step * (to - from) / 60)));
   };
   return h("figure", { class: "plot", key: `plot:${title}` },
-    h("figcaption", {}, h("span", {}, title), h("output", {}, said)),
+    h("figcaption", {}, h("span", {}, title), h("span", { class: "value" }, said)),
     s("svg", {
       viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", tabindex: "0",
       "aria-label": `${title}, ${said}, at most ${write(Math.max(0, ...values))} since ${clock(from)}`,

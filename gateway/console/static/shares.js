@@ -81,7 +81,11 @@ function load(context) {
     const found = await api.get(api.path`/v1/shares/${context.parameters[0]}`, context.ended.signal);
     context.local.contents = found.contents;
     context.local.version = found.version;
-  }).finally(() => { context.local.loading = false; });
+  }).finally(() => {
+    context.local.loading = false;
+    // what was refused is not asked again until the share changes
+    if (context.errors.contents) context.local.version = context.state.overview?.shares.find((each) => each.name === context.parameters[0])?.version;
+  });
 }
 
 function holders(context, found) {

@@ -6,6 +6,8 @@ import { bytes, count, lanesState, plural, rate, span, tone, when } from "./form
 import { badge, button, confirm, empty, facts, figures, go, head, link, notice, refusal, section, sentence, table } from "./parts.js";
 import { plot, series } from "./plot.js";
 
+// more rows than anybody reads, drawn anew each second, would cost the browser dearly
+const LANES = 300;
 const WINDOWS = [["5 min", 300], ["30 min", 1800], ["24 h", 86_400]];
 const to = (name) => `/subscriptions/${encodeURIComponent(name)}`;
 
@@ -168,6 +170,9 @@ function laneTable(context, found) {
       : `The subscription is ${found.state}.`);
   }
   if (!held) return h("p", { class: "loading" }, "Asking the gateway …");
+  const graveFirst = held.lanes.toSorted((one, other) => gravity(one) - gravity(other));
+  const shown = graveFirst.slice(0, LANES).map((row) => ({ ...row, tone: row.state === "stopped" ? "bad" : null }));
+  const more = held.lanes.length - shown.length + held.left_out;
   return [
     table("Lanes", [
       { name: "Source", of: (row) => `${row.topic} [${row.partition}]` },
@@ -180,10 +185,13 @@ function laneTable(context, found) {
       { name: "Copied", number: true, of: (row) => count(row.records) },
       { name: "Our end", number: true, of: (row) => offset(row.destination_end) },
       { name: "Gaps", number: true, of: (row) => count(row.gaps) },
-    ], held.lanes.map((row) => ({ ...row, tone: row.state === "stopped" ? "bad" : null })), (row) => `${row.topic}:${row.partition}`),
-    held.left_out > 0 && h("p", { class: "quiet" }, `and ${count(held.left_out)} more: mesh subscription show ${found.name}`),
+    ], shown, (row) => `${row.topic}:${row.partition}`),
+    more > 0 && h("p", { class: "quiet" }, `and ${count(more)} more, in no worse state: mesh subscription show ${found.name}`),
   ];
 }
+
+const GRAVE = ["stopped", "waiting", "recovering", "catching-up"];
+const gravity = (lane) => (GRAVE.includes(lane.state) ? GRAVE.indexOf(lane.state) : GRAVE.length);
 
 const offset = (value) => (value < 0 ? "–" : count(value));
 
