@@ -25,8 +25,13 @@ async function request(method, path, body, signal) {
   let answer;
   try {
     answer = await fetch(path, {
-      method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body),
-      credentials: "same-origin", cache: "no-store", redirect: "error",
+      method,
+      headers,
+      signal,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      credentials: "same-origin",
+      cache: "no-store",
+      redirect: "error",
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;
@@ -36,10 +41,17 @@ async function request(method, path, body, signal) {
   let said = null;
   try {
     said = (await answer.json()).error;
-  } catch { /* what is not ours to read is said below */ }
-  const refusal = new Refusal(answer.status, said ?? {
-    code: `http-${answer.status}`, sentence: `the gateway answered with status ${answer.status}`, remedy: "",
-  });
+  } catch {
+    /* what is not ours to read is said below */
+  }
+  const refusal = new Refusal(
+    answer.status,
+    said ?? {
+      code: `http-${answer.status}`,
+      sentence: `the gateway answered with status ${answer.status}`,
+      remedy: "",
+    },
+  );
   if (refusal.code === "session-refused") dispatchEvent(new Event("mesh-logged-out"));
   throw refusal;
 }
@@ -79,10 +91,12 @@ export async function lines(path, take, signal) {
 export async function events(path, take, signal) {
   const answer = await request("GET", API + path, undefined, signal);
   for await (const event of split(answer.body, "\n\n")) {
-    const fields = Object.fromEntries(event.split("\n").map((line) => {
-      const at = line.indexOf(": ");
-      return [line.slice(0, at), line.slice(at + 2)];
-    }));
+    const fields = Object.fromEntries(
+      event.split("\n").map((line) => {
+        const at = line.indexOf(": ");
+        return [line.slice(0, at), line.slice(at + 2)];
+      }),
+    );
     if (fields.data !== undefined) take(fields.event ?? "message", fields.data);
   }
 }

@@ -34,7 +34,8 @@ function build(node, properties, children) {
 function set(node, name, value) {
   if (value === null || value === undefined || value === false) return;
   if (name === "key") node.meshKey = value;
-  else if (name === "own") node.meshOwn = true; // whoever made it changes what is in it
+  else if (name === "own")
+    node.meshOwn = true; // whoever made it changes what is in it
   else if (name.startsWith("on")) node[name] = value;
   else if (name === "style") for (const [each, is] of Object.entries(value)) node.style.setProperty(each, is);
   else if (name === "href" && !value.startsWith("#")) throw new Error("links lead to pages of the console only");
@@ -50,7 +51,15 @@ function append(node, children) {
 }
 
 const HANDLERS = [
-  "onclick", "onsubmit", "oninput", "onchange", "onkeydown", "onpointermove", "onpointerleave", "ontoggle", "onfocusin",
+  "onclick",
+  "onsubmit",
+  "oninput",
+  "onchange",
+  "onkeydown",
+  "onpointermove",
+  "onpointerleave",
+  "ontoggle",
+  "onfocusin",
   "onfocusout",
 ];
 const STAYS = { DETAILS: ["open"], DIALOG: ["open"] };
@@ -82,8 +91,9 @@ function children(node, wanted) {
 }
 
 function alike(node, next) {
-  return node !== null && node.nodeType === next.nodeType && node.nodeName === next.nodeName
-    && node.meshKey === next.meshKey;
+  return (
+    node !== null && node.nodeType === next.nodeType && node.nodeName === next.nodeName && node.meshKey === next.meshKey
+  );
 }
 
 function morph(node, next) {

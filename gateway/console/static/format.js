@@ -11,7 +11,11 @@ export const count = (value) =>
 /** 1.2k, 34M: where there is little room. */
 export function short(value) {
   if (value === null || value === undefined || Number.isNaN(value)) return NONE;
-  for (const [unit, size] of [["G", 1e9], ["M", 1e6], ["k", 1e3]]) {
+  for (const [unit, size] of [
+    ["G", 1e9],
+    ["M", 1e6],
+    ["k", 1e3],
+  ]) {
     if (value >= size) return `${trim(value / size)}${unit}`;
   }
   return trim(value);
@@ -23,7 +27,11 @@ export const rate = (value) => (value === null || value === undefined ? NONE : `
 
 export function bytes(value) {
   if (value === null || value === undefined) return NONE;
-  for (const [unit, size] of [["GB", 1e9], ["MB", 1e6], ["kB", 1e3]]) {
+  for (const [unit, size] of [
+    ["GB", 1e9],
+    ["MB", 1e6],
+    ["kB", 1e3],
+  ]) {
     if (value >= size) return `${trim(value / size)} ${unit}`;
   }
   return `${trim(value)} B`;
@@ -34,7 +42,12 @@ export function span(seconds) {
   if (seconds === null || seconds === undefined || Number.isNaN(seconds)) return NONE;
   if (seconds === 0) return "0 s";
   if (seconds < 1) return "< 1 s";
-  for (const [unit, size] of [["y", 31_536_000], ["d", 86400], ["h", 3600], ["min", 60]]) {
+  for (const [unit, size] of [
+    ["y", 31_536_000],
+    ["d", 86400],
+    ["h", 3600],
+    ["min", 60],
+  ]) {
     if (seconds >= 2 * size) return `${Math.round(seconds / size)} ${unit}`;
   }
   return `${Math.round(seconds)} s`;
@@ -64,9 +77,24 @@ export const plural = (number, one, many = `${one}s`) => `${count(number)} ${num
 
 /** ok, busy, warn, bad, idle: how a state is to be seen. */
 const TONES = {
-  running: "ok", "catching-up": "busy", recovering: "busy", waiting: "warn", paused: "idle", elsewhere: "idle",
-  stopped: "bad", active: "ok", pending: "busy", suspended: "idle", revoked: "bad", promoting: "busy",
-  promoted: "idle", open: "busy", used: "ok", expired: "idle", withdrawn: "idle", burned: "bad",
+  running: "ok",
+  "catching-up": "busy",
+  recovering: "busy",
+  waiting: "warn",
+  paused: "idle",
+  elsewhere: "idle",
+  stopped: "bad",
+  active: "ok",
+  pending: "busy",
+  suspended: "idle",
+  revoked: "bad",
+  promoting: "busy",
+  promoted: "idle",
+  open: "busy",
+  used: "ok",
+  expired: "idle",
+  withdrawn: "idle",
+  burned: "bad",
 };
 export const tone = (state) => TONES[state] ?? "idle";
 

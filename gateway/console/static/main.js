@@ -20,16 +20,47 @@ import { topic, topics } from "./topics.js";
 import translate from "./translate.js";
 
 const PAGES = [
-  [/^\/map$/, map], [/^\/subscriptions$/, subscriptions], [/^\/subscribe$/, subscribe],
-  [/^\/subscriptions\/([^/]+)$/, subscription], [/^\/shares$/, shares], [/^\/shares\/new$/, newShare],
-  [/^\/share\/([^/]+)$/, share], [/^\/peers$/, peers], [/^\/peers\/([^/]+)$/, peer], [/^\/pair$/, pair],
-  [/^\/certificates$/, certificates], [/^\/translate$/, translate], [/^\/audit$/, audit], [/^\/topics$/, topics],
+  [/^\/map$/, map],
+  [/^\/subscriptions$/, subscriptions],
+  [/^\/subscribe$/, subscribe],
+  [/^\/subscriptions\/([^/]+)$/, subscription],
+  [/^\/shares$/, shares],
+  [/^\/shares\/new$/, newShare],
+  [/^\/share\/([^/]+)$/, share],
+  [/^\/peers$/, peers],
+  [/^\/peers\/([^/]+)$/, peer],
+  [/^\/pair$/, pair],
+  [/^\/certificates$/, certificates],
+  [/^\/translate$/, translate],
+  [/^\/audit$/, audit],
+  [/^\/topics$/, topics],
   [/^\/topics\/([^/]+)$/, topic],
 ];
 const MENU = [
-  ["What flows", [["/map", "Map"], ["/subscriptions", "Subscriptions"], ["/shares", "Shares"], ["/topics", "Topics"]]],
-  ["With whom", [["/peers", "Peers"], ["/pair", "Pair"], ["/certificates", "Certificates"]]],
-  ["Look up", [["/translate", "Offsets"], ["/audit", "Audit"]]],
+  [
+    "What flows",
+    [
+      ["/map", "Map"],
+      ["/subscriptions", "Subscriptions"],
+      ["/shares", "Shares"],
+      ["/topics", "Topics"],
+    ],
+  ],
+  [
+    "With whom",
+    [
+      ["/peers", "Peers"],
+      ["/pair", "Pair"],
+      ["/certificates", "Certificates"],
+    ],
+  ],
+  [
+    "Look up",
+    [
+      ["/translate", "Offsets"],
+      ["/audit", "Audit"],
+    ],
+  ],
 ];
 
 let context = null;
@@ -40,7 +71,8 @@ function place() {
   const [path, query = ""] = (location.hash.slice(1) || "/map").split("?");
   for (const [pattern, page] of PAGES) {
     const found = pattern.exec(path);
-    if (found) return { page, path, parameters: found.slice(1).map(decodeURIComponent), query: new URLSearchParams(query) };
+    if (found)
+      return { page, path, parameters: found.slice(1).map(decodeURIComponent), query: new URLSearchParams(query) };
   }
   return { page: missing, path, parameters: [], query: new URLSearchParams(query) };
 }
@@ -54,8 +86,18 @@ function visit() {
   context?.ended.abort();
   const at = place();
   context = {
-    ...at, state, local: {}, busy: {}, errors: {}, ended: new AbortController(), redraw, run, announce,
-    go: (to) => { location.hash = to; },
+    ...at,
+    state,
+    local: {},
+    busy: {},
+    errors: {},
+    ended: new AbortController(),
+    redraw,
+    run,
+    announce,
+    go: (to) => {
+      location.hash = to;
+    },
   };
   follow(at.page.live?.(context) ?? "");
   draw();
@@ -87,7 +129,8 @@ async function run(name, work) {
     if (error.name === "AbortError") return undefined;
     if (!(error instanceof api.Refusal)) console.error(error);
     own.errors[name] = error;
-    if (own === context) requestAnimationFrame(() => shell.main.querySelector("[role=alert]")?.scrollIntoView({ block: "nearest" }));
+    if (own === context)
+      requestAnimationFrame(() => shell.main.querySelector("[role=alert]")?.scrollIntoView({ block: "nearest" }));
     return undefined;
   } finally {
     delete own.busy[name];
@@ -107,10 +150,18 @@ function draw() {
   patch(shell.root, [
     h("a", { class: "skip", href: "#main", onclick: skip }, "Skip to the page"),
     h("header", { class: "top" }, identity(overview), h("div", { class: "pulse" }, pulse(), logoutButton())),
-    h("nav", { class: "menu", "aria-label": "Console" }, MENU.map(([title, entries]) => [
-      h("p", { class: "group", key: `group:${title}` }, title),
-      h("ul", { key: `list:${title}` }, entries.map(([to, name]) => h("li", {}, entry(to, name, overview)))),
-    ])),
+    h(
+      "nav",
+      { class: "menu", "aria-label": "Console" },
+      MENU.map(([title, entries]) => [
+        h("p", { class: "group", key: `group:${title}` }, title),
+        h(
+          "ul",
+          { key: `list:${title}` },
+          entries.map(([to, name]) => h("li", {}, entry(to, name, overview))),
+        ),
+      ]),
+    ),
     h("main", { id: "main", own: true, key: "main" }),
     h("div", { class: "sayings", role: "status", own: true, key: "said" }),
   ]);
@@ -119,7 +170,9 @@ function draw() {
   const loading = overview === null && !context.page.alone;
   patch(shell.main, [
     !state.live && state.failure && notice("warn", sentence(state.failure.sentence), sentence(state.failure.remedy)),
-    ...(loading ? [h("p", { class: "loading", key: "loading" }, "Asking the gateway …")] : [context.page.view(context)].flat(2)),
+    ...(loading
+      ? [h("p", { class: "loading", key: "loading" }, "Asking the gateway …")]
+      : [context.page.view(context)].flat(2)),
   ]);
   if (!loading) {
     context.page.after?.(context, shell.main);
@@ -137,9 +190,18 @@ function skip(event) {
 }
 
 const identity = (overview) =>
-  h("p", { class: "identity" }, h("span", { class: "mark", "aria-hidden": "true" }),
+  h(
+    "p",
+    { class: "identity" },
+    h("span", { class: "mark", "aria-hidden": "true" }),
     h("strong", {}, overview?.organization ?? "…"),
-    overview && h("span", { class: "quiet" }, `${overview.gateway}, ${overview.cluster === "kafka" ? "Apache Kafka" : "embedded log"}`));
+    overview &&
+      h(
+        "span",
+        { class: "quiet" },
+        `${overview.gateway}, ${overview.cluster === "kafka" ? "Apache Kafka" : "embedded log"}`,
+      ),
+  );
 
 function pulse() {
   if (!state.live) return badge("not live", "warn");
@@ -148,15 +210,38 @@ function pulse() {
 }
 
 const logoutButton = () =>
-  h("button", { type: "button", class: "button small", onclick: async () => { await api.logout().catch(() => {}); showLogin(); } }, "Log out");
+  h(
+    "button",
+    {
+      type: "button",
+      class: "button small",
+      onclick: async () => {
+        await api.logout().catch(() => {});
+        showLogin();
+      },
+    },
+    "Log out",
+  );
 
 function entry(to, name, overview) {
-  const here = context.path === to || context.path.startsWith(`${to}/`) || (to === "/shares" && context.path.startsWith("/share/"))
-    || (to === "/subscriptions" && context.path === "/subscribe");
-  const number = { "/subscriptions": overview?.subscriptions, "/shares": overview?.shares, "/peers": overview?.peers }[to];
-  const pending = to === "/peers" ? overview?.peers.filter((each) => each.state === "pending" && !each.approved).length : 0;
-  return h("a", { href: `#${to}`, "aria-current": here ? "page" : null }, name,
-    pending > 0 ? h("span", { class: "count warn" }, `${pending} to approve`) : number?.length > 0 && h("span", { class: "count" }, number.length));
+  const here =
+    context.path === to ||
+    context.path.startsWith(`${to}/`) ||
+    (to === "/shares" && context.path.startsWith("/share/")) ||
+    (to === "/subscriptions" && context.path === "/subscribe");
+  const number = { "/subscriptions": overview?.subscriptions, "/shares": overview?.shares, "/peers": overview?.peers }[
+    to
+  ];
+  const pending =
+    to === "/peers" ? overview?.peers.filter((each) => each.state === "pending" && !each.approved).length : 0;
+  return h(
+    "a",
+    { href: `#${to}`, "aria-current": here ? "page" : null },
+    name,
+    pending > 0
+      ? h("span", { class: "count warn" }, `${pending} to approve`)
+      : number?.length > 0 && h("span", { class: "count" }, number.length),
+  );
 }
 
 // Logging in
@@ -172,21 +257,52 @@ function showLogin(error = null) {
   document.title = "Log in · Stream Mesh console";
   drawLogin();
   document.querySelector("input[name=token]")?.focus();
-  api.whose().then((whose) => { entering.whose = whose; if (context === null) drawLogin(); }, () => {});
+  api.whose().then(
+    (whose) => {
+      entering.whose = whose;
+      if (context === null) drawLogin();
+    },
+    () => {},
+  );
 }
 
 function drawLogin() {
   const { whose, error, busy } = entering;
-  patch(document.body, [h("main", { class: "login", key: "login" },
-    h("h1", { tabindex: "-1" }, h("span", { class: "mark", "aria-hidden": "true" }), "Stream Mesh console"),
-    h("p", { class: "about" }, whose ? h("strong", {}, whose.organization) : "…", whose && `, gateway ${whose.gateway}`),
-    form({
-      label: "Log in", action: "Log in", busy, error: null, submit: (data) => enter({ token: String(data.get("token")) }),
-    },
-      field("Admin token", { name: "token", type: "password", required: true, autocomplete: "current-password" },
-        "It stands in admin.token, in the gateway's state directory."),
-      refusal(error)),
-    h("p", { class: "quiet" }, "Or type ", h("code", {}, "mesh console"), " in a terminal of that machine: it prints an address that logs you in."))]);
+  patch(document.body, [
+    h(
+      "main",
+      { class: "login", key: "login" },
+      h("h1", { tabindex: "-1" }, h("span", { class: "mark", "aria-hidden": "true" }), "Stream Mesh console"),
+      h(
+        "p",
+        { class: "about" },
+        whose ? h("strong", {}, whose.organization) : "…",
+        whose && `, gateway ${whose.gateway}`,
+      ),
+      form(
+        {
+          label: "Log in",
+          action: "Log in",
+          busy,
+          error: null,
+          submit: (data) => enter({ token: String(data.get("token")) }),
+        },
+        field(
+          "Admin token",
+          { name: "token", type: "password", required: true, autocomplete: "current-password" },
+          "It stands in admin.token, in the gateway's state directory.",
+        ),
+        refusal(error),
+      ),
+      h(
+        "p",
+        { class: "quiet" },
+        "Or type ",
+        h("code", {}, "mesh console"),
+        " in a terminal of that machine: it prints an address that logs you in.",
+      ),
+    ),
+  ]);
 }
 
 async function enter(by) {
@@ -209,15 +325,23 @@ function start() {
   visit();
 }
 
-listen(() => { if (context !== null) redraw(); });
+listen(() => {
+  if (context !== null) redraw();
+});
 addEventListener("hashchange", () => {
   const code = givenCode();
   if (code) void enter({ code });
   else if (context !== null) visit();
 });
-addEventListener("resize", () => { if (context !== null) redraw(); });
+addEventListener("resize", () => {
+  if (context !== null) redraw();
+});
 addEventListener("mesh-logged-out", () => {
-  if (context !== null) showLogin({ sentence: "the session has ended", remedy: "log in again; it ends with the gateway's process, with the token, and after twelve hours" });
+  if (context !== null)
+    showLogin({
+      sentence: "the session has ended",
+      remedy: "log in again; it ends with the gateway's process, with the token, and after twelve hours",
+    });
 });
 
 /** The code that `mesh console` put behind the address; it is taken out of it at once. */

@@ -45,39 +45,61 @@ export function plot({ title, points, from, to, write, hover, gap = 15_000, leas
   const y = (value) => TOP + (1 - value / top) * (HEIGHT - TOP - BOTTOM);
   const near = hover.at === null ? null : nearest(shown, hover.at);
   const last = values.at(-1);
-  const said = near ? `${write(near[1])} at ${clock(near[0])}` : last === undefined ? "no sample yet" : `${write(last)} now`;
+  const said = near
+    ? `${write(near[1])} at ${clock(near[0])}`
+    : last === undefined
+      ? "no sample yet"
+      : `${write(last)} now`;
   const move = (event) => {
     const box = event.currentTarget.getBoundingClientRect();
-    const part = ((event.clientX - box.left) / box.width * WIDTH - LEFT) / (WIDTH - LEFT - RIGHT);
+    const part = (((event.clientX - box.left) / box.width) * WIDTH - LEFT) / (WIDTH - LEFT - RIGHT);
     hover.set(from + Math.min(1, Math.max(0, part)) * (to - from));
   };
   const keys = (event) => {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (step === undefined) return;
     event.preventDefault();
-    hover.set(Math.min(to, Math.max(from, (hover.at ?? to) + step * (to - from) / 60)));
+    hover.set(Math.min(to, Math.max(from, (hover.at ?? to) + (step * (to - from)) / 60)));
   };
-  return h("figure", { class: "plot", key: `plot:${title}` },
+  return h(
+    "figure",
+    { class: "plot", key: `plot:${title}` },
     h("figcaption", {}, h("span", {}, title), h("span", { class: "value" }, said)),
-    s("svg", {
-      viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", tabindex: "0",
-      "aria-label": `${title}, ${said}, at most ${write(Math.max(0, ...values))} since ${clock(from)}`,
-      onpointermove: move, onpointerleave: () => hover.set(null), onkeydown: keys,
-    },
+    s(
+      "svg",
+      {
+        viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+        role: "img",
+        tabindex: "0",
+        "aria-label": `${title}, ${said}, at most ${write(Math.max(0, ...values))} since ${clock(from)}`,
+        onpointermove: move,
+        onpointerleave: () => hover.set(null),
+        onkeydown: keys,
+      },
       [0, 0.5, 1].map((part) => [
         s("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(top * part), y2: y(top * part) }),
         s("text", { class: "axis", x: LEFT - 6, y: y(top * part) + 3.5, "text-anchor": "end" }, write(top * part)),
       ]),
       ticks(from, to).map((at) =>
-        s("text", { class: "axis", x: x(at), y: HEIGHT - 5, "text-anchor": "middle" }, clock(at).slice(0, at % 60_000 === 0 ? 5 : 8))),
+        s(
+          "text",
+          { class: "axis", x: x(at), y: HEIGHT - 5, "text-anchor": "middle" },
+          clock(at).slice(0, at % 60_000 === 0 ? 5 : 8),
+        ),
+      ),
       stretches(shown, gap).map((stretch) => [
-        s("path", { class: "area", d: `${path(stretch, x, y)}L${x(stretch.at(-1)[0]).toFixed(1)} ${y(0)}L${x(stretch[0][0]).toFixed(1)} ${y(0)}Z` }),
+        s("path", {
+          class: "area",
+          d: `${path(stretch, x, y)}L${x(stretch.at(-1)[0]).toFixed(1)} ${y(0)}L${x(stretch[0][0]).toFixed(1)} ${y(0)}Z`,
+        }),
         s("path", { class: "line", d: path(stretch, x, y) }),
       ]),
       near && [
         s("line", { class: "cross", x1: x(near[0]), x2: x(near[0]), y1: TOP, y2: HEIGHT - BOTTOM }),
         s("circle", { class: "dot", cx: x(near[0]), cy: y(near[1]), r: 3.2 }),
-      ]));
+      ],
+    ),
+  );
 }
 
 const path = (points, x, y) =>
@@ -85,8 +107,10 @@ const path = (points, x, y) =>
 
 function nearest(points, at) {
   const known = points.filter(([, value]) => value !== null && Number.isFinite(value));
-  return known.reduce((best, point) =>
-    (best === null || Math.abs(point[0] - at) < Math.abs(best[0] - at) ? point : best), null);
+  return known.reduce(
+    (best, point) => (best === null || Math.abs(point[0] - at) < Math.abs(best[0] - at) ? point : best),
+    null,
+  );
 }
 
 /** Round times between `from` and `to`, five or so. */
@@ -105,11 +129,12 @@ export function ticks(from, to) {
 export function series(samples) {
   const lag = samples.map(([at, , , records]) => [at, records]);
   const age = samples.map(([at, , , , seconds]) => [at, seconds]);
-  const speed = (column) => samples.slice(1).map((sample, number) => {
-    const before = samples[number];
-    const [more, seconds] = [sample[column] - before[column], (sample[0] - before[0]) / 1000];
-    const known = sample[column] !== null && before[column] !== null && more >= 0 && seconds > 0;
-    return [sample[0], known ? more / seconds : null];
-  });
+  const speed = (column) =>
+    samples.slice(1).map((sample, number) => {
+      const before = samples[number];
+      const [more, seconds] = [sample[column] - before[column], (sample[0] - before[0]) / 1000];
+      const known = sample[column] !== null && before[column] !== null && more >= 0 && seconds > 0;
+      return [sample[0], known ? more / seconds : null];
+    });
   return { lag, age, records: speed(1), bytes: speed(2) };
 }
