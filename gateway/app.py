@@ -22,7 +22,7 @@ import structlog
 
 from certs.own import TrustFiles
 from certs.store import finish_pair
-from gateway import health_listener, logs
+from gateway import health_listener, logs, state_dir
 from gateway.admin.token import TokenFile
 from gateway.audit.auditor import Auditor
 from gateway.audit.head_file import HEAD_FILE, HeadFile
@@ -90,7 +90,7 @@ async def run(config: GatewayConfig, read: Callable[[], GatewayConfig] | None = 
 
 async def _run(live: LiveConfig) -> int:
     config = live.in_force
-    config.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    state_dir.prepare(config.state_dir)
     files = TrustFiles(config.keys_dir)
     finish_pair(files.leaf, files.leaf_key)
     identity = load_identity(files.leaf, files.leaf_key)

@@ -15,9 +15,10 @@ from tests.support.organization import Organization, stop_all
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 TOPIC = "orders"
-KEYED = [f"request-{number}" for number in range(60)]
+KEYED = [f"request-{number}" for number in range(240)]
 RECORDS = 5
-STRIKES = ("embedded.commit=kill@9", "embedded.committed=kill@9", "embedded.committed=kill@14", "")
+STRIKES = ("embedded.commit=kill@20", "embedded.committed=kill@20", "embedded.committed=kill@27", "")
+"""More than a start commits, and fewer than would answer everything."""
 
 
 class Application:
