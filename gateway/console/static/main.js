@@ -6,8 +6,9 @@
 
 import * as api from "./api.js";
 import { h, patch } from "./dom.js";
-import { badge, field, form, link, notice, refusal, sentence } from "./parts.js";
-import { follow, listen, state, stop } from "./store.js";
+import { enter, givenCode, showLogin } from "./login.js";
+import { badge, link, notice, sentence } from "./parts.js";
+import { follow, listen, state } from "./store.js";
 import audit from "./audit.js";
 import certificates from "./certificates.js";
 import map from "./map.js";
@@ -217,7 +218,7 @@ const logoutButton = () =>
       class: "button small",
       onclick: async () => {
         await api.logout().catch(() => {});
-        showLogin();
+        leave();
       },
     },
     "Log out",
@@ -229,9 +230,7 @@ function entry(to, name, overview) {
     context.path.startsWith(`${to}/`) ||
     (to === "/shares" && context.path.startsWith("/share/")) ||
     (to === "/subscriptions" && context.path === "/subscribe");
-  const number = { "/subscriptions": overview?.subscriptions, "/shares": overview?.shares, "/peers": overview?.peers }[
-    to
-  ];
+  const number = overview?.[{ "/subscriptions": "subscriptions", "/shares": "shares", "/peers": "peers" }[to]];
   const pending =
     to === "/peers" ? overview?.peers.filter((each) => each.state === "pending" && !each.approved).length : 0;
   return h(
@@ -244,77 +243,11 @@ function entry(to, name, overview) {
   );
 }
 
-// Logging in
-
-const entering = { error: null, busy: false, whose: null };
-
-function showLogin(error = null) {
-  stop();
-  api.forgetKey();
+/** Back to the login, with the reason. */
+function leave(error = null) {
   context?.ended.abort();
   context = null;
-  Object.assign(entering, { error, busy: false });
-  document.title = "Log in · Stream Mesh console";
-  drawLogin();
-  document.querySelector("input[name=token]")?.focus();
-  api.whose().then(
-    (whose) => {
-      entering.whose = whose;
-      if (context === null) drawLogin();
-    },
-    () => {},
-  );
-}
-
-function drawLogin() {
-  const { whose, error, busy } = entering;
-  patch(document.body, [
-    h(
-      "main",
-      { class: "login", key: "login" },
-      h("h1", { tabindex: "-1" }, h("span", { class: "mark", "aria-hidden": "true" }), "Stream Mesh console"),
-      h(
-        "p",
-        { class: "about" },
-        whose ? h("strong", {}, whose.organization) : "…",
-        whose && `, gateway ${whose.gateway}`,
-      ),
-      form(
-        {
-          label: "Log in",
-          action: "Log in",
-          busy,
-          error: null,
-          submit: (data) => enter({ token: String(data.get("token")) }),
-        },
-        field(
-          "Admin token",
-          { name: "token", type: "password", required: true, autocomplete: "current-password" },
-          "It stands in admin.token, in the gateway's state directory.",
-        ),
-        refusal(error),
-      ),
-      h(
-        "p",
-        { class: "quiet" },
-        "Or type ",
-        h("code", {}, "mesh console"),
-        " in a terminal of that machine: it prints an address that logs you in.",
-      ),
-    ),
-  ]);
-}
-
-async function enter(by) {
-  Object.assign(entering, { busy: true, error: null });
-  drawLogin();
-  try {
-    await api.login(by);
-    start();
-  } catch (error) {
-    entering.busy = false;
-    showLogin(error);
-  }
+  showLogin(start, error);
 }
 
 function start() {
@@ -330,7 +263,7 @@ listen(() => {
 });
 addEventListener("hashchange", () => {
   const code = givenCode();
-  if (code) void enter({ code });
+  if (code) void enter(start, { code });
   else if (context !== null) visit();
 });
 addEventListener("resize", () => {
@@ -338,20 +271,13 @@ addEventListener("resize", () => {
 });
 addEventListener("mesh-logged-out", () => {
   if (context !== null)
-    showLogin({
+    leave({
       sentence: "the session has ended",
       remedy: "log in again; it ends with the gateway's process, with the token, and after twelve hours",
     });
 });
 
-/** The code that `mesh console` put behind the address; it is taken out of it at once. */
-function givenCode() {
-  const code = new URLSearchParams(location.hash.slice(1)).get("code");
-  if (code) history.replaceState(null, "", "/console/");
-  return code;
-}
-
 const code = givenCode();
-if (code) void enter({ code });
+if (code) void enter(start, { code });
 else if (api.hasKey()) start();
-else showLogin();
+else leave();
