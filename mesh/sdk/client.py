@@ -11,10 +11,8 @@ One client for an application is enough: its calls share one connection, and wha
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
-import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 from weakref import WeakSet
@@ -25,9 +23,9 @@ from mesh.sdk import codec
 from mesh.sdk.connection import Connection, Patience
 from mesh.sdk.errors import ClientClosed, GatewayUnreachable
 from mesh.sdk.place import find
-from mesh.sdk.publisher import Publisher, Times
+from mesh.sdk.publisher import Times
+from mesh.sdk.publishers import Publishers
 from mesh.sdk.reader import Reader
-from mesh.sdk.room import Room
 from mesh.sdk.values import (
     Bytes,
     Catalog,
@@ -73,17 +71,10 @@ class Client:
     ) -> None:
         self._where = (address, token, token_file, state_dir)
         self._timeout_s, self._patience_s = timeout_s, patience_s
-        self._times = Times(timeout_s, publish_timeout_s)
-        self._room = Room(buffer_bytes)
-        name, numbers = secrets.token_urlsafe(9), itertools.count()
-        self._next_key = (lambda: f"{name}-{next(numbers)}") if idempotent else None
+        self.publishers = Publishers(buffer_bytes, Times(timeout_s, publish_timeout_s), idempotent=idempotent)
+        """For the SDK itself, as is `connection`."""
         self._connection: Connection | None = None
-        self._tasks = asyncio.TaskGroup()
-        self._running: set[asyncio.Task[None]] = set()
-        self._publishers: dict[str, Publisher] = {}
         self._readers: WeakSet[Reader] = WeakSet()
-        self._failure: BaseException | None = None
-        """Of a record that was handed over by `send`, the first one since the last flush."""
 
     def __repr__(self) -> str:
         return f"<Client {self._connection!r}>"
@@ -95,17 +86,17 @@ class Client:
                 self._connection = Connection(find(os.environ, *self._where), self._patience_s)
             except GatewayUnreachable as error:  # its state directory does not say yet where it is
                 await patience.pause(error)
-        await self._tasks.__aenter__()
+        await self.publishers.open()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         """Wait until what was handed over is answered, then close. Raises as `flush` where the block has ended well."""
         try:
             if kind is None:
-                await self.flush()
+                await self.publishers.flush()
             else:
                 async with asyncio.timeout(CLOSE_S):
-                    await self._settled()
+                    await self.publishers.settled()
         except TimeoutError:
             pass
         finally:
@@ -114,9 +105,7 @@ class Client:
     async def _close(self) -> None:
         for reader in list(self._readers):
             reader.close()
-        for task in self._running:
-            task.cancel()
-        await self._tasks.__aexit__(None, None, None)
+        await self.publishers.close()
         if self._connection is not None:
             await self._connection.close()
 
@@ -138,10 +127,10 @@ class Client:
         Tasks that publish at the same time share requests. Where this is cancelled the record may be appended all the
         same. With `idempotency_key`, of your own, a repeat by a later run of the application appends nothing either.
         """
-        record = NewRecord(value, key, headers, timestamp_ms)
+        message = codec.message(value, key, headers, timestamp_ms)
         if idempotency_key:
-            return (await self.publish_many(topic, [record], partition=partition, idempotency_key=idempotency_key))[0]
-        return await (await self.hand_over(topic, codec.message_of(record), partition))
+            return (await self._publish_whole(topic, [message], partition, idempotency_key))[0]
+        return await (await self.publishers.hand_over(self.connection(), topic, message, partition))
 
     async def publish_many(
         self,
@@ -157,13 +146,20 @@ class Client:
         must fit into one: a repeat appends what is not there yet, whatever happened to the first.
         """
         if idempotency_key:
-            return await self._publish_whole(topic, list(records), partition, idempotency_key)
-        tickets: list[asyncio.Future[Published]] = [
-            await self.hand_over(topic, codec.message_of(codec.as_record(record)), partition) for record in records
-        ]
+            return await self._publish_whole(topic, list(map(codec.message_of, records)), partition, idempotency_key)
+        hand_over, connection = self.publishers.hand_over, self.connection()
+        tickets = [await hand_over(connection, topic, codec.message_of(record), partition) for record in records]
         if tickets:
             await asyncio.wait(tickets)
         return [ticket.result() for ticket in tickets]
+
+    async def _publish_whole(
+        self, topic: str, messages: list[local_pb2.NewRecord], partition: int | None, key: str
+    ) -> list[Published]:
+        connection = self.connection()
+        if not messages:
+            return []
+        return await (await self.publishers.hand_over_whole(connection, topic, messages, partition, key))
 
     async def send(
         self,
@@ -180,80 +176,18 @@ class Client:
         Records of one partition are appended in the order of these calls. Whoever does not look at the futures calls
         `flush`, which raises the first failure.
         """
-        message = codec.message_of(NewRecord(value, key, headers, timestamp_ms))
-        ticket = await self.hand_over(topic, message, partition)
-        ticket.add_done_callback(self.note_failure)
-        return ticket
+        message = codec.message(value, key, headers, timestamp_ms)
+        return await self.publishers.hand_over(self.connection(), topic, message, partition, is_sent=True)
 
     async def flush(self) -> None:
         """Returns when everything that was handed over is durable. Raises the first failure since the last flush."""
-        self._open()
-        await self._settled()
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
+        self.connection()
+        await self.publishers.flush()
 
     @property
     def unanswered_bytes(self) -> int:
         """Of records that were handed over and are not known to be durable yet."""
-        return self._room.used_bytes
-
-    async def _settled(self) -> None:
-        while tickets := [each for publisher in self._publishers.values() for each in publisher.unanswered()]:
-            await asyncio.wait(tickets)
-        await asyncio.sleep(0)  # what is told of the last ones is told by now
-
-    async def hand_over(
-        self, topic: str, message: local_pb2.NewRecord, partition: int | None
-    ) -> asyncio.Future[Published]:
-        """`send` of a message of the protocol, whose failure `flush` does not know: for the SDK itself."""
-        size_bytes = codec.size_of(message)
-        publisher = self._publisher(topic)
-        if not self._room.take_nowait(size_bytes):
-            await self._room.take(size_bytes)
-        try:
-            ticket, is_full = publisher.add(partition, message, size_bytes)
-        except BaseException:
-            self._room.give(size_bytes)
-            raise
-        self._start(publisher)
-        if is_full:
-            await asyncio.sleep(0)  # whoever hands over in a loop lets it leave
-        return ticket
-
-    async def _publish_whole(
-        self, topic: str, records: Sequence[NewRecord | Bytes], partition: int | None, key: str
-    ) -> list[Published]:
-        messages = [codec.message_of(codec.as_record(record)) for record in records]
-        if not messages:
-            return []
-        size_bytes = sum(map(codec.size_of, messages))
-        publisher = self._publisher(topic)
-        await self._room.take(size_bytes)
-        try:
-            ticket: asyncio.Future[list[Published]] = publisher.add_whole(partition, messages, key, size_bytes)
-        except BaseException:
-            self._room.give(size_bytes)
-            raise
-        self._start(publisher)
-        return await ticket
-
-    def _publisher(self, topic: str) -> Publisher:
-        connection = self._open()
-        if topic not in self._publishers:
-            self._publishers[topic] = Publisher(connection, topic, self._room, self._next_key, self._times)
-        return self._publishers[topic]
-
-    def _start(self, publisher: Publisher) -> None:
-        if not publisher.is_running:
-            publisher.is_running = True
-            task = self._tasks.create_task(publisher.run())
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
-
-    def note_failure(self, ticket: asyncio.Future[Any]) -> None:
-        if not ticket.cancelled() and self._failure is None:
-            self._failure = ticket.exception()
+        return self.publishers.unanswered_bytes
 
     # --- read
 
@@ -286,7 +220,7 @@ class Client:
             max_records=max_records,
             max_bytes=max_bytes,
         )
-        reader = Reader(self._open(), query, self._timeout_s)
+        reader = Reader(self.connection(), query, self._timeout_s)
         self._readers.add(reader)
         return reader
 
@@ -355,9 +289,10 @@ class Client:
         return codec.status_of(await self._ask("Status", local_pb2.StatusRequest(), local_pb2.StatusReply))
 
     async def _ask(self, name: str, request: Any, reply: Any, *, again: bool = True) -> Any:
-        return await self._open().ask(name, request, reply, self._timeout_s, again=again)
+        return await self.connection().ask(name, request, reply, self._timeout_s, again=again)
 
-    def _open(self) -> Connection:
+    def connection(self) -> Connection:
+        """Raises ClientClosed."""
         if self._connection is None or self._connection.is_closed:
             raise ClientClosed
         return self._connection

@@ -12,6 +12,7 @@ from mesh.sdk.values import (
     Bytes,
     Catalog,
     Cursor,
+    Headers,
     Lane,
     NewRecord,
     Published,
@@ -29,12 +30,18 @@ RECORD_OVERHEAD_BYTES = 64
 """Of one record in memory and on its way, about, beside its content."""
 
 
-def message_of(record: NewRecord) -> local_pb2.NewRecord:
+def message_of(given: NewRecord | Bytes) -> local_pb2.NewRecord:
+    """A value alone is a record, too. Raises as `message`."""
+    record = given if isinstance(given, NewRecord) else NewRecord(given)
+    return message(record.value, record.key, record.headers, record.timestamp_ms)
+
+
+def message(value: Bytes, key: Bytes, headers: Headers, timestamp_ms: int | None) -> local_pb2.NewRecord:
     """Raises TypeError for what is neither bytes, text nor None, ValueError for a timestamp that is none."""
-    headers = [local_pb2.Header(name=name, value=to_bytes(value)) for name, value in record.headers]
-    return local_pb2.NewRecord(
-        key=to_bytes(record.key), value=to_bytes(record.value), headers=headers, timestamp_ms=record.timestamp_ms
-    )
+    made = local_pb2.NewRecord(key=to_bytes(key), value=to_bytes(value), timestamp_ms=timestamp_ms)
+    for name, content in headers:
+        made.headers.add(name=name, value=to_bytes(content))
+    return made
 
 
 def to_bytes(value: Bytes) -> bytes | None:
@@ -47,15 +54,8 @@ def to_bytes(value: Bytes) -> bytes | None:
     raise TypeError(f"a key or value is bytes, text or None, not {type(value).__name__}")
 
 
-def size_of(message: local_pb2.NewRecord) -> int:
-    size = len(message.key) + len(message.value) + RECORD_OVERHEAD_BYTES
-    if message.headers:
-        size += sum(len(header.name) + len(header.value) + 16 for header in message.headers)
-    return size
-
-
-def as_record(given: NewRecord | Bytes) -> NewRecord:
-    return given if isinstance(given, NewRecord) else NewRecord(given)
+def size_of(made: local_pb2.NewRecord) -> int:
+    return made.ByteSize() + RECORD_OVERHEAD_BYTES
 
 
 def published(reply: local_pb2.PublishReply) -> Iterator[Published]:

@@ -101,7 +101,7 @@ class Publisher:
         return ticket
 
     def unanswered(self) -> list[Ticket]:
-        return [ticket for request in self._outbox for ticket in request.tickets]
+        return [ticket for request in self._outbox for ticket in request.tickets if not ticket.done()]
 
     async def run(self) -> None:
         """Until everything is answered and nothing came for a while. Start it again when something is added."""

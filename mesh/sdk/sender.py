@@ -57,12 +57,15 @@ class Sender:
     async def _drain(self) -> None:
         while (handed := self._next()) is not None:
             try:
-                ticket = await self._client.hand_over(handed.topic, handed.message, handed.partition)
-            except Exception as error:  # what was refused at once is that record's failure, not the others'
-                ticket = asyncio.get_running_loop().create_future()
-                ticket.set_exception(error)
-            ticket.add_done_callback(partial(_pass_on, handed.result))
-            ticket.add_done_callback(self._client.note_failure)
+                ticket = await self._client.publishers.hand_over(
+                    self._client.connection(), handed.topic, handed.message, handed.partition, is_sent=True
+                )
+            except Exception as error:  # what is refused at once is that record's failure, not the others'
+                self._client.publishers.failed(error)
+                if handed.result.set_running_or_notify_cancel():
+                    handed.result.set_exception(error)
+            else:
+                ticket.add_done_callback(partial(_pass_on, handed.result))
 
     def _next(self) -> _Handed | None:
         with self._changed:

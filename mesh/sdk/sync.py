@@ -11,11 +11,13 @@ loop over records costs hardly more than with asyncio.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from mesh.sdk import client as aio
 from mesh.sdk import codec
@@ -79,9 +81,13 @@ class Client:
     ) -> None:
         call(self._leave(kind, error, trace))
 
-    async def _leave(self, *cause: Any) -> None:
-        await self._sender.drained()
-        await self._aio.__aexit__(*cause)
+    async def _leave(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if kind is None else aio.CLOSE_S):
+                await self._sender.drained()
+        await self._aio.__aexit__(kind, error, trace)
 
     # --- publish
 
@@ -133,8 +139,8 @@ class Client:
         partition: int | None = None,
     ) -> Future[Published]:
         """Hand one record over; waits for room only. `flush` raises the first failure."""
-        record = NewRecord(value, key, headers, timestamp_ms)
-        return self._sender.send(topic, codec.message_of(record), partition)
+        self._aio.connection()
+        return self._sender.send(topic, codec.message(value, key, headers, timestamp_ms), partition)
 
     def flush(self) -> None:
         """Returns when everything that was handed over is durable. Raises the first failure since the last flush."""

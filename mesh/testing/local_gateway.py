@@ -109,7 +109,7 @@ class LocalGateway:
 
     def mirror(self, topic: str, records: Iterable[NewRecord | Bytes], partition: int | None = None) -> None:
         """Append as a subscription does; a topic that is not there is made, with one partition."""
-        messages = [codec.message_of(codec.as_record(record)) for record in records]
+        messages = [codec.message_of(record) for record in records]
         with self._state():
             if topic not in self._topics.topics:
                 self._topics.create(topic, 1, mirrored_by="mirror")

@@ -44,9 +44,9 @@ async def test_the_page_for_applications(gateway: LocalGateway, capsys: pytest.C
     names: dict[str, Any] = {"handle": handled.append}
     for block in blocks("use-from-an-application.md"):
         await execute(block, names)
-    assert len(gateway.records("orders")) == 10_003
+    assert len(gateway.records("orders")) == 103
     assert sorted(gateway.cursor("billing", "orders")) == [0, 1, 2]
-    assert len(handled) == 10_002
+    assert len(handled) == 102
     assert "topic-absent topic 'no-such-topic' does not exist" in capsys.readouterr().out
 
 

@@ -203,3 +203,23 @@ async def test_a_call_does_not_wait_for_ever(gateway: LocalGateway) -> None:
         gateway.stop()
         with pytest.raises(GatewayUnreachable, match=r"the gateway at 127\.0\.0\.1:\d+ does not answer"):
             await client.topics()
+
+
+async def test_who_waits_for_room_while_the_client_closes_is_told(
+    gateway: LocalGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mesh.sdk.client.CLOSE_S", 0.0)
+    gateway.stop()
+    waiting: list[asyncio.Future[asyncio.Future[object]]] = []
+
+    async def fails() -> None:
+        async with gateway.client(buffer_bytes=1000) as client:
+            await client.send("orders", b"x" * 900)
+            waiting.append(asyncio.ensure_future(client.send("orders", b"y" * 900)))  # type: ignore[arg-type]
+            await asyncio.sleep(0)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        await fails()
+    with pytest.raises(errors.ClientClosed):
+        await waiting[0]

@@ -35,7 +35,7 @@ def test_it_takes_what_the_asyncio_client_takes(name: str) -> None:
 
 def test_it_can_what_the_asyncio_client_can() -> None:
     coroutines = inspect.getmembers(mesh.sdk.Client, inspect.iscoroutinefunction)
-    assert {name for name, _ in coroutines if not name.startswith("_")} - {"hand_over"} <= set(PUBLIC)
+    assert {name for name, _ in coroutines if not name.startswith("_")} <= set(PUBLIC)
 
 
 def test_publish_and_read(gateway: LocalGateway, client: sync.Client) -> None:
@@ -87,6 +87,8 @@ def test_a_client_that_is_not_open_says_so(gateway: LocalGateway) -> None:
     client = gateway.sync_client()
     with pytest.raises(errors.ClientClosed):
         client.topics()
+    with pytest.raises(errors.ClientClosed):
+        client.send("orders", "a")
     with client:
         assert [topic.name for topic in client.topics()] == ["orders"]
     with pytest.raises(errors.ClientClosed):
