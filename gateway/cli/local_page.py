@@ -85,12 +85,12 @@ With the header `Idempotency-Key` (1 to 200 printable ASCII characters) a reques
 connection, or after the gateway was killed: it is appended once, and the repeat is answered as the first time, with
 `repeated_request` true. A key is known for `local.idempotency_s` (an hour) at least, or as long as it is among the last
 100,000 of its partition, from the log itself: each record carries it in the header `mesh-idempotency-key`, so another
-gateway of the organization knows it, too. A compacted topic keeps no keys (`keys-not-kept`). A repeat must be the same
+gateway of the organization knows it, too. A compacted topic may keep none (`keys-not-kept`). A repeat must be the same
 request: other records under a key are refused. Where some partitions took their part and others did not (`publish-
 incomplete`), or nobody can tell (`publish-unknown`), the repeat appends what is missing, and nothing twice.
 
-A body has at most `local.max_request_bytes` (8 MiB). Eight bodies are read at a time, others wait their turn; 256
-connections may be open.
+A body has at most `local.max_request_bytes` (8 MiB) and 10,000 records. Bodies of 64 MiB are taken at a time, others
+wait their turn for up to 30 s; 256 connections may be open.
 
 ## Read
 

@@ -33,6 +33,8 @@ class Api:
     """Of an answer that holds an error."""
     body_types: frozenset[str] = frozenset({"application/json", "application/x-ndjson"})
     """Of bodies that are read."""
+    body_s: float | None = None
+    """For a body to arrive; None: as long as it likes."""
 
     def body_too_large(self) -> BodyTooLarge:
         return BodyTooLarge(self.max_body_bytes)

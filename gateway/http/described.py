@@ -70,13 +70,21 @@ class Objects:
 
     of: Mapping[str, Kind] = field(default_factory=dict)
     required: bool = False
-    kind: ClassVar[str] = "a list of objects"
+    most: int | None = None
+    """None: as many as a body holds; else one at least."""
+
+    @property
+    def kind(self) -> str:
+        return "a list of objects" if self.most is None else f"a list of 1 to {self.most} objects"
 
     def fits(self, value: object) -> bool:
-        return isinstance(value, list) and all(isinstance(each, dict) for each in value)
+        if not isinstance(value, list) or (self.most is not None and not 1 <= len(value) <= self.most):
+            return False
+        return all(isinstance(each, dict) for each in value)
 
     def schema(self) -> Schema:
-        return {"type": "array", "items": body_schema(self.of)}
+        found: dict[str, Any] = {"type": "array", "items": body_schema(self.of)}
+        return found if self.most is None else found | {"minItems": 1, "maxItems": self.most}
 
 
 @dataclass(frozen=True, slots=True)

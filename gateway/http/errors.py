@@ -58,6 +58,17 @@ class BodyTooLarge(CallerError):
 
 
 @dataclass(eq=False)
+class BodySlow(CallerError):
+    after_s: float
+
+    code: ClassVar[str] = "body-slow"
+    sentence: ClassVar[str] = "the body of the request did not arrive within {after_s:g} s"
+    hint: ClassVar[str] = "send the whole body at once, or less of it"
+    retriable: ClassVar[bool] = True
+    status: ClassVar[int] = 408
+
+
+@dataclass(eq=False)
 class PathAbsent(CallerError):
     api: str
     method: str

@@ -10,7 +10,6 @@ from __future__ import annotations
 from aiohttp import web
 
 from gateway.http.described import Formed, operation
-from gateway.http.errors import BodyRefused
 from gateway.http.fields import fields_of
 from gateway.http.schemas import FLAG, TEXT, object_of
 from gateway.local import http_positions as positions_json
@@ -36,8 +35,6 @@ def routes(api: LocalApi) -> list[web.RouteDef]:
     async def commit(request: web.Request) -> web.Response:
         fields = await fields_of(request)
         positions = positions_json.given(fields)
-        if not positions:
-            raise BodyRefused("positions is empty")
         await api.commit(*_named(request), positions, fields.text("lease"))
         return web.json_response({"committed": positions_json.shown(positions)})
 

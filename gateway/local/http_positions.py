@@ -16,7 +16,7 @@ POSITION: Shape = {
     "partition": Number(required=True, most=MAX_PARTITION),
     "offset": Number(required=True, most=MAX_OFFSET),
 }
-POSITIONS = Objects(POSITION, required=True)
+POSITIONS = Objects(POSITION, required=True, most=10_000)
 SHOWN_POSITIONS = list_of(object_of({"partition": WHOLE, "offset": WHOLE}))
 
 _NUMBER = "[0-9]{1,9}"

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
-
 from gateway.audit.actor import APPLICATION
 from gateway.http.api import Api
 from gateway.http.errors import status_of
 from gateway.http.schemas import FLAG, TEXT, WHOLE, object_of
-from mesh.errors import CallerError, MeshError
+from mesh.errors import MeshError
 from mesh.local.errors import TOKEN_METADATA, ApiTokenRefused
 
-BODY_S = 30.0
-"""For a body to arrive."""
 OPEN_PATHS = frozenset({"/livez", "/readyz"})
 PROBLEM_TYPE = "application/problem+json"
 PROBLEM = object_of(
@@ -28,17 +23,6 @@ PROBLEM = object_of(
         "retriable": FLAG,
     }
 )
-
-
-@dataclass(eq=False)
-class BodySlow(CallerError):
-    after_s: float
-
-    code: ClassVar[str] = "body-slow"
-    sentence: ClassVar[str] = "the body of the request did not arrive within {after_s:g} s"
-    hint: ClassVar[str] = "send the whole body at once, or less of it"
-    retriable: ClassVar[bool] = True
-    status: ClassVar[int] = 408
 
 
 def problem(error: MeshError) -> dict[str, object]:
@@ -63,5 +47,6 @@ LOCAL = Api(
     body_of=problem,
     token_refused=ApiTokenRefused,
     refusal_type=PROBLEM_TYPE,
+    body_s=30.0,
     body_types=frozenset({"application/json"}),
 )

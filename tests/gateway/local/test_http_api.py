@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from gateway.local import http_read
 from mesh.ids import OrgId, ShareName, SubscriptionName, TopicName
 from mesh.shares import StartAt, Subscription, TopicMapping
 from tests.support.control import peer_of
@@ -254,6 +255,28 @@ async def test_a_reader_that_leaves_frees_its_cursor(local: LocalHttp, client: C
                 break
             await asyncio.sleep(0.1)
     assert await again.text() == ""
+
+
+async def test_a_stream_of_events_without_records_shows_that_it_lives(
+    local: LocalHttp, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_read, "LOOK_S", 0.01)
+    monkeypatch.setattr(http_read, "IDLE_S", 0.02)
+    async with local.session.get(client.url, headers={"Accept": "text/event-stream"}) as answer:
+        await event(answer)
+        assert await answer.content.readline() == b":\n"
+        answer.close()
+
+
+async def test_what_goes_wrong_after_the_first_record_is_the_last_line(local: LocalHttp, client: Client) -> None:
+    await client.publish(1)
+    async with local.session.get(client.url, params={"encoding": "json"}) as answer:
+        assert json.loads(await answer.content.readline())["value"] == 1
+        await local.admin.services.cluster.topics.delete(client.topic)
+        problem = json.loads(await answer.content.readline())["problem"]
+        assert await answer.content.read() == b""
+
+    assert (problem["code"], problem["status"]) == ("topic-absent", 404)
 
 
 # --- cursors

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -14,8 +15,9 @@ from aiohttp import web
 
 from gateway.address import Address
 from gateway.http.errors import AddressRefused, PortInUse
-from gateway.local import http_publish
+from gateway.local import http_server
 from gateway.local.doors import http_door
+from gateway.local.http_problems import LOCAL
 from gateway.local.http_server import create_app, start
 from gateway.unix_socket import SocketPath, SocketPathTooLong
 from tests.support.local_http import TOKEN_NAME, LocalHttp, local_http, refusal
@@ -34,16 +36,21 @@ async def test_tokens_are_rotated_without_a_restart(local: LocalHttp) -> None:
 async def test_a_body_that_does_not_arrive_is_waited_for_so_long(
     local: LocalHttp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_publish, "BODY_S", 0.05)
+    monkeypatch.setattr(http_server, "LOCAL", replace(LOCAL, body_s=0.05))
+    listening = await start(create_app(local.api, lambda: [local.token]), http_door(Address("127.0.0.1", 0)))
 
     async def body() -> AsyncIterator[bytes]:
         yield b'{"records": ['
         await asyncio.Event().wait()
 
-    answer = await local.session.post(local.url + RECORDS, data=body(), headers={"Content-Type": "application/json"})
-
-    assert await refusal(answer) == (408, "body-slow")
-    answer.close()
+    try:
+        for path in (RECORDS, "/v1/subscriptions"):
+            url, headers = f"http://{listening.address}{path}", {"Content-Type": "application/json"}
+            answer = await local.session.post(url, data=body(), headers=headers)
+            assert await refusal(answer) == (408, "body-slow")
+            answer.close()
+    finally:
+        await listening.close()
 
 
 async def test_health_needs_no_token(local: LocalHttp) -> None:
