@@ -118,14 +118,10 @@ async def measure(home: Home, gateway: Child, given: argparse.Namespace) -> list
     value = os.urandom(given.record_bytes)
     rows = []
     async with Client(state_dir=home.directory / "state") as client:
-        for part in (
-            lambda: fill(client, Meter(gateway), given.records, value),
-            lambda: empty(client, Meter(gateway), given.records),
-            lambda: steady(client, Meter(gateway), given.rate, given.seconds, given.record_bytes),
-            lambda: lone(client, Meter(gateway), value),
-        ):
-            rows.append(await part())
-            print(rows[-1].line(), flush=True)
+        rows.append(await fill(client, Meter(gateway), given.records, value))
+        rows.append(await empty(client, Meter(gateway), given.records))
+        rows.append(await steady(client, Meter(gateway), given.rate, given.seconds, given.record_bytes))
+        rows.append(await lone(client, Meter(gateway), value))
     return rows
 
 
