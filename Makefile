@@ -52,7 +52,7 @@ screenshots: $(STAMP) browser ## the pictures of docs/console.md, anew
 simulate: $(STAMP) ## ten thousand mirrors in virtual time, with faults at every edge, by seed
 	$(BIN)/python -m tests.simulator --schedules 10000
 
-fuzz: $(STAMP) ## a million batches and every other input that is not ours, mutated by seed; the admin API by its document
+fuzz: $(STAMP) ## a million batches and every other input that is not ours, mutated by seed; both HTTP APIs by their documents
 	$(BIN)/python -m tests.fuzz batch --mutants 1000000
 	$(BIN)/python -m tests.fuzz others --mutants 100000
 	$(BIN)/python -m tests.fuzz native --mutants 20000 --sanitize
