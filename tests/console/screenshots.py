@@ -20,11 +20,12 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
-from tests.support.console import WIDTH, Console, Scheme, chromium
+from tests.support.console import Console, Scheme, chromium
 from tests.support.organization import Organization, stop_all, wait_for
 from tests.support.ports import free_ports
 
 MAX_BYTES = 150_000
+PICTURE_WIDTH = 1200
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 FLOW_S = 100.0
 FAST = ("timing.reconnect_initial_s=0.05", "timing.reconnect_max_s=0.5")
@@ -32,8 +33,8 @@ FAST = ("timing.reconnect_initial_s=0.05", "timing.reconnect_max_s=0.5")
 PICTURES: tuple[tuple[str, str, int, Scheme], ...] = (
     ("map", "/map", 850, "light"),
     ("map-dark", "/map", 850, "dark"),
-    ("subscription", "/subscriptions/weather", 1000, "light"),
-    ("subscription-dark", "/subscriptions/weather", 1000, "dark"),
+    ("subscription", "/subscriptions/weather", 950, "light"),
+    ("subscription-dark", "/subscriptions/weather", 950, "dark"),
     ("share", "/share/flights", 720, "light"),
     ("offsets", "/translate?subscription=orders", 640, "light"),
     ("peer", "/peers/globex.example", 820, "light"),
@@ -41,7 +42,7 @@ PICTURES: tuple[tuple[str, str, int, Scheme], ...] = (
     ("pair", "/pair", 720, "light"),
     ("subscribe", "/subscribe?peer=initech.example", 900, "light"),
     ("certificates", "/certificates", 820, "dark"),
-    ("audit", "/audit", 720, "light"),
+    ("audit", "/audit", 640, "light"),
     ("login", "", 560, "light"),
 )
 
@@ -186,7 +187,7 @@ def main(directory: Path, wanted: list[str]) -> None:
             if wanted and name not in wanted:
                 continue
             console = readers[scheme] if path else stranger
-            console.page.set_viewport_size({"width": WIDTH, "height": height})
+            console.page.set_viewport_size({"width": PICTURE_WIDTH, "height": height})
             if path:
                 console.go(path)
             else:

@@ -96,9 +96,10 @@ class Console:
         expect(self.page.locator("main h1")).to_be_visible()
         expect(self.page.get_by_text("Asking the gateway …")).to_have_count(0)
 
-    def axe(self) -> list[str]:
-        """What is serious for those who use it by keyboard or screen reader."""
-        found = Axe().run(self.page).response["violations"]
+    def axe(self, *rules: str) -> list[str]:
+        """What is serious for those who use it by keyboard or screen reader; by all rules, or by `rules` alone."""
+        options = {"runOnly": {"type": "rule", "values": list(rules)}} if rules else None
+        found = Axe().run(self.page, options=options).response["violations"]
         return [_fault(each) for each in found if each["impact"] in SERIOUS]
 
     def close(self) -> None:

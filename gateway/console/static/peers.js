@@ -102,7 +102,7 @@ export const peer = {
           [
             "Its bundle",
             `sequence ${found.bundle_sequence}, ${plural(found.certificates, "certificate")}`,
-            [link("/certificates", "their ages")],
+            h("span", { class: "prose" }, link("/certificates", "their ages")),
           ],
           ["Has our bundle", acknowledged(found, overview)],
           ["Paired", when(found.added_ms)],

@@ -6,6 +6,7 @@ import { count, plural, when } from "./format.js";
 import { badge, button, empty, facts, field, form, head, link, refusal, section, table } from "./parts.js";
 
 const NEWEST = 20;
+const copyOf = (name) => `/subscriptions/${encodeURIComponent(name)}`;
 const to = (name) => `/topics/${encodeURIComponent(name)}`;
 const ask = (context) =>
   context.run("topics", async () => {
@@ -53,7 +54,7 @@ export const topics = {
                   name: "Kind",
                   of: (row) =>
                     row.mirrored_by
-                      ? ["a copy by ", link(`/subscriptions/${encodeURIComponent(row.mirrored_by)}`, row.mirrored_by)]
+                      ? h("span", { class: "prose" }, "a copy by ", link(copyOf(row.mirrored_by), row.mirrored_by))
                       : "our own",
                 },
                 {
