@@ -43,9 +43,15 @@ async def test_health_is_told_to_anybody_and_watched(tmp_path: Path) -> None:
         watch = channel.unary_stream(
             "/grpc.health.v1.Health/Watch", request_serializer=serialized, response_deserializer=STATES.FromString
         )(health_pb2.HealthCheckRequest(), timeout=20)
-        assert (await watch.read()).status == STATES.SERVING
+
+        async def next_state() -> int:
+            found = await watch.read()
+            assert isinstance(found, STATES)
+            return int(found.status)
+
+        assert await next_state() == STATES.SERVING
         local.admin.health.stopping()
-        assert (await watch.read()).status == STATES.NOT_SERVING
+        assert await next_state() == STATES.NOT_SERVING
         assert await check(channel) == STATES.NOT_SERVING
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.local.keys import HEADER, KeyOf, KeyTable, digest_of, read_header
@@ -23,6 +23,7 @@ RECORDS = st.lists(
 )
 
 
+@settings(max_examples=40, deadline=None)
 @given(KEYS, st.integers(1, 10_000), st.data())
 def test_a_header_says_of_which_request_a_record_is(key: str, count: int, data: st.DataObject) -> None:
     index = data.draw(st.integers(0, count - 1))
@@ -30,6 +31,7 @@ def test_a_header_says_of_which_request_a_record_is(key: str, count: int, data: 
     assert read_header((("other", b"1"), of.header(index))) == (of, index)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.binary(max_size=60) | st.none(), st.sampled_from([HEADER, "other"]))
 def test_any_other_header_is_none_of_ours_and_harms_nobody(value: bytes | None, name: str) -> None:
     found = read_header(((name, value),))
@@ -42,6 +44,7 @@ def test_only_the_last_header_counts() -> None:
     assert read_header(()) is None
 
 
+@settings(max_examples=40, deadline=None)
 @given(RECORDS, RECORDS, st.none() | st.integers(0, 2), st.none() | st.integers(0, 2))
 def test_requests_have_one_digest_where_they_are_the_same(
     one: list[NewRecord], other: list[NewRecord], partition: int | None, another: int | None
@@ -50,6 +53,7 @@ def test_requests_have_one_digest_where_they_are_the_same(
     assert (digest_of(partition, one) == digest_of(another, other)) is is_same
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=40))
 def test_the_first_offset_of_a_record_is_meant_and_the_latest_keys_are_kept(seen: list[tuple[int, int]]) -> None:
     table, most = KeyTable(max_keys=3), 3
@@ -84,6 +88,7 @@ def test_what_is_older_than_the_window_is_forgotten() -> None:
     assert [table.get(f"k{at_ms}") is not None for at_ms in (10, 20, 30)] == [False, True, True]
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.integers(1, 6), st.sets(st.integers(0, 5)))
 def test_a_part_of_a_request_is_known_where_all_of_it_is(count: int, there: set[int]) -> None:
     table, of = KeyTable(), KeyOf("k", "d", 6)
@@ -94,6 +99,7 @@ def test_a_part_of_a_request_is_known_where_all_of_it_is(count: int, there: set[
     assert table.offsets(of, wanted) == expected
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.sets(st.integers(0, 30), min_size=1), min_size=1, max_size=4))
 def test_stretches_answer_as_a_list_of_all_records_would(given_: list[set[int]]) -> None:
     table, of, offset = KeyTable(), KeyOf("k", "d", 31), 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.local.placing import BATCH_OVERHEAD_BYTES, keyless_of, pieces, placed, places, size_of
@@ -17,6 +17,7 @@ HEADERS = st.lists(st.tuples(st.text(max_size=5), OPTIONAL), max_size=3).map(tup
 RECORDS = st.lists(st.builds(NewRecord, OPTIONAL, OPTIONAL, HEADERS), min_size=1, max_size=30)
 
 
+@settings(max_examples=40, deadline=None)
 @given(RECORDS, st.integers(1, 5), st.integers(0, 4))
 def test_each_record_has_its_place(records: list[NewRecord], partitions: int, keyless: int) -> None:
     found = places(records, None, by_key(partitions), keyless % partitions)
@@ -25,11 +26,13 @@ def test_each_record_has_its_place(records: list[NewRecord], partitions: int, ke
     assert places(records, 3, by_key(partitions), 0) == [3] * len(records)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.text(max_size=10), st.integers(1, 50))
 def test_a_repeated_request_goes_where_it_went(key: str, partitions: int) -> None:
     assert keyless_of(key, partitions) == keyless_of(key, partitions) < partitions
 
 
+@settings(max_examples=40, deadline=None)
 @given(RECORDS)
 def test_a_batch_is_never_larger_than_reckoned(records: list[NewRecord]) -> None:
     made = [Record(0, 1 << 61, record.key, record.value, record.headers) for record in records]
@@ -37,6 +40,7 @@ def test_a_batch_is_never_larger_than_reckoned(records: list[NewRecord]) -> None
     assert len(whole) <= BATCH_OVERHEAD_BYTES + sum(map(size_of, records))
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 50)), max_size=40), st.integers(1, 100))
 def test_pieces_hold_everything_once_in_order_and_within_bounds(given_: list[tuple[int, int]], most: int) -> None:
     where, sizes = [number for number, _ in given_], [size for _, size in given_]
@@ -53,6 +57,7 @@ def test_pieces_hold_everything_once_in_order_and_within_bounds(given_: list[tup
             assert following is None or size + sizes[following[0]] > most
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.dictionaries(st.integers(0, 20), st.tuples(st.integers(0, 2), st.integers(0, 6)), max_size=20))
 def test_stretches_say_where_each_record_is(found: dict[int, tuple[int, int]]) -> None:
     stretches = placed(found)

@@ -427,7 +427,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(STEPS, max_size=25))
 async def test_whatever_happens_nothing_is_there_twice_and_what_was_answered_is_there(
     steps: list[tuple[object, ...]],
