@@ -151,10 +151,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with home.start() as gateway:
             gateway.wait_for(lambda: '"ready": true' in gateway.output, "ready line")
             home.mesh("topic", "create", TOPIC, "--partitions", str(PARTITIONS))
-            print(
-                f"{given.record_bytes} bytes a record, {len(cores)} core(s) for both processes\n{HEADING}", flush=True
-            )
             rows = asyncio.run(measure(home, gateway, given))
+    print(f"{given.record_bytes} bytes a record, {len(cores)} core(s) for both processes", HEADING, sep="\n")
+    print(*(row.line() for row in rows), sep="\n")
     if given.json:
         given.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
     return 0
