@@ -82,7 +82,7 @@ def _peer(wanted: Declared, present: Present, now_ms: int) -> Change:
     if known is None:
         if state == PeerState.REVOKED:
             return _keep(wanted)
-        pair = f"invite it: mesh peer invite {name}, or take its invite: mesh peer accept; then apply again"
+        pair = f"mesh peer invite --expect-domain {name} -o FILE, or with its invite: mesh peer accept FILE; then again"
         return _refuse(wanted, f"{name} is not paired with, and a file cannot do that", pair)
     before = known.spec["state"]
     if state == PeerState.REVOKED:
@@ -91,7 +91,7 @@ def _peer(wanted: Declared, present: Present, now_ms: int) -> Change:
         return _as_it_is(wanted, known, f"{name} is revoked, for ever", "take it out of the file")
     if before == PeerState.PENDING and state in (PeerState.ACTIVE, PeerState.SUSPENDED):
         approve = f"compare the phrase, then: mesh peer approve {name}"
-        return _refuse(wanted, f"{name} is pending: its operator has not been confirmed", approve)
+        return _refuse(wanted, f"{name} is pending: nobody here has approved it", approve)
     if state == PeerState.PENDING != before:
         return _refuse(wanted, f"{name} is {before} and cannot become pending", "state it as active or suspended")
     return _merge(wanted, known)

@@ -127,7 +127,7 @@ async def test_what_is_refused_leaves_the_others_and_says_what_to_do(gateway: Co
 
     assert said.code == 1
     assert "! peer initech.example" in said.out
-    assert "remedy: invite it: mesh peer invite initech.example" in said.out
+    assert "remedy: mesh peer invite --expect-domain initech.example" in said.out
     assert "there is no topic 'nowhere'" in said.out or "topic 'nowhere'" in said.out
     assert said.out.splitlines()[-1] == "applied: 3 created, 1 changed, 1 refused, 1 failed"
     assert (await applied(gateway, FILE, "--plan")).code == 0

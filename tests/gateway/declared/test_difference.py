@@ -154,7 +154,7 @@ def test_a_peer_that_is_not_paired_with_is_refused_and_the_way_to_pair_is_named(
 
     assert change.action is Action.REFUSE
     assert "not paired" in change.reason
-    assert "mesh peer invite globex.example" in change.remedy
+    assert "mesh peer invite --expect-domain globex.example" in change.remedy
 
 
 def test_a_pending_peer_is_approved_by_a_person_only() -> None:
