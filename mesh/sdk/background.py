@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 Value = TypeVar("Value")
@@ -35,6 +35,16 @@ def loop() -> asyncio.AbstractEventLoop:
         if _running is None or not _running.thread.is_alive():  # a forked process has no threads of its parent
             _running = _Background()
         return _running.loop
+
+
+def soon(work: Callable[[], object]) -> None:
+    """Do it in the loop, where one runs: an interpreter that ends has none any more, and shall not wait for a new one.
+
+    It takes no lock, since it is called where garbage is collected, and that may be within `loop`.
+    """
+    running = _running
+    if running is not None and running.thread.is_alive():
+        running.loop.call_soon_threadsafe(work)
 
 
 def call(work: Coroutine[Any, Any, Value]) -> Value:

@@ -21,7 +21,7 @@ from typing import Self
 
 from mesh.sdk import client as aio
 from mesh.sdk import codec
-from mesh.sdk.background import call, loop
+from mesh.sdk.background import call, soon
 from mesh.sdk.reader import Reader as AsyncReader
 from mesh.sdk.sender import Sender
 from mesh.sdk.values import (
@@ -279,7 +279,7 @@ class Reader:
 
     def close(self) -> None:
         """What is not handed out is dropped; the gateway is told that nobody reads any more."""
-        loop().call_soon_threadsafe(self._reader.close)
+        soon(self._reader.close)
 
     def __del__(self) -> None:
         self.close()
