@@ -23,7 +23,7 @@ from mesh.sdk import codec
 from mesh.sdk.connection import Connection, Patience
 from mesh.sdk.errors import ClientClosed, GatewayUnreachable
 from mesh.sdk.place import find
-from mesh.sdk.publisher import Times
+from mesh.sdk.publisher import Times, all_done
 from mesh.sdk.publishers import Publishers
 from mesh.sdk.reader import Reader
 from mesh.sdk.values import (
@@ -149,8 +149,7 @@ class Client:
             return await self._publish_whole(topic, list(map(codec.message_of, records)), partition, idempotency_key)
         hand_over, connection = self.publishers.hand_over, self.connection()
         tickets = [await hand_over(connection, topic, codec.message_of(record), partition) for record in records]
-        if tickets:
-            await asyncio.wait(tickets)
+        await all_done(tickets)
         return [ticket.result() for ticket in tickets]
 
     async def _publish_whole(

@@ -15,7 +15,7 @@ B. What was never sent was never appended. What was sent and not answered may ha
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableSequence, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -42,6 +42,11 @@ class Request(Generic[Ticket]):
     """It is the caller's own, under the caller's key: nothing is added to it."""
     failure: MeshError | None = None
     """How it was answered last, if it is to be sent again."""
+    records: MutableSequence[local_pb2.NewRecord] = field(init=False, repr=False)
+    """Of the message: asked for once, not for each record."""
+
+    def __post_init__(self) -> None:
+        self.records = self.message.records
 
     @property
     def is_full(self) -> bool:
@@ -95,7 +100,7 @@ class Outbox(Generic[Ticket]):
             self._waiting.append(self._gathering.pop(partition))
         if request is None or overflows:
             request = self._gathering[partition] = Request(self._message(partition), deadline)
-        request.message.records.append(record)
+        request.records.append(record)
         request.tickets.append(ticket)
         request.size_bytes += size_bytes
         if request.is_full:

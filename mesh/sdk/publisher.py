@@ -65,7 +65,8 @@ class Publisher:
         times: Times,
         failed: Callable[[BaseException], None],
     ) -> None:
-        """`failed` is told of the failures of records for which nobody waits."""
+        """`failed` is told of the failures of records for which nobody waits. Made in the loop where it runs."""
+        self._loop = asyncio.get_running_loop()
         self._connection = connection
         self._room = room
         self._next_key = next_key
@@ -85,18 +86,17 @@ class Publisher:
         self, partition: int | None, message: local_pb2.NewRecord, size_bytes: int, *, is_sent: bool
     ) -> tuple[Ticket, bool]:
         """The record's ticket, and whether it filled a request. `is_sent`: nobody waits for it."""
-        loop = asyncio.get_running_loop()
-        ticket: Ticket = Sent(loop=loop) if is_sent else loop.create_future()
-        is_full = self._outbox.add(partition, message, size_bytes, ticket, loop.time() + self._times.again_s)
+        ticket: Ticket = Sent(loop=self._loop) if is_sent else self._loop.create_future()
+        is_full = self._outbox.add(partition, message, size_bytes, ticket, self._loop.time() + self._times.again_s)
         self._more.set()
         return ticket, is_full
 
     def add_whole(
         self, partition: int | None, messages: Sequence[local_pb2.NewRecord], key: str, size_bytes: int
     ) -> Ticket:
-        loop = asyncio.get_running_loop()
-        ticket: Ticket = loop.create_future()
-        self._outbox.add_whole(partition, messages, key, size_bytes, ticket, loop.time() + self._times.again_s)
+        ticket: Ticket = self._loop.create_future()
+        deadline = self._loop.time() + self._times.again_s
+        self._outbox.add_whole(partition, messages, key, size_bytes, ticket, deadline)
         self._more.set()
         return ticket
 
@@ -155,6 +155,7 @@ class Publisher:
         """With the key under which it is sent, now and ever after."""
         if not request.is_whole and self._next_key is None:
             request.message.ClearField("idempotency_key")
+            request.message.ClearField("key_is_local")
         elif self._next_key is not None and not request.key:
             request.message.idempotency_key = self._next_key()
             request.message.key_is_local = True
@@ -211,7 +212,7 @@ class Publisher:
         if not error.retriable:
             self._fail(self._outbox.drop(lambda _: True), lambda _: error)
             return False
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         lost = self._outbox.drop(lambda each: each.deadline <= now or (each.was_sent and not each.key))
         self._fail(lost, lambda request: request.failure or (self._unknown(error) if request.was_sent else error))
         return True
@@ -235,6 +236,13 @@ class Publisher:
                 if not ticket.done():  # who waited for it may have been cancelled
                     ticket.set_exception(error)
                     ticket.exception()  # nobody is told of it by the garbage collector
+
+
+async def all_done(tickets: Sequence[asyncio.Future[Any]]) -> None:
+    """Mostly they are done in their order, so there is one to wait for: `asyncio.wait` would ask each to tell."""
+    for ticket in reversed(tickets):
+        if not ticket.done():
+            await asyncio.wait([ticket])
 
 
 def _resolve(tickets: Sequence[Ticket], results: Sequence[object]) -> None:
