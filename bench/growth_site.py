@@ -64,6 +64,12 @@ class Site:
 
     def create(self, topic: str, partitions: int) -> None:
         create_topics(self.a.address, [Load(topic, partitions, "none", 0, (), 0)])
+        admin = AdminClient({"bootstrap.servers": self.a.address, "log_level": 2})
+        deadline = time.monotonic() + BROKER_READY_S
+        while topic not in admin.list_topics(timeout=30).topics:  # it was made, and not every thread has heard of it
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the broker does not list {topic}")
+            time.sleep(0.05)
 
     def delete(self, *topics: str) -> None:
         """At both brokers, where they are there."""
