@@ -113,7 +113,7 @@ class PositionOutsideLog(CallerError):
     offset: int
     end: int
 
-    code: ClassVar[str] = "position-outside-log"
+    code: ClassVar[str] = "commit-outside-log"
     sentence: ClassVar[str] = "position {offset} of {topic}[{partition}] is outside of the log, which ends at {end}"
     hint: ClassVar[str] = "commit positions that a reading of this topic gave"
 

@@ -120,7 +120,7 @@ class LeaseLost(GatewayError):
 
 
 class PositionOutsideLog(GatewayError):
-    answers = "position-outside-log"
+    answers = "commit-outside-log"
 
 
 class ReaderStalled(GatewayError):

@@ -141,8 +141,8 @@ async def test_one_reader_at_a_time_has_a_cursor(calls: LocalCalls, topic: str) 
 async def test_positions_that_are_not_in_the_log_are_not_committed(calls: LocalCalls, topic: str) -> None:
     await calls.publish(topic, [b"a"], partition=0)
     for positions, code in (
-        ({0: 2}, "position-outside-log"),
-        ({0: -1}, "position-outside-log"),
+        ({0: 2}, "commit-outside-log"),
+        ({0: -1}, "commit-outside-log"),
         ({5: 0}, "partition-absent"),
     ):
         with pytest.raises(Refused) as refused:

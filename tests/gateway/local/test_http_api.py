@@ -310,7 +310,7 @@ async def test_a_cursor_goes_on_where_it_was_committed(local: LocalHttp, client:
 @pytest.mark.parametrize(
     ("positions", "status", "code"),
     [
-        ([{"partition": 0, "offset": 1}], 400, "position-outside-log"),
+        ([{"partition": 0, "offset": 1}], 400, "commit-outside-log"),
         ([{"partition": 2, "offset": 0}], 404, "partition-absent"),
         ([], 400, "body-refused"),
         ([{"partition": 0, "offset": 0}, {"partition": 0, "offset": 0}], 400, "body-refused"),
