@@ -119,7 +119,7 @@ class LeaseLost(GatewayError):
     answers = "lease-lost"
 
 
-class PositionOutsideLog(GatewayError):
+class CommitOutsideLog(GatewayError):
     answers = "commit-outside-log"
 
 

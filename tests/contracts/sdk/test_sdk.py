@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from gateway.cli.reference import project_errors
 from mesh.sdk import Client, NewRecord, errors
 from tests.contracts.sdk.conftest import Site
 
@@ -156,3 +157,10 @@ async def test_a_partners_share_is_subscribed_to(client: Client) -> None:
     with pytest.raises(errors.TopicMirrored):
         await client.publish("globex.invoices", "a")
     assert (await client.status()).ready is not None
+
+
+def test_every_typed_error_stands_for_a_code_of_the_gateway() -> None:
+    known = {error.code for error in project_errors()}
+    typed = [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.GatewayError)]
+    assert {each.answers for each in typed} - known == {""}
+    assert len(typed) > 10
