@@ -50,6 +50,7 @@ NAMES = {
     Kind.GRANT: tuple(f"{share}@{org}" for share in SHARES for org in ORGS),
     Kind.SUBSCRIPTION: ("flights", "orders-of-globex"),
 }
+few = settings(max_examples=50)
 KEYS = [(kind, name) for kind, names in NAMES.items() for name in names]
 
 
@@ -68,6 +69,7 @@ def effective(changes: list[Change]) -> list[Change]:
     return [change for change in changes if change.is_effective]
 
 
+@few
 @given(objects(whole=True))
 def test_what_was_exported_changes_nothing_when_it_is_applied(present: list[Declared]) -> None:
     changes = difference(present, by_key(present), NOW_MS)
@@ -75,7 +77,7 @@ def test_what_was_exported_changes_nothing_when_it_is_applied(present: list[Decl
     assert {change.action for change in changes} <= {Action.KEEP}
 
 
-@settings(max_examples=100)
+@few
 @given(objects(whole=True), objects(whole=False))
 def test_applied_again_the_same_objects_change_nothing(present: list[Declared], wanted: list[Declared]) -> None:
     first = difference(wanted, by_key(present), NOW_MS)
@@ -89,7 +91,7 @@ def test_applied_again_the_same_objects_change_nothing(present: list[Declared], 
     assert applied(after, second) == after
 
 
-@settings(max_examples=100)
+@few
 @given(objects(whole=True), objects(whole=False))
 def test_what_is_stated_holds_afterwards_and_what_is_not_stays(present: list[Declared], wanted: list[Declared]) -> None:
     before, stated = by_key(present), by_key(wanted)
@@ -105,6 +107,7 @@ def test_what_is_stated_holds_afterwards_and_what_is_not_stays(present: list[Dec
         assert requests(change)
 
 
+@few
 @given(objects(whole=True), objects(whole=False))
 def test_what_is_refused_says_why_and_what_to_do_and_asks_for_nothing(
     present: list[Declared], wanted: list[Declared]
@@ -115,6 +118,7 @@ def test_what_is_refused_says_why_and_what_to_do_and_asks_for_nothing(
             assert bool(change.reason) == bool(change.remedy) == (change.action is Action.REFUSE)
 
 
+@few
 @given(objects(whole=True), st.sampled_from(["yaml", "toml"]))
 def test_what_is_written_is_read_as_the_same_objects(present: list[Declared], form: documents.Form) -> None:
     text = documents.written(present, form)

@@ -105,7 +105,7 @@ def refused(text: str, form: documents.Form = "yaml") -> DeclarationRefused:
         ("kind: [", "it is not YAML: line 1"),
         ("!!python/object/apply:os.getcwd []", "it is not YAML: line 1"),
         ("just text", "object 1: an object is a table of kind, name and spec"),
-        ("[" * 1200, "it is not YAML"),
+        ("[" * 500, "it is not YAML"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place_and_the_nearest_known(text: str, said: str) -> None:
