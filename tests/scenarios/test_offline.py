@@ -17,6 +17,19 @@ DAYS = 5
 DAY_S = 86_400
 A_DAY = 500
 """Records of a day."""
+OFFERED = b"""
+kind: share
+name: flights
+spec: {topics: [departures]}
+---
+kind: grant
+name: flights@globex.example
+"""
+TAKEN = b"""
+kind: subscription
+name: flights
+spec: {peer: acme.example, share: flights, topics: {departures: acme.departures}}
+"""
 WEEK_MS = 7 * DAY_S * 1000
 
 
@@ -32,8 +45,8 @@ def test_what_was_published_while_a_partner_was_away_for_days_is_copied_exactly(
         globex.start()
         acme.mesh("topic", "create", "departures", "--set", f"retention.ms={WEEK_MS}")
         acme.pair(globex)
-        acme.share("flights", globex, "departures")
-        globex.mesh("subscribe", "acme.example/flights", "--topic", "departures=acme.departures")
+        acme.mesh("apply", "-f", "-", stdin=OFFERED)
+        globex.mesh("apply", "-f", "-", stdin=TAKEN)
         acme.append("departures", day(0))
         wait_for("the first day", lambda: copied(globex) == A_DAY)
 
@@ -56,6 +69,7 @@ def test_what_was_published_while_a_partner_was_away_for_days_is_copied_exactly(
         assert closing == (
             f"verified: {total} records, 0 lost, 0 duplicated, 0 reordered, 0 altered, 0 wrong translations"
         )
+        assert globex.mesh("apply", "-f", "-", "--plan", stdin=TAKEN).out == "plan: 1 unchanged\n"
         assert globex.mesh("gaps", "flights", "--json").json["gaps"] == []
         expected = [record for number in range(DAYS + 1) for record in day(number)]
         found = globex.mesh("topic", "read", "acme.departures").lines

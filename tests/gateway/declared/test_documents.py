@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from gateway.declared import documents, present
@@ -147,3 +149,10 @@ def test_what_a_pattern_found_is_not_what_was_asked_for() -> None:
     }  # fmt: skip
 
     assert present.subscription(answer).spec["topics"] == (("us.gas", "gas"), ("us.*", "globex.us.*"))
+
+
+def test_the_example_of_the_page_is_one() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "declare.md").read_text()
+    example = page.partition("```yaml\n")[2].partition("```")[0]
+
+    assert [each.kind for each in documents.read(example, "page", "yaml")] == list(Kind)
