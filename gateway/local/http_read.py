@@ -27,7 +27,7 @@ from gateway.local.reading import Reading
 from gateway.local.values import ReadQuery
 
 LAST_EVENT_ID = "Last-Event-ID"
-LOOK_S = 1.0
+LOOK_S = 0.25
 IDLE_S = 15.0
 """Between signs of life on a stream without records."""
 LAST_WORD_S = 5.0

@@ -113,7 +113,14 @@ def shown_record(partition: int, record: ReadRecord, next_offset: int, encoding:
     )
 
 
-_quoted: Callable[[str], str] = json.JSONEncoder(ensure_ascii=False).encode
+_encoded: Callable[[str], str] = json.JSONEncoder(ensure_ascii=False).encode
+# what ends a line for some, Python's splitlines among them, is escaped: in JSON it stands within texts only
+_ODD_ENDS = str.maketrans({end: f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"})
+_NO_ENDS = _ODD_ENDS | str.maketrans("\r\n", "  ")
+
+
+def _quoted(text: str) -> str:
+    return _encoded(text) if text.isascii() else _encoded(text).translate(_ODD_ENDS)
 
 
 def _as_base64(name: str, data: bytes | None) -> str:
@@ -130,7 +137,7 @@ def _as_text(name: str, data: bytes | None) -> str:
 
 
 def _as_json(name: str, data: bytes | None) -> str:
-    """The value's own text: numbers keep their digits. Line ends lie between its parts only, and become spaces."""
+    """The value's own text: numbers keep their digits. Ends of lines between its parts become spaces."""
     if data is None:
         return f'"{name}":null'
     try:
@@ -138,7 +145,7 @@ def _as_json(name: str, data: bytes | None) -> str:
         is_null = _strict(text) is None  # null is what stands for no value
     except (ValueError, RecursionError):
         is_null = True
-    return _as_base64(f"{name}_base64", data) if is_null else f'"{name}":{text.translate(_NO_LINE_ENDS)}'
+    return _as_base64(f"{name}_base64", data) if is_null else f'"{name}":{text.translate(_NO_ENDS)}'
 
 
 def _no_json(word: str) -> None:
@@ -147,6 +154,5 @@ def _no_json(word: str) -> None:
 
 
 _strict = json.JSONDecoder(parse_constant=_no_json).decode
-_NO_LINE_ENDS = str.maketrans("\r\n", "  ")
 _SHOWN_TEXT = {Encoding.BASE64: _as_base64, Encoding.TEXT: _as_text, Encoding.JSON: _as_text}
 _SHOWN = _SHOWN_TEXT | {Encoding.JSON: _as_json}

@@ -19,8 +19,8 @@ from gateway.local.values import Begun, PartitionRecords
 from mesh.errors import MeshError
 
 LINES_TYPE, EVENTS_TYPE = "application/x-ndjson", "text/event-stream"
-RETRY_MS = 1000
-"""What a browser's EventSource waits before it comes again."""
+RETRY_MS = 2000
+"""What a browser's EventSource waits before it comes again: until then its cursor is free."""
 
 
 class Form(Protocol):
