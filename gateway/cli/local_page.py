@@ -83,11 +83,11 @@ records of a request without a key go together to one. To a topic that a subscri
 
 With the header `Idempotency-Key` (1 to 200 printable ASCII characters) a request can be repeated after a broken
 connection, or after the gateway was killed: it is appended once, and the repeat is answered as the first time, with
-`repeated_request` true. A key is known for `local.idempotency_s` (an hour) at least, or as long as it is among the last
-100,000 of its partition, from the log itself: each record carries it in the header `mesh-idempotency-key`, so another
-gateway of the organization knows it, too. A compacted topic may keep none (`keys-not-kept`). A repeat must be the same
-request: other records under a key are refused. Where some partitions took their part and others did not
-(`publish-incomplete`), or nobody can tell (`publish-unknown`), the repeat appends what is missing, and nothing twice.
+`repeated_request` true. A key is known for `local.idempotency_s` (an hour) at least, unless 100,000 later ones of its
+partition came, from the log itself: each record carries it in the header `mesh-idempotency-key`, so another gateway of
+the organization knows it, too. A compacted topic may keep none (`keys-not-kept`). A repeat must be the same request:
+other records under a key are refused. Where some partitions took their part and others did not (`publish-incomplete`),
+or nobody can tell (`publish-unknown`), the repeat appends what is missing, and nothing twice.
 
 A body has at most `local.max_request_bytes` (8 MiB) and 10,000 records. Bodies of 64 MiB are taken at a time, others
 wait their turn for up to 30 s; 256 connections may be open.
@@ -111,7 +111,7 @@ records follow. The answer has one of two forms, by `Accept`:
   headers `mesh-positions` (up to 4000 characters of it) and `mesh-lease` say where it begins and what commits.
 - `text/event-stream` (server-sent events): `event: begun` with `positions` and `lease`, then a record an event, and
   where it ends `event: end` or `event: problem`. The id of each event says where to go on, of all partitions: a client
-  that sends the last one as `Last-Event-ID`, as a browser's `EventSource` does by itself, misses nothing and gets
+  that sends the last one as `Last-Event-ID`, as clients of server-sent events do by themselves, misses nothing and gets
   nothing twice. Of hundreds of partitions the id is too long for a header: read some `partitions` at a time. A comment
   comes every 15 s while there are no records.
 

@@ -20,7 +20,7 @@ from mesh.errors import MeshError
 
 LINES_TYPE, EVENTS_TYPE = "application/x-ndjson", "text/event-stream"
 RETRY_MS = 2000
-"""What a browser's EventSource waits before it comes again: until then its cursor is free."""
+"""What a client waits before it comes again: by then its cursor is free."""
 
 
 class Form(Protocol):
