@@ -13,12 +13,17 @@ import pytest
 import pytest_asyncio
 
 from gateway.local import http_read
-from mesh.ids import OrgId, ShareName, SubscriptionName, TopicName
+from mesh.ids import LaneId, OrgId, ShareName, SubscriptionName, TopicName
+from mesh.offsets.map import OffsetMap
 from mesh.shares import StartAt, Subscription, TopicMapping
+from mesh.spans import GapReason
 from tests.support.control import peer_of
+from tests.support.control_cli import catalog_of
 from tests.support.local_http import LocalHttp, local_http, refusal
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+GLOBEX = "globex.example"
 
 _numbers = count()
 
@@ -156,10 +161,10 @@ async def test_an_application_that_dies_while_it_sends_leaves_nothing(local: Loc
 
 async def test_a_topic_that_is_mirrored_is_not_written(local: LocalHttp, client: Client) -> None:
     subscription = Subscription(
-        SubscriptionName(client.topic), OrgId("globex.example"), ShareName("flights"),
+        SubscriptionName(client.topic), OrgId(GLOBEX), ShareName("flights"),
         (TopicMapping(TopicName("departures"), TopicName(client.topic)),), StartAt.parse("earliest"),
     )  # fmt: skip
-    await local.admin.services.registry.add_peer(peer_of("globex.example"))
+    await local.admin.services.registry.add_peer(peer_of(GLOBEX))
     await local.admin.services.registry.subscribe(subscription)
 
     answer = await local.session.post(client.url, json={"records": [{}]})
@@ -375,3 +380,68 @@ async def test_the_status_says_who_it_is(local: LocalHttp) -> None:
     status = await (await local.session.get(f"{local.url}/v1/status")).json()
 
     assert (status["organization"], status["gateway"], status["ready"]) == ("acme.example", "gw-1", True)
+
+
+# --- partners
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def globex(local: LocalHttp) -> str:
+    """A partner who shares two topics."""
+    if GLOBEX not in local.admin.services.registry.peers:
+        await local.admin.services.registry.add_peer(peer_of(GLOBEX))
+    local.admin.links.catalogs[GLOBEX] = catalog_of("flights", {"departures": 2, "arrivals": 1})
+    return GLOBEX
+
+
+async def test_what_partners_share_is_listed_and_who_cannot_be_asked_is_named(local: LocalHttp, globex: str) -> None:
+    await local.admin.services.registry.add_peer(peer_of("initech.example"))
+
+    found = await (await local.session.get(f"{local.url}/v1/catalog")).json()
+    assert {"peer": globex, "share": "flights", "topic": "departures", "partitions": 2} in found["topics"]
+    assert [(each["peer"], each["problem"]["code"]) for each in found["unasked"]] == [
+        ("initech.example", "peer-unreachable")
+    ]
+    named = await local.session.get(f"{local.url}/v1/catalog", params={"peer": "initech.example"})
+    assert await refusal(named) == (503, "peer-unreachable")
+
+
+async def test_an_application_subscribes_and_asks_where_a_record_is(local: LocalHttp, globex: str) -> None:
+    asked = {"peer": globex, "share": "flights", "name": "theirs", "topics": {"arrivals": "globex.arrivals"}}
+    made = await local.session.post(f"{local.url}/v1/subscriptions", json=asked)
+    shown = {
+        "name": "theirs", "peer": globex, "share": "flights", "state": "active",
+        "topics": {"arrivals": "globex.arrivals"},
+    }  # fmt: skip
+    assert (made.status, await made.json()) == (201, shown)
+    assert shown in (await (await local.session.get(f"{local.url}/v1/subscriptions")).json())["subscriptions"]
+    again = await local.session.post(f"{local.url}/v1/subscriptions", json=asked)
+    assert await refusal(again) == (409, "subscription-exists")
+    topics = (await (await local.session.get(f"{local.url}/v1/topics")).json())["topics"]
+    assert [each["mirrored_by"] for each in topics if each["name"] == "globex.arrivals"] == ["theirs"]
+
+    made_map = OffsetMap(10)
+    made_map.add_records(10, 0, 3)
+    made_map.add_gap(13, 2, GapReason.COMPACTED)
+    local.admin.lanes.maps[LaneId(SubscriptionName("theirs"), TopicName("arrivals"), 0)] = made_map
+    url = f"{local.url}/v1/subscriptions/theirs/translate"
+    answers = {}
+    for offset in ("11", "14", "9", "15"):
+        query = {"topic": "arrivals", "partition": "0", "source_offset": offset}
+        answers[offset] = await (await local.session.get(url, params=query)).json()
+    assert answers["11"] == {"kind": "exact", "source_offset": 11, "destination_offset": 1, "reason": ""}
+    assert (answers["14"]["kind"], answers["14"]["reason"]) == ("gap", "compacted")
+    assert (answers["9"]["kind"], answers["15"]["kind"]) == ("before", "after")
+    both = query | {"destination_offset": "1"}
+    assert await refusal(await local.session.get(url, params=both)) == (400, "request-refused")
+
+
+async def test_a_share_that_is_not_offered_is_not_subscribed(local: LocalHttp, globex: str) -> None:
+    before = await (await local.session.get(f"{local.url}/v1/subscriptions")).json()
+    for asked, code in (
+        ({"peer": globex, "share": "nothing"}, "not-available"),
+        ({"peer": globex, "share": "flights", "topics": {"nothing": "here"}}, "topic-not-shared"),
+    ):
+        answer = await local.session.post(f"{local.url}/v1/subscriptions", json=asked)
+        assert await refusal(answer) == (400, code)
+    assert await (await local.session.get(f"{local.url}/v1/subscriptions")).json() == before
