@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from mesh.sdk.sync import Client
 from tests.support.ports import free_ports
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "tutorial.md"
@@ -53,19 +54,26 @@ class Reader:
         self._ports: dict[str, str] = {}
         self._gateways: list[subprocess.Popen[str]] = []
         self._hearing: subprocess.Popen[str] | None = None
+        self._heard = 0
 
     def save(self, name: str, lines: list[str]) -> None:
         (self.directory / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def hear(self, command: str, count: int) -> str:
-        """What a program prints that runs on in its own terminal; the one before is ended by Ctrl-C."""
-        self.hear_no_more()
+        """What a program prints in a terminal of its own, ended by Ctrl-C when it has committed that."""
         self._hearing = subprocess.Popen(
             ["bash", "-c", f"exec {command}"], cwd=self.directory, env=self._env, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
         assert self._hearing.stdout is not None
-        return "".join(self._hearing.stdout.readline() for _ in range(count))
+        out = "".join(self._hearing.stdout.readline() for _ in range(count))
+        self._heard += count
+        end = time.monotonic() + STEP_S
+        with Client(state_dir=self.directory / "wings" / "state") as client:
+            while client.cursor("screen", "ports.messages").positions != {0: self._heard}:
+                assert time.monotonic() < end, client.cursor("screen", "ports.messages")
+        self.hear_no_more()
+        return out
 
     def hear_no_more(self) -> None:
         if self._hearing is not None:
