@@ -211,8 +211,10 @@ class Gateway:
             probes = health_listener.reserve(self.config.health_listen)
             if probes is not None:
                 stack.callback(probes.close)
-            local = await local_doors(self.config.local_http, self.config.local_grpc, self.config.local)
-            stack.push_async_callback(local.close)
+            known = self.config
+            local = await local_doors(known.local_http, known.local_grpc, known.local, known.state_dir)
+            if local is not None:
+                stack.push_async_callback(local.close)
             tokens = TokenFile(self.config.state_dir / "admin.token")
             self._observe()
             with StopSignals(self.stopping.set):
@@ -225,7 +227,7 @@ class Gateway:
         stack: AsyncExitStack,
         door: Door,
         probes: Door | None,
-        local: LocalDoors,
+        local: LocalDoors | None,
         tokens: TokenFile,
         listener: Listener | None,
         desk: EnrolmentDesk,
@@ -282,9 +284,11 @@ class Gateway:
         api = await server.serve(app, door)
         stack.push_async_callback(api.close)
 
-    async def _open_local(self, stack: AsyncExitStack, doors: LocalDoors, services: Services, ports: Ports) -> Ports:
+    async def _open_local(
+        self, stack: AsyncExitStack, doors: LocalDoors | None, services: Services, ports: Ports
+    ) -> Ports:
         """The local API, where one is configured: a gateway without it is the smaller for it."""
-        if doors.http is None and doors.grpc is None:
+        if doors is None:
             return ports
         await asyncio.to_thread(import_module, LOCAL)
         from gateway.local.listeners import open_local

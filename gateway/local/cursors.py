@@ -26,6 +26,8 @@ class Lease:
     token: str = field(default_factory=lambda: secrets.token_urlsafe(16), repr=False)
     given: dict[int, int] = field(default_factory=dict)
     """How far the reader was given each partition: positions up to there are of this log."""
+    topic: Topic | None = None
+    """As the reader found it."""
     committing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -62,18 +64,19 @@ class Cursors:
 
     async def commit(self, cursor: str, topic: str, positions: Mapping[int, int], token: str = "") -> None:
         """As `LocalApi.commit`."""
-        name, found = GroupName(cursor), await self.cluster.topics.describe(str(TopicName(topic)))
-        if not token:
+        name = GroupName(cursor)
+        held = self._leases.get((name, topic)) if token else None
+        if held is None or held.topic is None:
+            found = await self.cluster.topics.describe(str(TopicName(topic)))
+            if token:
+                raise LeaseLost(cursor, topic)
             with self._lease(name, topic) as lease:
                 await self._commit(name, found, positions, lease)
             return
-        held = self._leases.get((name, topic))
-        if held is None:
-            raise LeaseLost(cursor, topic)
         async with held.committing:
             if not compare_digest(held.token.encode(), token.encode()):
                 raise LeaseLost(cursor, topic)
-            await self._commit(name, found, positions, held)
+            await self._commit(name, held.topic, positions, held)
 
     async def _commit(self, name: GroupName, topic: Topic, positions: Mapping[int, int], lease: Lease) -> None:
         for number, position in positions.items():

@@ -8,11 +8,13 @@ from __future__ import annotations
 import errno
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc
 
 from gateway.address import Address
+from gateway.admin.token import TokenFile
 from gateway.config_file import Local
 from gateway.http.door import open_door
 from gateway.http.errors import AddressRefused, PortInUse
@@ -20,6 +22,8 @@ from gateway.local_address import LocalAddress
 from gateway.unix_socket import SocketPath, bound_at, give_back, make_room, private
 
 HTTP, GRPC = "local HTTP", "local gRPC"
+TOKEN_NAME = "local.token"
+"""In the state directory."""
 MAX_METADATA_BYTES = 8 * 1024
 CALLS_PER_STREAM = 4
 """Other calls at once, for each stream that there may be."""
@@ -64,8 +68,9 @@ class GrpcDoor:
 
 @dataclass(frozen=True, slots=True)
 class LocalDoors:
-    """Those that are configured."""
+    """Those that are configured, and the tokens by which callers are let in."""
 
+    tokens: TokenFile
     http: HttpDoor | None = None
     grpc: GrpcDoor | None = None
 
@@ -76,11 +81,19 @@ class LocalDoors:
             await self.grpc.close()
 
 
-async def local_doors(http: LocalAddress | None, grpc: LocalAddress | None, local: Local) -> LocalDoors:
-    """Raises PortInUse, AddressRefused, SocketPathTooLong; then none is open."""
+async def local_doors(
+    http: LocalAddress | None, grpc: LocalAddress | None, local: Local, state_dir: Path
+) -> LocalDoors | None:
+    """None where none is configured.
+
+    Raises PortInUse, AddressRefused, SocketPathTooLong, TokenFileUnsafe; then none is open.
+    """
+    if http is None and grpc is None:
+        return None
+    tokens = TokenFile(state_dir / TOKEN_NAME)
     door = http_door(http) if http is not None else None
     try:
-        return LocalDoors(door, await grpc_door(grpc, local) if grpc is not None else None)
+        return LocalDoors(tokens, door, await grpc_door(grpc, local) if grpc is not None else None)
     except BaseException:
         if door is not None:
             door.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.admin.token import TokenFile
 from gateway.health import Health
 from gateway.http.serving import Listening
 from gateway.local import grpc_server, http_server
@@ -14,9 +13,6 @@ from gateway.local.doors import LocalDoors
 from gateway.local.grpc_server import LocalGrpc
 from gateway.meters import ApplicationMeter
 from gateway.services import Services
-
-TOKEN_NAME = "local.token"
-"""In the state directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +34,9 @@ class LocalListeners:
 async def open_local(
     doors: LocalDoors, services: Services, health: Health, stop: Callable[[], None], meter: ApplicationMeter
 ) -> LocalListeners:
-    """Answer whoever comes through the doors. Raises TokenFileUnsafe."""
+    """Answer whoever comes through the doors."""
     api = LocalApi(services, health, stop, meter)
-    tokens = TokenFile(services.config.state_dir / TOKEN_NAME)
+    tokens = doors.tokens
     http = None
     if doors.http is not None:
         http = await http_server.start(http_server.create_app(api, tokens), doors.http)

@@ -63,6 +63,8 @@ class Readings:
             *(self._part(topic, number, positions.get(number), start, query, asked) for number in numbers)
         )
         begun = Begun({part.number: part.position for part in parts}, lease.token if lease else "")
+        if lease is not None:
+            lease.topic = topic
         given = lease.given if lease else {}
         given |= begun.positions
         grows = not query.partitions and not query.until_end

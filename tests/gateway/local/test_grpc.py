@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from gateway.address import Address
+from gateway.admin.token import TokenFileUnsafe
 from gateway.http.errors import AddressRefused, PortInUse
 from gateway.local.doors import grpc_door, local_doors
 from gateway.local_address import NotLocal, local_address
@@ -115,10 +116,14 @@ async def test_a_place_that_it_may_not_have_is_refused_and_the_other_one_given_b
         known = local.api.services.config.local
         free = SocketPath(tmp_path / "http.sock")
         with pytest.raises(PortInUse, match="local gRPC"):
-            await local_doors(free, taken, known)
+            await local_doors(free, taken, known, tmp_path)
         assert not free.path.exists()
         with pytest.raises(PortInUse, match="local HTTP"):
-            await local_doors(taken, None, known)
+            await local_doors(taken, None, known, tmp_path)
+        assert await local_doors(None, None, known, tmp_path) is None
+        (tmp_path / "local.token").chmod(0o644)
+        with pytest.raises(TokenFileUnsafe):
+            await local_doors(free, None, known, tmp_path)
         with pytest.raises(AddressRefused, match="directory"):
             await grpc_door(SocketPath(tmp_path / "absent" / "s"), known)
 
