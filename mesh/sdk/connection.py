@@ -82,6 +82,10 @@ class Connection:
             answer: Reply = await method(request, metadata=metadata, timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
             raise failure_of(error, self.address) from error
+        except asyncio.CancelledError:
+            if was_cancelled():
+                raise
+            raise ClientClosed from None
         return answer
 
     def read(self, name: str, request: Message, reply: type[Reply]) -> grpc.aio.UnaryStreamCall[Any, Reply]:
@@ -156,6 +160,12 @@ def failure_of(error: grpc.aio.AioRpcError, address: str) -> MeshError:
         return TokenRefused(Answer(TokenRefused.answers, details, "", "caller"))
     code = error.code().name.lower().replace("_", "-")
     return error_of(Answer(code, details, "the gateway and the SDK may be of different versions"))
+
+
+def was_cancelled() -> bool:
+    """Whether it is the running task that is cancelled: gRPC raises the same in it where only its call was."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 async def ending_of(call: grpc.aio.StreamStreamCall[Any, Any], address: str) -> MeshError:

@@ -22,7 +22,7 @@ from mesh.errors import MeshError
 from mesh.local.errors import RequestRefused
 from mesh.local.v1 import local_pb2
 from mesh.sdk import codec
-from mesh.sdk.connection import Connection, Patience, failure_of
+from mesh.sdk.connection import Connection, Patience, failure_of, was_cancelled
 from mesh.sdk.errors import ClientClosed, CursorInUse, GatewayUnreachable, LeaseLost
 from mesh.sdk.progress import Progress
 from mesh.sdk.values import Batch, Record
@@ -246,8 +246,7 @@ class Reader:
         except grpc.aio.AioRpcError as error:
             raise failure_of(error, self._connection.address) from error
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and not task.cancelling():  # gRPC says so of a call that we have ended
+            if not was_cancelled():
                 raise ClientClosed from None
             self._drop()  # who stops waiting ends the call; the next one goes on where this one is
             raise

@@ -9,7 +9,7 @@ import hmac
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from threading import Condition
 from typing import Any, NoReturn, TypeAlias
@@ -17,7 +17,6 @@ from typing import Any, NoReturn, TypeAlias
 import grpc
 from google.protobuf.message import Message
 
-from mesh.cluster_errors import TopicExists
 from mesh.errors import MeshError
 from mesh.local.errors import ERROR_METADATA, TOKEN_METADATA, ApiTokenRefused, RequestRefused, message_of, status_of
 from mesh.local.v1 import local_pb2
@@ -155,8 +154,10 @@ class LocalService(grpc.GenericRpcHandler):
             topic = self.topics.topic(query.topic)
             ends = {number: topic.log(number).end for number in positions} if query.until_end else None
         left = query.max_records or sys.maxsize
-        while left and context.is_active():
+        while left:
             with self.changed:
+                if not context.is_active():
+                    return  # looked at where its end is told of, so that it is not waited for in vain
                 found = self._next(query, topic, positions, ends, left)
                 if not found:
                     if ends is not None:
@@ -227,20 +228,33 @@ class LocalService(grpc.GenericRpcHandler):
         offered = {
             each.topic: each for each in self.offered if (each.peer, each.share) == (request.peer, request.share)
         }
-        topics = dict(request.topics) or {topic: topic for topic in offered}
+        topics = {source: local or source for source, local in request.topics.items()} or {
+            each: each for each in offered
+        }
         name = request.name or request.share
-        if name in self.subscriptions:
-            raise refusal("subscription-exists", f"subscription '{name}' exists already")
-        if not offered or topics.keys() - offered.keys():
-            raise refusal("share-topic-absent", f"{request.peer}/{request.share} does not offer what was asked for")
-        for local_name in topics.values():
-            if local_name in self.topics.topics:
-                raise TopicExists(local_name)
+        self._check_subscription(request, name, topics, offered)
         for source, local_name in topics.items():
-            self.topics.create(local_name, offered[source].partitions, mirrored_by=name)
+            if local_name not in self.topics.topics:
+                self.topics.create(local_name, offered[source].partitions)
+            self.topics.topic(local_name).mirrored_by = name
         made = local_pb2.Subscription(name=name, peer=request.peer, share=request.share, state="active", topics=topics)
         self.subscriptions[name] = made
         return made
+
+    def _check_subscription(
+        self, request: local_pb2.SubscribeRequest, name: str, topics: Mapping[str, str], offered: Collection[str]
+    ) -> None:
+        if name in self.subscriptions:
+            raise refusal("subscription-exists", f"subscription '{name}' exists already", "give it another name")
+        if not offered:
+            raise refusal("not-available", f"{request.peer} offers no share '{request.share}' to us")
+        for source, local_name in topics.items():
+            if source not in offered:
+                raise refusal("topic-not-shared", f"share '{request.share}' has no topic '{source}'")
+            known = self.topics.topics.get(local_name)
+            if known is not None and known.mirrored_by:
+                sentence = f"topic '{local_name}' is the destination of subscription '{known.mirrored_by}' already"
+                raise refusal("destination-taken", sentence, "choose another topic")
 
     def _subscriptions(self, _: local_pb2.SubscriptionsRequest) -> Message:
         return local_pb2.SubscriptionsReply(subscriptions=[each for _, each in sorted(self.subscriptions.items())])

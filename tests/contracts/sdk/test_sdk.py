@@ -147,6 +147,20 @@ async def test_refusals_have_types_sentences_and_remedies(site: Site, client: Cl
             await stranger.topics()
 
 
+async def test_a_subscription_that_cannot_be_is_refused(client: Client) -> None:
+    await client.subscribe("globex.example", "sales", {"invoices": "globex.invoices"})
+    for code, share, topics, name in (
+        ("subscription-exists", "sales", {"invoices": "other"}, "sales"),
+        ("not-available", "absent", {"invoices": "other"}, "other"),
+        ("topic-not-shared", "sales", {"absent": "other"}, "other"),
+        ("destination-taken", "sales", {"invoices": "globex.invoices"}, "other"),
+    ):
+        with pytest.raises(errors.GatewayError) as raised:
+            await client.subscribe("globex.example", share, topics, name=name)
+        assert raised.value.code == code
+    assert [each.name for each in await client.subscriptions()] == ["sales"]
+
+
 async def test_a_partners_share_is_subscribed_to(client: Client) -> None:
     offered = await client.catalog("globex.example")
     assert [(each.share, each.topic, each.partitions) for each in offered.topics] == [("sales", "invoices", 1)]

@@ -182,7 +182,7 @@ async def test_leaving_the_client_ends_readers_that_wait(gateway: LocalGateway) 
         reader = client.read("flights", start="latest")
         await reader.open()
         waiting = asyncio.ensure_future(anext(reader))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
     with pytest.raises(errors.ClientClosed):
         await waiting
 
