@@ -20,11 +20,12 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "observability"
 RUNBOOK = ROOT / "docs" / "how-to" / "monitor.md"
 METRICS = {name: frozenset(labels) for name, _, labels, _ in Metrics().described()}
-VALUES = {"state": {state.value for state in LaneState}, "direction": {"import", "export", "sent", "received"}}
+VALUES = {"state": {state.value for state in LaneState}, "direction": {"import", "export", "sent", "received", "published", "read"}}
 """Of labels whose values are known."""
 SEVERITIES = {"critical", "warning"}
 
 WITHOUT_ALERT = {
+    "mesh_application_records_total": "how busy it is",
     "mesh_appends_total": "how busy it is",
     "mesh_lane_gaps": "most are markers and aborted records, which are as they should be; losses stop the lane",
     "mesh_lane_records": "how much was copied",
