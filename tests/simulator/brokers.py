@@ -34,8 +34,8 @@ class Append:
     state: StateOf | None
     landed: asyncio.Future[int]
     how: str
-    after: asyncio.Future[int] | None
-    """The answer of the append before it that has state to store: state is stored in the order of the log."""
+    after: asyncio.Future[None] | None
+    """Done when those before it have stored their state: it is stored in the order of the log."""
     failed: Callable[[MeshError], None]
     """Told at once, so that nothing is sent behind it."""
     answered: Callable[[int], None]

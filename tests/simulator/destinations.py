@@ -90,7 +90,8 @@ class SimulatedDestination:
         """The number of the connection that was open when the log was asked."""
         self.has_asked = False
         self._unanswered: dict[Partition, list[asyncio.Future[int]]] = defaultdict(list)
-        self._stateful: dict[Partition, asyncio.Future[int]] = {}
+        self._stored: dict[Partition, asyncio.Future[None]] = {}
+        """Done when nothing of the last append, nor of those before it, is still to be stored."""
         self._topic_ids: dict[Partition, TopicId] = {}
         """As of the last question."""
         self.connection = Connection(broker, joins_state, gateway)
@@ -110,17 +111,17 @@ class SimulatedDestination:
         how = self._broker.edges.take("append")
         if self.joins_state and how == "late":
             how = "full"  # no network lies between a gateway and its embedded log
-        stateful, failed = self._stateful.get(partition), partial(self._failed, partition)
+        after, failed = self._stored.get(partition), partial(self._failed, partition)
         answered = partial(self._answered, partition, batch.count)
-        append = Append(partition, batch, state, landed, how, stateful, failed, answered, self._topic_id(partition))
+        append = Append(partition, batch, state, landed, how, after, failed, answered, self._topic_id(partition))
         self._waiting.append(append)
         self.has_asked = True
         self._wake.set()
+        stored = self._stored[partition] = asyncio.get_running_loop().create_future()
         answer: asyncio.Future[int] = asyncio.ensure_future(self._answer(append))
+        answer.add_done_callback(lambda _: _when(after, stored))
         unanswered = self._unanswered[partition]
         unanswered[:] = [*(each for each in unanswered if not each.done()), answer]
-        if state is not None:
-            self._stateful[partition] = answer
         return answer
 
     def _topic_id(self, partition: Partition) -> TopicId | None:
@@ -240,3 +241,11 @@ def destination_ports(
         destination=cast(Any, destination),
         lanes=store,
     )
+
+
+def _when(before: asyncio.Future[None] | None, stored: asyncio.Future[None]) -> None:
+    """An append has its answer: nothing of it is to be stored when nothing of those before it is."""
+    if before is not None and not before.done():
+        before.add_done_callback(lambda _: _when(None, stored))
+    elif not stored.done():
+        stored.set_result(None)
