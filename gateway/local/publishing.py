@@ -38,6 +38,8 @@ from mesh.local.errors import (
 
 MAX_BEGUN = 256
 """Requests of one stream that are not answered yet."""
+DRAIN_S = 2.0
+"""After a request that failed: for the caller to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +85,18 @@ class Publisher:
     async def publish_many(self, requests: AsyncIterable[PublishRequest]) -> AsyncGenerator[Outcome, None]:
         """As `LocalApi.publish_many`."""
         lines: asyncio.Queue[Begun | MeshError | None] = asyncio.Queue(MAX_BEGUN)
-        feeding = asyncio.create_task(self._feed(requests, lines))
+        failed = asyncio.Event()
+        feeding = asyncio.create_task(self._feed(requests, lines, failed))
         try:
-            while (begun := await lines.get()) is not None:
+            while (begun := await _next(lines, DRAIN_S if failed.is_set() else None)) is not None:
                 if isinstance(begun, MeshError):
                     outcome = Outcome(Published(()), begun)
                 else:
                     outcome = await self.outcome(begun)
                 if outcome.error is not None:
-                    feeding.cancel()
+                    failed.set()
                 yield outcome
-            if not feeding.cancelling():
+            if feeding.done():
                 await feeding  # for what the requests themselves raised
         finally:
             feeding.cancel()
@@ -101,27 +104,35 @@ class Publisher:
                 await feeding
 
     async def _feed(
-        self, requests: AsyncIterable[PublishRequest], lines: asyncio.Queue[Begun | MeshError | None]
+        self,
+        requests: AsyncIterable[PublishRequest],
+        lines: asyncio.Queue[Begun | MeshError | None],
+        failed: asyncio.Event,
     ) -> None:
-        """Begin requests until one cannot be, or one that was begun has failed.
+        """Begin requests until one cannot be, or one that was begun has failed; those behind it are taken and dropped.
 
+        They are, because a call that ends before its caller has said all may lose answers that were sent.
         Those of different kinds have different writers: for the order of the stream, one kind waits for the other.
         """
         begun: list[Begun] = []
         kind: Kind | None = None
         try:
             async for request in requests:
+                if failed.is_set():
+                    continue
                 if kind_of(request) is not kind:
                     await _settled(begun)
                     kind = kind_of(request)
                 if any(each.has_failed for each in begun):
-                    break
+                    failed.set()
+                    continue
                 begun = [each for each in begun if not all(piece.answer.done() for piece in each.pieces)]
                 try:
                     begun.append(await self.begin(request))
                 except MeshError as error:
+                    failed.set()
                     await lines.put(error)
-                    break
+                    continue
                 await lines.put(begun[-1])
         finally:
             await lines.put(None)
@@ -283,6 +294,15 @@ class Publisher:
         if appended:
             return PublishIncomplete(begun.topic, appended, begun.records, str(errors[0]) if errors else trouble)
         return errors[0] if errors else PublishBusy(begun.topic, self._room.taken_bytes, trouble)
+
+
+async def _next(lines: asyncio.Queue[Begun | MeshError | None], wait_s: float | None) -> Begun | MeshError | None:
+    """None also where nothing comes for so long."""
+    try:
+        async with asyncio.timeout(wait_s):
+            return await lines.get()
+    except TimeoutError:
+        return None
 
 
 async def _settled(begun: Iterable[Begun]) -> None:

@@ -132,7 +132,10 @@ class Publisher:
                     reply = await call.read()
                 if not isinstance(reply, local_pb2.PublishReply) or self._outbox.oldest is None:
                     raise GatewayUnreachable(address, "it ended the stream of records")
+                was_refusing = self._is_refusing
                 self._settle(self._outbox.oldest, reply)
+                if self._is_refusing and not was_refusing:
+                    await call.done_writing()  # the gateway ends it when it has answered what it had begun
         except TimeoutError as error:
             raise GatewayUnreachable(address, f"no answer for {self._times.answer_s:g} s") from error
         except grpc.aio.AioRpcError as error:
