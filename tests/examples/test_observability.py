@@ -20,7 +20,10 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "observability"
 RUNBOOK = ROOT / "docs" / "how-to" / "monitor.md"
 METRICS = {name: frozenset(labels) for name, _, labels, _ in Metrics().described()}
-VALUES = {"state": {state.value for state in LaneState}, "direction": {"import", "export", "sent", "received", "published", "read"}}
+VALUES = {
+    "state": {state.value for state in LaneState},
+    "direction": {"import", "export", "sent", "received", "published", "read"},
+}
 """Of labels whose values are known."""
 SEVERITIES = {"critical", "warning"}
 
