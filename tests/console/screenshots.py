@@ -25,7 +25,7 @@ from tests.support.organization import Organization, stop_all, wait_for
 from tests.support.ports import free_ports
 
 MAX_BYTES = 150_000
-PICTURE_WIDTH = 1200
+PICTURE_WIDTH = 1160
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 FLOW_S = 100.0
 FAST = ("timing.reconnect_initial_s=0.05", "timing.reconnect_max_s=0.5")

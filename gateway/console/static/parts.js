@@ -10,7 +10,7 @@ const SHAPES = {
     ["path", { d: "M6 2.4a3.6 3.6 0 0 1 3.6 3.6", class: "arc" }],
   ],
   warn: [["path", { d: "M6 1.6 11 10.4H1Z" }]],
-  bad: [["path", { d: "M4 1h4l3 3v4l-3 3H4L1 8V4Z" }]],
+  bad: [["path", { d: "M2.4 2.4l7.2 7.2M9.6 2.4l-7.2 7.2", class: "cross" }]],
   idle: [["circle", { cx: 6, cy: 6, r: 3.6, class: "ring" }]],
 };
 

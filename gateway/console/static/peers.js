@@ -48,7 +48,7 @@ export const peers = {
               { name: "Link", of: (row) => (row.state === "active" ? linkState(row, now) : "–") },
               {
                 name: "Gateways",
-                of: (row) => row.links.map((each) => each.gateway.split("/").at(-1)).join(", ") || "–",
+                of: (row) => [...new Set(row.links.map((each) => each.gateway.split("/").at(-1)))].join(", ") || "–",
               },
               { name: "Certificate ends", of: (row) => ends(row, now) },
               { name: "Has our bundle", of: (row) => acknowledged(row, overview) },
@@ -141,10 +141,7 @@ function actions(context, found) {
 function links(found, now) {
   if (found.links.length === 0) {
     const last = Math.max(0, ...Object.values(found.last_alive_ms));
-    return empty(
-      "No link",
-      `${last ? `The last one was open ${ago(last, now)}. ` : ""}${found.failure ? sentence(found.failure.sentence) : "It has not connected."}`,
-    );
+    return empty("No link", last ? `The last one was open ${ago(last, now)}.` : "It has not connected yet.");
   }
   return table(
     `Links to ${found.org}`,

@@ -279,14 +279,15 @@ function planned(context) {
   return section(
     "What it would do",
     found.refused > 0 && notice("bad", `${plural(found.refused, "topic")} cannot be mirrored as asked`),
-    h(
-      "p",
-      {},
-      `Copy ${count(total.offsets)} offsets of ${plural(total.topics, "topic")} in ${plural(total.partitions, "partition")}`,
-      total.size_bytes !== null && `, ${bytes(total.size_bytes)}`,
-      total.seconds !== null && `, in about ${span(total.seconds)} at ${bytes(total.rate_bytes_per_s)}/s`,
-      ", then go on.",
-    ),
+    total.topics > 0 &&
+      h(
+        "p",
+        {},
+        `Copy ${count(total.offsets)} offsets of ${plural(total.topics, "topic")} in ${plural(total.partitions, "partition")}`,
+        total.size_bytes !== null && `, ${bytes(total.size_bytes)}`,
+        total.seconds !== null && `, in about ${span(total.seconds)} at ${bytes(total.rate_bytes_per_s)}/s`,
+        ", then go on.",
+      ),
     table(
       "Plan",
       [

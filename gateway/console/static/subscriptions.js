@@ -104,7 +104,7 @@ export const subscription = {
       found.trouble &&
         notice(
           tone(found.trouble.state),
-          sentence(`${found.trouble.lane}: ${found.trouble.reason}`),
+          `${found.trouble.lane}: ${found.trouble.reason}`,
           sentence(found.trouble.remedy),
         ),
       overview.warnings

@@ -165,7 +165,9 @@ async function newest(context, found) {
       context.ended.signal,
     );
   }
-  context.local.records = list.sort((one, other) => other.timestamp - one.timestamp).slice(0, NEWEST);
+  context.local.records = list
+    .sort((one, other) => other.timestamp - one.timestamp || other.offset - one.offset)
+    .slice(0, NEWEST);
 }
 
 function shown(list) {
