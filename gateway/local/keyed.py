@@ -9,8 +9,9 @@ whatever died, waits in a socket or runs elsewhere.
   K1  nothing is written under a key before the holding is stored that names its producer and a mark before it;
   K2  the table is complete up to the log's end at the cut before `take` returns;
   K3  a place is taken anew long before the cluster forgets who took it: a Kafka coordinator forgets a name that was
-      not used for a week, a broker who wrote nothing for a day. A broker also forgets, at its restart, who wrote only
-      records with timestamps older than that; a gateway that was shut out and has not noticed yet is then not refused.
+      not used for a week, a broker who wrote nothing for a day;
+  K4  nothing is sent before the control state was looked at, where it has changed: a broker forgets within minutes who
+      wrote records with timestamps older than a day, and then it does not refuse who was shut out.
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ class Keyed:
     _read_to: int = -1
     """Every keyed record before is in the table, -1: nobody has looked."""
     _taken_s: float = float("-inf")
+    _seen: int = -1
+    """The control state's version up to which nobody else has taken our place."""
 
     # --- the Authorship
 
@@ -73,15 +76,16 @@ class Keyed:
         holding, end = await self._take_place()
         start = holding.start(self.now_ms(), self.window_ms) if self._read_to < 0 else self._read_to
         await self._read(holding, start, end)
-        self._held, self._read_to, self._taken_s = holding, end, _now_s()
+        self._read_to, self._taken_s = end, _now_s()
         return holding.producer
 
     @property
     def wants_rest(self) -> bool:
-        return self._is_mark_due or _now_s() - self._taken_s > RETAKE_S
+        is_moved = self._held is not None and self.cluster.control.version != self._seen
+        return is_moved or self._is_mark_due or _now_s() - self._taken_s > RETAKE_S
 
     async def refresh(self) -> bool:
-        if _now_s() - self._taken_s > RETAKE_S:
+        if _now_s() - self._taken_s > RETAKE_S or not await self._is_ours():
             return False
         if self._is_mark_due:
             with suppress(MeshError):  # those that there are lead to an earlier place, which is as right
@@ -122,6 +126,7 @@ class Keyed:
             end = (await self.cluster.source.range(self.partition)).end
             claimed = claimed.marked(self.now_ms(), end, self.window_ms)
             if await self._stored(key, entries.get(key), claimed, version):
+                self._held = claimed
                 return claimed, end
             await asyncio.sleep(random.random() * self.pace_s)
         raise StateMoved(key)
@@ -148,7 +153,7 @@ class Keyed:
         """Whether it was stored; not where another gateway has taken the place meanwhile."""
         for _ in range(TRIES):
             try:
-                await self.cluster.control.change({key: claimed.encode()}, version)
+                self._seen = await self.cluster.control.change({key: claimed.encode()}, version)
             except StateMoved:
                 version, entries = await self.cluster.control.changes_since(0)
                 if entries.get(key) != before:
@@ -156,6 +161,18 @@ class Keyed:
             else:
                 return True
         return False
+
+    async def _is_ours(self) -> bool:
+        """Whether nobody has taken our place, as far as the control state tells; the log tells at an append."""
+        assert self._held is not None
+        if self.cluster.control.version == self._seen:
+            return True
+        version, changed = await self.cluster.control.changes_since(self._seen)
+        held, key = self._held.encode(), key_of(*self.partition, self.gateway)
+        if changed.get(key, held) != held:
+            return False
+        self._seen = version
+        return True
 
     @property
     def _is_mark_due(self) -> bool:

@@ -405,6 +405,16 @@ async def test_a_stream_ends_with_the_first_that_fails_and_says_what_became_of_t
     assert list((await held(fake)).values()) == ["a"]
 
 
+async def test_who_was_shut_out_by_another_gateway_knows_it_though_the_log_has_forgotten() -> None:
+    fake = await cluster_with()
+    async with gateways(fake, 2) as (one, two):
+        await one.publish(["first"], "first")
+        await two.publish(["a"], "k")
+        fake.forget_producers()
+        assert (await one.publish(["a"], "k")).placed == (await two.publish(["a"], "k")).placed
+    assert list((await held(fake)).values()) == ["first", "a"]
+
+
 FAILURES: Sequence[tuple[str, MeshError]] = (
     ("append", UNKNOWN),
     ("append answer", UNKNOWN),
