@@ -204,7 +204,7 @@ function words(found) {
 
 /** Source offsets above, ours below, a line for each record. */
 function strip(found, around) {
-  const [width, height, gap] = [72, 112, 8];
+  const [width, height, gap] = [72, 114, 8];
   const x = (number) => number * (width + gap);
   const total = x(around.length) - gap;
   return h(
