@@ -115,9 +115,11 @@ const entries = (list) =>
     [
       { name: "Time", of: (row) => h("time", { datetime: new Date(row.time_ms).toISOString() }, when(row.time_ms)) },
       { name: "Who", of: (row) => row.actor },
-      { name: "What", of: (row) => h("b", {}, row.action) },
+      {
+        name: "What",
+        of: (row) => [h("b", {}, row.action), row.outcome !== "done" && h("small", {}, badge(row.outcome, "bad"))],
+      },
       { name: "On", wide: true, of: (row) => row.object },
-      { name: "Outcome", of: (row) => badge(row.outcome, row.outcome === "done" ? "ok" : "bad") },
       {
         name: "Details",
         wide: true,
