@@ -123,8 +123,19 @@ def routes(services: Services) -> list[web.RouteDef]:
         peer = await registry.set_peer_addresses(peer.org, given, public_only=peer.public_only and not allowed)
         return web.json_response(shown(peer, services.links.status(), services.links.sight(peer.org)))
 
+    return [
+        web.get("/v1/peer-file", export),
+        web.get("/v1/peers", listing),
+        web.post("/v1/peers", add),
+        web.get("/v1/peers/{org}", show),
+        web.post("/v1/peers/{org}/addresses", set_addresses),
+        *_state_routes(services),
+    ]
+
+
+def _state_routes(services: Services) -> list[web.RouteDef]:
     async def change(request: web.Request, state: PeerState) -> web.Response:
-        peer = await registry.set_peer_state(request.match_info["org"], state)
+        peer = await services.registry.set_peer_state(request.match_info["org"], state)
         if peer.state is not PeerState.ACTIVE:
             await quiet(services, peer)
         return web.json_response(shown(peer, services.links.status()))
@@ -142,11 +153,6 @@ def routes(services: Services) -> list[web.RouteDef]:
         return await change(request, PeerState.REVOKED)
 
     return [
-        web.get("/v1/peer-file", export),
-        web.get("/v1/peers", listing),
-        web.post("/v1/peers", add),
-        web.get("/v1/peers/{org}", show),
-        web.post("/v1/peers/{org}/addresses", set_addresses),
         web.post("/v1/peers/{org}/suspend", suspend),
         web.post("/v1/peers/{org}/resume", resume),
         web.post("/v1/peers/{org}/revoke", revoke),

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +27,7 @@ import structlog
 from gateway.failing import ended_by
 from gateway.failpoints import Place, reach
 from gateway.importer.errors import ForeignWrite, RecordTimestampRefused
+from gateway.importer.in_place import Entries, InPlace
 from gateway.importer.replay import Replay
 from gateway.link.lanes import ImportLane
 from gateway.meters import LaneMeter, Tally
@@ -43,14 +44,13 @@ from mesh.lanes.placement import Placement
 from mesh.lanes.progress import LaneProgress
 from mesh.lanes.timestamps import TimestampRule, first_refused, never_taken, source_offset_of
 from mesh.lanes.timestamps import pieces as cut_pieces
-from mesh.ports import Cluster, StateOf
+from mesh.ports import Cluster
 from mesh.segment import Segment
 from mesh.shares import OnTimestamp
 from mesh.spans import GapReason
 
 log = structlog.get_logger()
 
-Entries = Mapping[str, bytes | None]
 AS_THEY_ARE = TimestampRule()
 
 CREDIT_BYTES = 2 << 20
@@ -102,22 +102,6 @@ class _Step:
     """The batch that was appended for a placement, so that a refusal can name the record."""
 
 
-class _InPlace:
-    """Whether every append of a run has gone where it had to: the entries of one speak for all before it."""
-
-    def __init__(self) -> None:
-        self._holds = True
-
-    def state(self, base_offset: int, entries: Entries) -> StateOf:
-        """For an append that must go to `base_offset`; the destination asks in the order of its log."""
-
-        def landed(offset: int) -> Entries:
-            self._holds = self._holds and offset == base_offset
-            return entries if self._holds else {}
-
-        return landed
-
-
 class Pipeline:
     """One run of a lane. `run` ends only by an error or a cancellation; `settled` is always true."""
 
@@ -146,7 +130,7 @@ class Pipeline:
         self._joining = joining
         bare = rule.policy is OnTimestamp.OVERRIDE
         self._replay = Replay(progress.lane, cluster.source, partition, settings.limits, may_lack_timestamps=bare)
-        self._in_place = _InPlace()
+        self._in_place = InPlace()
         self._steps: deque[_Step] = deque()
         self._added = asyncio.Event()
         self._room = asyncio.Event()
