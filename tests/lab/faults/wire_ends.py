@@ -69,7 +69,7 @@ class CutSweep:
         met("the early cuts", lambda: self._watched.grown(stage, "cuts") >= 2 * EARLY)
         stage.counters.sometimes(self.aims[0], self._watched.grown(stage, "cuts"))
         for proxy in link.proxies:
-            proxy.cut_each((Way.TO_CLIENT, stage.chance.randrange(LATE_BYTES, FARTHEST)) for _ in range(LATE))
+            proxy.cut_each((None, stage.chance.randrange(LATE_BYTES, FARTHEST)) for _ in range(LATE))
         link.reset()
         # A link that no lane uses has nothing to be cut in: which one that is, is theirs to choose.
         met("cuts among records", lambda: self._watched.grown(stage, "cuts_late") >= LATE)

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 
-from tests.lab.wire.weather import LATE_BYTES, Counters, End, Way, Weather, damaged
+from tests.lab.wire.weather import LATE_BYTES, Counters, CutPoint, End, Way, Weather, damaged
 
 READ_BYTES = 256 << 10
 MOST_UNDER_WAY_BYTES = 32 << 20
@@ -34,7 +34,7 @@ class Sky:
     chance: Random
     weather: dict[Way, Weather] = field(default_factory=lambda: dict.fromkeys(Way, Weather()))
     counters: Counters = field(default_factory=Counters)
-    cuts: deque[tuple[Way, int]] = field(default_factory=deque)
+    cuts: deque[CutPoint] = field(default_factory=deque)
     """Of the connections to come, one each: the direction and the byte at which it is reset."""
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -168,7 +168,8 @@ class Line:
 
     def __post_init__(self) -> None:
         self._cut = self.sky.cuts.popleft() if self.sky.cuts else None
-        cuts = dict.fromkeys(Way, -1) | dict([self._cut] if self._cut else [])
+        way, at = self._cut or (None, -1)
+        cuts = {each: at if way in {None, each} else -1 for each in Way}
         self._pumps = (
             Pump(Way.TO_SERVER, self.client, self.server, self.sky, cuts[Way.TO_SERVER]),
             Pump(Way.TO_CLIENT, self.server, self.client, self.sky, cuts[Way.TO_CLIENT]),

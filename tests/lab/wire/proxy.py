@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from tests.lab.wire.line import Line, Sky, reset
-from tests.lab.wire.weather import CALM, Counters, Way, Weather
+from tests.lab.wire.weather import CALM, Counters, CutPoint, Way, Weather
 from tests.support.ports import free_ports
 
 BACKLOG = 128
@@ -71,7 +71,7 @@ class Proxy:
         """As at the start; what is held goes on."""
         self._call(lambda: self._set(dict.fromkeys(_ways(way), CALM)))
 
-    def cut_each(self, cuts: Iterable[tuple[Way, int]]) -> None:
+    def cut_each(self, cuts: Iterable[CutPoint]) -> None:
         """The connections to come are reset, each at the next of these bytes; what was left over is forgotten."""
         self._call(lambda: self._cut_each(cuts))
 
@@ -190,7 +190,7 @@ class Proxy:
         for way, each in weather.items():
             self._sky.set(way, each)
 
-    def _cut_each(self, cuts: Iterable[tuple[Way, int]]) -> None:
+    def _cut_each(self, cuts: Iterable[CutPoint]) -> None:
         self._sky.cuts.clear()
         self._sky.cuts.extend(cuts)
 

@@ -20,20 +20,20 @@ from tests.lab.faults.wire_aims import met
 from tests.lab.faults.wire_ends import FARTHEST, GREETING, every_byte
 from tests.lab.wire.proxy import Proxy
 from tests.lab.wire.rig import Rig, rig
-from tests.lab.wire.weather import LATE_BYTES, Way
+from tests.lab.wire.weather import LATE_BYTES, CutPoint, Way
 
 AT_ONCE = 64
 TURN_S, MOST_TURNS = 10.0, 20
 QUICK = ("timing.reconnect_initial_s=0.02", "timing.reconnect_max_s=0.05")
 
 
-def points(made: Rig, step: int, late: int) -> Iterator[tuple[Way, int]]:
+def points(made: Rig, step: int, late: int) -> Iterator[CutPoint]:
     yield from itertools.islice(every_byte(), 0, sum(GREETING.values()), step | 1)  # odd: of both directions in turn
     for _ in range(late):
-        yield Way.TO_CLIENT, made.stage.chance.randrange(LATE_BYTES, FARTHEST)
+        yield None, made.stage.chance.randrange(LATE_BYTES, FARTHEST)
 
 
-def sweep(made: Rig, proxy: Proxy, all_points: Iterator[tuple[Way, int]]) -> int:
+def sweep(made: Rig, proxy: Proxy, all_points: Iterator[CutPoint]) -> int:
     """All of them have struck at the end; how many."""
     before = proxy.counters().cuts
     while handful := list(itertools.islice(all_points, AT_ONCE)):
@@ -42,7 +42,7 @@ def sweep(made: Rig, proxy: Proxy, all_points: Iterator[tuple[Way, int]]) -> int
     return proxy.counters().cuts - before
 
 
-def _strike(proxy: Proxy, handful: Sequence[tuple[Way, int]]) -> None:
+def _strike(proxy: Proxy, handful: Sequence[CutPoint]) -> None:
     due = proxy.counters().cuts + len(handful)
     proxy.cut_each(handful)
     for _ in range(MOST_TURNS):

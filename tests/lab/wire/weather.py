@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from random import Random
+from typing import TypeAlias
 
 PIECE_BYTES = 16 << 10
 """Flips, copies and swaps act on pieces of this size at most: about a TLS record, so that several are under way."""
@@ -22,6 +23,10 @@ LATE_BYTES = 8 << 10
 class Way(StrEnum):
     TO_SERVER = "to-server"
     TO_CLIENT = "to-client"
+
+
+CutPoint: TypeAlias = tuple[Way | None, int]
+"""After so many bytes that way; None: whichever way they go first."""
 
 
 class End(StrEnum):
