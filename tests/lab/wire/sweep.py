@@ -20,7 +20,7 @@ from tests.lab.faults.wire_aims import met
 from tests.lab.faults.wire_ends import FARTHEST, GREETING, every_byte
 from tests.lab.wire.proxy import Proxy
 from tests.lab.wire.rig import Rig, rig
-from tests.lab.wire.weather import LATE_BYTES, CutPoint, Way
+from tests.lab.wire.weather import LATE_BYTES, CutPoint
 
 AT_ONCE = 64
 TURN_S, MOST_TURNS = 10.0, 20
