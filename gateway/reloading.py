@@ -92,17 +92,17 @@ class LiveConfig:
         applied = tuple(key for key in config_reload.differing(self.in_force, found) if key in config_reload.LIVE)
         self.in_force = config_reload.taken(self.in_force, found)
         waiting = tuple(config_reload.differing(self.in_force, found))
+        before, self.restart = self.restart, waiting  # with what is in force: whoever asks meanwhile sees both
         if applied:
             for listener in self._listeners:
                 listener(self.in_force)
-        await self._tell(applied, waiting)
-        self.restart = waiting
+        await self._tell(applied, waiting, before)
         return Reloaded(applied, waiting)
 
-    async def _tell(self, applied: tuple[str, ...], waiting: tuple[str, ...]) -> None:
-        if applied or waiting != self.restart:
+    async def _tell(self, applied: tuple[str, ...], waiting: tuple[str, ...], before: tuple[str, ...]) -> None:
+        if applied or waiting != before:
             log.info("configuration read again", applied=list(applied), restart=list(waiting))
-        if waiting and waiting != self.restart:
+        if waiting and waiting != before:
             log.warning("keys of the configuration wait for a restart", keys=list(waiting))
         if applied and self.record is not None:
             values = {key: str(self.in_force.origins[key].value)[:200] for key in applied}
