@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, Self
 from weakref import WeakSet
 
+import mesh.sdk.codec as codec
 from mesh.local.errors import RequestRefused
 from mesh.local.v1 import local_pb2
-from mesh.sdk import codec
 from mesh.sdk.connection import Connection, Patience
 from mesh.sdk.errors import ClientClosed, GatewayUnreachable
 from mesh.sdk.place import find

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 import grpc.aio
 
+import mesh.sdk.codec as codec
 from mesh.errors import MeshError
 from mesh.local.v1 import local_pb2
-from mesh.sdk import codec
 from mesh.sdk.connection import Connection, Patience, answer_of, ending_of, failure_of
 from mesh.sdk.errors import (
     ClientClosed,

@@ -11,8 +11,8 @@ import itertools
 import secrets
 from collections.abc import Sequence
 
+import mesh.sdk.codec as codec
 from mesh.local.v1 import local_pb2
-from mesh.sdk import codec
 from mesh.sdk.connection import Connection
 from mesh.sdk.errors import ClientClosed
 from mesh.sdk.publisher import Publisher, Times, all_done

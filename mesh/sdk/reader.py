@@ -18,10 +18,10 @@ from typing import Any, Self, TypeAlias
 
 import grpc.aio
 
+import mesh.sdk.codec as codec
 from mesh.errors import MeshError
 from mesh.local.errors import RequestRefused
 from mesh.local.v1 import local_pb2
-from mesh.sdk import codec
 from mesh.sdk.connection import Connection, Patience, failure_of, was_cancelled
 from mesh.sdk.errors import ClientClosed, CursorInUse, GatewayUnreachable, LeaseLost
 from mesh.sdk.progress import Progress

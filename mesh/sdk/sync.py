@@ -19,8 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import mesh.sdk.codec as codec
 from mesh.sdk import client as aio
-from mesh.sdk import codec
 from mesh.sdk.background import call, soon
 from mesh.sdk.reader import Reader as AsyncReader
 from mesh.sdk.sender import Sender
