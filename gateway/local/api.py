@@ -16,7 +16,6 @@ from gateway.local.cursors import Cursors
 from gateway.local.opening import Readings
 from gateway.local.publishing import Publisher, PublishSettings
 from gateway.local.reading import Reading, ReadSettings
-from gateway.local.room import Room
 from gateway.local.sharing import made_subscription, offered_topics, subscriptions_of, translated
 from gateway.local.streams import Streams
 from gateway.local.topics import KnownTopics, WriterSettings
@@ -37,6 +36,7 @@ from gateway.services import Services
 from mesh.errors import MeshError
 from mesh.lanes.warnings import warnings
 from mesh.local.errors import GatewayStopping
+from mesh.local.room import Room
 
 
 class LocalApi:

@@ -18,8 +18,9 @@ from gateway.http.schemas import FLAG, WHOLE, list_of, object_of
 from gateway.local.api import LocalApi
 from gateway.local.http_positions import MAX_PARTITION
 from gateway.local.http_records import RECORD, Encoding, new_record
-from gateway.local.room import Room
+from gateway.local.room import take_until
 from gateway.local.values import NewRecord, Published, PublishRequest
+from mesh.local.room import Room
 
 BODIES_BYTES = 64 << 20
 """The text of requests that are not answered yet; their records are counted beside it (`local.waiting_bytes`)."""
@@ -50,13 +51,13 @@ def routes(api: LocalApi) -> list[web.RouteDef]:
     )
     async def publish(request: web.Request) -> web.Response:
         topic, size_bytes = request.match_info["topic"], body_bytes(request)
-        await bodies.take(topic, size_bytes, asyncio.get_running_loop().time() + WAIT_S)
+        await take_until(bodies, topic, size_bytes, asyncio.get_running_loop().time() + WAIT_S)
         try:
             return web.json_response(
                 shown(await api.publish(publish_request(request, topic, await fields_of(request))))
             )
         finally:
-            bodies.give_back(size_bytes)
+            bodies.give(size_bytes)
 
     return [web.post("/v1/topics/{topic}/records", publish)]
 

@@ -20,7 +20,7 @@ from gateway.local.flights import Piece
 from gateway.local.keys import KeyOf, digest_of
 from gateway.local.placing import keyless_of, pieces, placed, places, size_of
 from gateway.local.requests import KEY_HEADER_BYTES, check, kind_of
-from gateway.local.room import Room
+from gateway.local.room import take_until
 from gateway.local.topics import Kind, KnownTopic, KnownTopics, check_keeps_keys
 from gateway.local.values import Outcome, Published, PublishRequest
 from gateway.local.writing import PartitionWriter
@@ -35,6 +35,7 @@ from mesh.local.errors import (
     RecordTooLarge,
     RequestRefused,
 )
+from mesh.local.room import Room
 
 MAX_BEGUN = 256
 """Requests of one stream that are not answered yet."""
@@ -150,7 +151,7 @@ class Publisher:
             known = await self._topics.get(request.topic, fresh=True)
             if request.partition >= known.partitions:
                 raise PartitionAbsent(known.name, request.partition, known.partitions)
-        await self._room.take(known.name, sum(sizes), deadline)
+        await take_until(self._room, known.name, sum(sizes), deadline)
         try:
             if request.idempotency_key:
                 return await self._begin_keyed(known, request, sizes, deadline)
@@ -158,7 +159,7 @@ class Publisher:
             chosen = places(request.records, request.partition, known.by_key, known.next_keyless())
             return self._submit(known, Kind.BARE, None, chosen, sizes, records, deadline)
         except BaseException:
-            self._room.give_back(sum(sizes))
+            self._room.give(sum(sizes))
             raise
 
     def _check_sizes(self, known: KnownTopic, request: PublishRequest, sizes: Sequence[int]) -> None:
@@ -178,7 +179,7 @@ class Publisher:
         keyless = keyless_of(of.key, known.partitions)
         chosen = places(request.records, request.partition, known.by_key, keyless)
         place = (known.name, of.key)
-        async with _until(deadline, lambda: PublishBusy(known.name, self._room.taken_bytes, known.trouble())):
+        async with _until(deadline, lambda: PublishBusy(known.name, self._room.used_bytes, known.trouble())):
             await known.open_keyed({*chosen}, kind)
         async with _until(deadline, lambda: PublishUnknown(known.name, known.trouble())):
             while earlier := self._busy.get(place):
@@ -247,14 +248,14 @@ class Publisher:
                 writers.append(known.writer(number, kind))
         room_bytes = sum(sizes)
         if not made:
-            self._room.give_back(room_bytes)
+            self._room.give(room_bytes)
         left = len(made)
 
         def settled(_: object) -> None:
             nonlocal left
             left -= 1
             if not left:
-                self._room.give_back(room_bytes)
+                self._room.give(room_bytes)
 
         for piece, writer in zip(made, writers, strict=True):
             piece.answer.add_done_callback(settled)
@@ -293,7 +294,7 @@ class Publisher:
             return PublishUnknown(begun.topic, trouble)
         if appended:
             return PublishIncomplete(begun.topic, appended, begun.records, str(errors[0]) if errors else trouble)
-        return errors[0] if errors else PublishBusy(begun.topic, self._room.taken_bytes, trouble)
+        return errors[0] if errors else PublishBusy(begun.topic, self._room.used_bytes, trouble)
 
 
 async def _next(lines: asyncio.Queue[Begun | MeshError | None], wait_s: float | None) -> Begun | MeshError | None:

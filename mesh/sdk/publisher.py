@@ -20,6 +20,7 @@ import grpc.aio
 
 import mesh.sdk.codec as codec
 from mesh.errors import MeshError
+from mesh.local.room import Room
 from mesh.local.v1 import local_pb2
 from mesh.sdk.connection import Connection, Patience, answer_of, ending_of, failure_of
 from mesh.sdk.errors import (
@@ -33,7 +34,6 @@ from mesh.sdk.errors import (
     unknown,
 )
 from mesh.sdk.outbox import Outbox, Request
-from mesh.sdk.room import Room
 
 IDLE_S = 1.0
 _OF_ONE_RECORD = (RecordTooLarge, RequestRefused)

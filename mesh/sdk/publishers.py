@@ -12,11 +12,11 @@ import secrets
 from collections.abc import Sequence
 
 import mesh.sdk.codec as codec
+from mesh.local.room import Room
 from mesh.local.v1 import local_pb2
 from mesh.sdk.connection import Connection
 from mesh.sdk.errors import ClientClosed
 from mesh.sdk.publisher import Publisher, Times, all_done
-from mesh.sdk.room import Room
 from mesh.sdk.values import Published
 
 

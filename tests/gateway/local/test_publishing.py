@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.local.publishing import Publisher, PublishSettings
-from gateway.local.room import Room
 from gateway.local.topics import KnownTopics, WriterSettings
 from gateway.local.values import NewRecord, Published, PublishRequest
 from mesh.batch.header import HEADER_BYTES, split
@@ -32,6 +31,7 @@ from mesh.cluster_errors import (
 from mesh.errors import MeshError
 from mesh.ids import Partition
 from mesh.local.errors import KeysNotKept, PublishBusy, PublishIncomplete, PublishUnknown, RecordTooLarge
+from mesh.local.room import Room
 from mesh.ports import Cluster, StateOf
 from mesh.testing.cluster import FakeCluster
 

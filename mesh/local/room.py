@@ -1,4 +1,4 @@
-"""A bound in bytes on what is handed over and not answered yet; who asks first is let in first."""
+"""A bound in bytes on what is taken and not done with yet; who asks first is let in first."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections import deque
 
 class Room:
     def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
+        self.limit_bytes = limit_bytes
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self.used_bytes = 0
 
     def __repr__(self) -> str:
-        return f"<Room {self.used_bytes} of {self._limit_bytes} bytes, {len(self._waiting)} waiting>"
+        return f"<Room {self.used_bytes} of {self.limit_bytes} bytes, {len(self._waiting)} waiting>"
 
     def take_nowait(self, size_bytes: int) -> bool:
         """Whether it was there. What is larger than the limit fits where there is nothing else."""
@@ -48,4 +48,4 @@ class Room:
                 return
 
     def _fits(self, size_bytes: int) -> bool:
-        return not self.used_bytes or self.used_bytes + size_bytes <= self._limit_bytes
+        return not self.used_bytes or self.used_bytes + size_bytes <= self.limit_bytes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from mesh.sdk.room import Room
+from mesh.local.room import Room
 
 
 async def waiting(room: Room, size_bytes: int) -> asyncio.Task[None]:
