@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, TypeAlias
 
 from gateway.address import Address
-from gateway.unix_socket import MAX_PATH_BYTES, PREFIX, SocketPath, SocketPathTooLong
+from gateway.unix_socket import PREFIX, SocketPath, check_length
 from mesh.errors import CallerError
 
 LocalAddress: TypeAlias = Address | SocketPath
@@ -33,7 +32,5 @@ def local_address(text: str) -> LocalAddress:
     path = Path(text.removeprefix(PREFIX))
     if not path.is_absolute() or "\0" in text:
         raise NotLocal(text[:80])
-    size = len(os.fsencode(path))
-    if size > MAX_PATH_BYTES:
-        raise SocketPathTooLong(str(path), size, MAX_PATH_BYTES)
+    check_length(path)
     return SocketPath(path)

@@ -42,14 +42,19 @@ class SocketPath(NamedTuple):
         return f"{PREFIX}{self.path}"
 
 
+def check_length(path: Path) -> None:
+    """Raises SocketPathTooLong."""
+    size = len(os.fsencode(path))
+    if size > MAX_PATH_BYTES:
+        raise SocketPathTooLong(str(path), size, MAX_PATH_BYTES)
+
+
 def make_room(place: SocketPath, what: str) -> None:
     """Returns where a listener may have `place`; what a killed gateway left there is gone then.
 
     `what` names the listener in errors. Raises SocketPathTooLong, PortInUse, AddressRefused.
     """
-    size = len(os.fsencode(place.path))
-    if size > MAX_PATH_BYTES:
-        raise SocketPathTooLong(str(place.path), size, MAX_PATH_BYTES)
+    check_length(place.path)
     try:
         if not stat.S_ISSOCK(place.path.lstat().st_mode):
             raise AddressRefused(str(place), what, "there is something that is no socket")

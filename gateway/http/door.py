@@ -1,4 +1,4 @@
-"""A listener's socket, as a rule on loopback: taken before anything runs, and before what answers there is imported.
+"""A listener's socket, as a rule on loopback or a Unix socket: taken before anything runs or is imported.
 
 A gateway that may not have its port refuses to start at once; whoever connects meanwhile waits until he is served.
 """
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from gateway.address import Address
 from gateway.http.errors import AddressRefused, PortInUse
+from gateway.local_address import LocalAddress
+from gateway.unix_socket import SocketPath, bound_at, give_back
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 BACKLOG = 128
@@ -21,7 +23,7 @@ class Door:
     """A socket that listens."""
 
     socket: socket.socket
-    at: Address
+    at: LocalAddress
     """With the port in use."""
 
     @property
@@ -30,6 +32,8 @@ class Door:
 
     def close(self) -> None:
         self.socket.close()
+        if isinstance(self.at, SocketPath):
+            give_back(self.at)
 
 
 def open_door(host: str, port: int, what: str = "admin", *, anywhere: bool = False) -> Door:
@@ -49,3 +53,8 @@ def open_door(host: str, port: int, what: str = "admin", *, anywhere: bool = Fal
         raise AddressRefused(address, what, str(error.strerror or error).lower()) from error
     bound.setblocking(False)
     return Door(bound, Address(host, int(bound.getsockname()[1])))
+
+
+def open_path(place: SocketPath, what: str) -> Door:
+    """Raises SocketPathTooLong, PortInUse, AddressRefused."""
+    return Door(bound_at(place, what), place)

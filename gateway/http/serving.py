@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from aiohttp import web
 
 from gateway.http.api import Api
+from gateway.http.door import Door
 from gateway.http.errors import status_of
 from mesh.errors import CallerError
 
@@ -35,18 +35,6 @@ class TooManyConnections(CallerError):
     hint: ClassVar[str] = "close connections, or send requests one after another over one of them"
     retriable: ClassVar[bool] = True
     status: ClassVar[int] = 503
-
-
-class Door(Protocol):
-    """A socket that listens, and its address."""
-
-    @property
-    def socket(self) -> socket.socket: ...
-
-    @property
-    def address(self) -> str: ...
-
-    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,10 @@ import grpc
 from gateway.address import Address
 from gateway.admin.token import TokenFile
 from gateway.config_file import Local
-from gateway.http.door import open_door
+from gateway.http.door import Door, open_door, open_path
 from gateway.http.errors import AddressRefused, PortInUse
 from gateway.local_address import LocalAddress
-from gateway.unix_socket import SocketPath, bound_at, give_back, make_room, private
+from gateway.unix_socket import SocketPath, give_back, make_room, private
 
 HTTP, GRPC = "local HTTP", "local gRPC"
 TOKEN_NAME = "local.token"
@@ -29,23 +29,6 @@ CALLS_PER_STREAM = 4
 """Other calls at once, for each stream that there may be."""
 OVERHEAD_BYTES = 64 * 1024
 """Of a request beside its records."""
-
-
-@dataclass(frozen=True, slots=True)
-class HttpDoor:
-    """A socket that listens."""
-
-    socket: socket.socket
-    at: LocalAddress
-
-    @property
-    def address(self) -> str:
-        return str(self.at)
-
-    def close(self) -> None:
-        self.socket.close()
-        if isinstance(self.at, SocketPath):
-            give_back(self.at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +54,7 @@ class LocalDoors:
     """Those that are configured, and the tokens by which callers are let in."""
 
     tokens: TokenFile
-    http: HttpDoor | None = None
+    http: Door | None = None
     grpc: GrpcDoor | None = None
 
     async def close(self) -> None:
@@ -100,12 +83,9 @@ async def local_doors(
         raise
 
 
-def http_door(place: LocalAddress) -> HttpDoor:
+def http_door(place: LocalAddress) -> Door:
     """Raises PortInUse, AddressRefused, SocketPathTooLong."""
-    if isinstance(place, SocketPath):
-        return HttpDoor(bound_at(place, HTTP), place)
-    opened = open_door(place.host, place.port, HTTP)
-    return HttpDoor(opened.socket, opened.at)
+    return open_path(place, HTTP) if isinstance(place, SocketPath) else open_door(place.host, place.port, HTTP)
 
 
 async def grpc_door(place: LocalAddress, local: Local) -> GrpcDoor:

@@ -14,8 +14,9 @@ from aiohttp import web
 
 from gateway.health import Health
 from gateway.http import health, shutdown
+from gateway.http.door import Door
 from gateway.http.guard import errors_of, guard_of
-from gateway.http.serving import Door, Listening, serve
+from gateway.http.serving import Listening, serve
 from gateway.local import http_cursors, http_openapi, http_publish, http_read, http_status, http_subscriptions
 from gateway.local.api import LocalApi
 from gateway.local.http_problems import LOCAL
