@@ -1,4 +1,4 @@
-"""Where a lane begins in a source partition."""
+"""Where a lane, or a reader, begins in a partition."""
 
 from __future__ import annotations
 

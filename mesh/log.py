@@ -51,6 +51,10 @@ class Topic:
     """What decides which records the topic takes, the cluster's defaults included; a log may leave out what it does not
     judge by: limits of timestamps, `message.timestamp.type`, `max.message.bytes`, `cleanup.policy`."""
 
+    def setting(self, name: str) -> str | None:
+        """As it is in force, else as it is set; None where neither is known."""
+        return self.in_force.get(name, self.config.get(name))
+
 
 class OwnBatch(NamedTuple):
     """A batch in the log that carries the asked producer's id."""

@@ -28,6 +28,7 @@ from gateway.http.described import Number, Text, operation
 from gateway.http.guard import is_gone
 from gateway.http.query import query_number, query_text
 from gateway.services import Services
+from gateway.streams import Streams
 
 EVERY_S = 1.0
 MAX_STREAMS = 32
@@ -43,7 +44,7 @@ class Live:
     history: History
     sessions: Sessions
     every_s: float = EVERY_S
-    open: int = field(default=0)
+    streams: Streams = field(default_factory=lambda: Streams(MAX_STREAMS, TooManyPages))
 
     def parts(self, subscription: str) -> dict[str, Callable[[], object]]:
         """What a page may be told, by the name of its event."""
@@ -58,13 +59,8 @@ class Live:
 def routes(live: Live) -> list[web.RouteDef]:
     @operation("what changes, as server-sent events", query={"subscription": Text(required=False)})
     async def events(request: web.Request) -> web.StreamResponse:
-        if live.open >= MAX_STREAMS:
-            raise TooManyPages(MAX_STREAMS)
-        live.open += 1
-        try:
+        with live.streams.one():
             return await _stream(live, request, query_text(request, "subscription", ""))
-        finally:
-            live.open -= 1
 
     @operation(
         "the past of a series",

@@ -38,8 +38,7 @@ class TopicTerms:
 
     async def max_batch_bytes(self, topic: str) -> int:
         """The largest batch that it takes, as far as is known. Raises TopicAbsent."""
-        described = await self._described(topic)
-        stated = described.in_force.get("max.message.bytes", described.config.get("max.message.bytes"))
+        stated = (await self._described(topic)).setting("max.message.bytes")
         return int(stated) if stated is not None else LEAST_LIKELY_BATCH_BYTES
 
     async def _described(self, topic: str) -> Topic:

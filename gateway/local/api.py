@@ -17,7 +17,6 @@ from gateway.local.opening import Readings
 from gateway.local.publishing import Publisher, PublishSettings
 from gateway.local.reading import Reading, ReadSettings
 from gateway.local.sharing import made_subscription, offered_topics, subscriptions_of, translated
-from gateway.local.streams import Streams
 from gateway.local.topics import KnownTopics, WriterSettings
 from gateway.local.values import (
     Cursor,
@@ -33,9 +32,10 @@ from gateway.local.values import (
 )
 from gateway.meters import ApplicationMeter, Untold
 from gateway.services import Services
+from gateway.streams import Streams
 from mesh.errors import MeshError
 from mesh.lanes.warnings import warnings
-from mesh.local.errors import GatewayStopping
+from mesh.local.errors import GatewayStopping, TooManyReaders
 from mesh.local.room import Room
 
 
@@ -59,7 +59,7 @@ class LocalApi:
         self._cursors = Cursors(services.cluster)
         reading = ReadSettings(local.reader_bytes, local.stalled_reader_s, limits)
         self._readings = Readings(services.cluster, self._cursors, reading, self._meter.read)
-        self._streams = Streams(local.max_streams)
+        self._streams = Streams(local.max_streams, TooManyReaders)
         self._mirrored: tuple[int, dict[str, str]] = (-1, {})
 
     async def publish(self, request: PublishRequest) -> Published:

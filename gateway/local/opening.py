@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from gateway.local.cursors import Cursors, Lease
 from gateway.local.reading import Part, Reading, ReadSettings
 from gateway.local.values import Begun, ReadQuery
+from gateway.starting import first_offset
 from mesh.cluster_errors import OffsetOutOfRange, PartitionAbsent
 from mesh.errors import MeshError
 from mesh.ids import Partition, TopicName
@@ -92,11 +93,8 @@ class Readings:
         partition = Partition(topic.name, number)
         async with asked:
             held = await self.cluster.source.range(partition)
-            if position is None and start.kind == "timestamp":
-                position = await self.cluster.source.offset_at(partition, start.value)
-                position = held.last_stable if position is None else max(position, held.start)
-        if position is None:
-            position = held.last_stable if start.kind == "latest" else held.start
+            if position is None:
+                position = max(await first_offset(self.cluster.source, partition, start, held), held.start)
         if not held.start <= position <= held.end:
             raise OffsetOutOfRange(topic.name, number, position, held.start, held.end)
         return Part(number, position, held.last_stable if query.until_end else None)

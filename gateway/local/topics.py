@@ -66,7 +66,7 @@ class KnownTopic:
         self.topic = topic
         self.partitions = topic.partitions
         self.by_key = by_key(topic.partitions)
-        most = int(topic.in_force.get("max.message.bytes", topic.config.get("max.message.bytes", MAX_MESSAGE_BYTES)))
+        most = int(topic.setting("max.message.bytes") or MAX_MESSAGE_BYTES)
         self.max_record_bytes = most - BATCH_OVERHEAD_BYTES
         self.max_batch_bytes = min(PIECE_BYTES, self.max_record_bytes)
 
@@ -217,8 +217,10 @@ def check_keeps_keys(topic: Topic, window_ms: int) -> None:
 
     Raises KeysNotKept.
     """
-    policy = topic.in_force.get("cleanup.policy", topic.config.get("cleanup.policy", "delete"))
-    if "compact" in policy and int(topic.config.get("min.compaction.lag.ms", 0)) < window_ms:
+    if (
+        "compact" in (topic.setting("cleanup.policy") or "")
+        and int(topic.config.get("min.compaction.lag.ms", 0)) < window_ms
+    ):
         raise KeysNotKept(topic.name, window_ms)
 
 

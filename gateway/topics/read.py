@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
+from gateway.starting import first_offset
 from gateway.topics.errors import QueryRefused
 from gateway.topics.lines import format_record
 from mesh.batch.header import HEADER_BYTES, epoch_before, parse_header
@@ -105,12 +106,7 @@ class _Reader:
     async def _bounds(self, partition: Partition) -> tuple[int, int]:
         """Where to begin, within the log, and the end as of now."""
         held = await self._source.range(partition)
-        start = self._query.start
-        if start.kind == "timestamp":
-            found = await self._source.offset_at(partition, start.value)
-            begin = held.last_stable if found is None else found
-        else:
-            begin = {"earliest": held.start, "latest": held.last_stable}.get(start.kind, start.value)
+        begin = await first_offset(self._source, partition, self._query.start, held)
         return min(max(begin, held.start), held.last_stable), held.last_stable
 
     async def _show(self, number: int, segment: Segment, end: int | None) -> None:
