@@ -137,12 +137,19 @@ def export_series(peer: str, share: str) -> str:
 def sampled(services: Services) -> dict[str, Sample]:
     """A sample of everything, as of now."""
     now_ms = float(services.now_ms())
-    lanes: dict[str, list[LaneStatus]] = {name: [] for name in services.registry.subscriptions}
-    for status in services.lanes.statuses():
-        lanes.setdefault(status.lane.subscription, []).append(status)
+    none: dict[str, list[LaneStatus]] = {str(name): [] for name in services.registry.subscriptions}
+    lanes = none | by_subscription(services.lanes.statuses())
     found = {subscription_series(name): _of_lanes(now_ms, held) for name, held in sorted(lanes.items())}
     for (peer, share), exported in sorted(exports_by_share(services.links.exports()).items()):
         found[export_series(peer, share)] = _of_exports(now_ms, exported)
+    return found
+
+
+def by_subscription(statuses: Iterable[LaneStatus]) -> dict[str, list[LaneStatus]]:
+    """In the order in which they are given."""
+    found: dict[str, list[LaneStatus]] = {}
+    for status in statuses:
+        found.setdefault(status.lane.subscription, []).append(status)
     return found
 
 

@@ -14,6 +14,7 @@ from gateway.admin import enrolment, grants, peers, shares
 from gateway.admin.subscriptions import shown_lane
 from gateway.console.history import (
     History,
+    by_subscription,
     export_series,
     exports_by_share,
     subscription_series,
@@ -33,7 +34,7 @@ Value = dict[str, object]
 def overview(services: Services, health: Health, history: History) -> Value:
     registry = services.registry
     statuses = list(services.lanes.statuses())
-    lanes = by_subscription(statuses)
+    lanes = by_subscription(in_order(statuses))
     links = services.links.status()
     return {
         "organization": services.config.organization,
@@ -66,11 +67,8 @@ def overview(services: Services, health: Health, history: History) -> Value:
     }
 
 
-def by_subscription(statuses: Iterable[LaneStatus]) -> dict[str, list[LaneStatus]]:
-    found: dict[str, list[LaneStatus]] = {}
-    for status in sorted(statuses, key=lambda each: each.lane):
-        found.setdefault(status.lane.subscription, []).append(status)
-    return found
+def in_order(statuses: Iterable[LaneStatus]) -> list[LaneStatus]:
+    return sorted(statuses, key=lambda each: each.lane)
 
 
 def subscription_shown(subscription: Subscription, lanes: list[LaneStatus], history: History) -> Value:
@@ -132,7 +130,7 @@ def rates_shown(history: History, series: str) -> Value:
 
 def lanes_of(services: Services, name: str) -> Value:
     """The lanes of one subscription, those that have stopped first, MAX_LANES of them at most."""
-    found = by_subscription(services.lanes.statuses()).get(name, [])
+    found = by_subscription(in_order(services.lanes.statuses())).get(name, [])
     found.sort(key=lambda each: each.state is not LaneState.STOPPED)
     shown = [shown_lane(each) for each in found[:MAX_LANES]]
     return {"subscription": name, "lanes": shown, "left_out": len(found) - len(shown)}
