@@ -217,10 +217,8 @@ def check_keeps_keys(topic: Topic, window_ms: int) -> None:
 
     Raises KeysNotKept.
     """
-    if (
-        "compact" in (topic.setting("cleanup.policy") or "")
-        and int(topic.config.get("min.compaction.lag.ms", 0)) < window_ms
-    ):
+    policy = topic.setting("cleanup.policy") or "delete"
+    if "compact" in policy and int(topic.config.get("min.compaction.lag.ms", 0)) < window_ms:
         raise KeysNotKept(topic.name, window_ms)
 
 
