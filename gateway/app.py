@@ -23,7 +23,7 @@ import structlog
 from certs.own import TrustFiles
 from certs.store import finish_pair
 from gateway import health_listener, logs, state_dir
-from gateway.admin.token import TokenFile
+from gateway.admin.token import TOKEN_NAME, TokenFile
 from gateway.audit.auditor import Auditor
 from gateway.audit.head_file import HEAD_FILE, HeadFile
 from gateway.config import GatewayConfig
@@ -215,7 +215,7 @@ class Gateway:
             local = await local_doors(known.local_http, known.local_grpc, known.local, known.state_dir)
             if local is not None:
                 stack.push_async_callback(local.close)
-            tokens = TokenFile(self.config.state_dir / "admin.token")
+            tokens = TokenFile(self.config.state_dir / TOKEN_NAME)
             self._observe()
             with StopSignals(self.stopping.set):
                 await self._serve(stack, door, probes, local, tokens, listener, desk)

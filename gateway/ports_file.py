@@ -13,8 +13,7 @@ from pathlib import Path
 
 from certs.files import replace_whole
 from mesh.json_text import read_json
-
-PORTS_NAME = "ports.json"
+from mesh.local.names import PORTS_NAME
 
 
 @dataclass(frozen=True, slots=True)

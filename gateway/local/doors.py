@@ -20,10 +20,9 @@ from gateway.http.door import Door, open_door, open_path
 from gateway.http.errors import AddressRefused, PortInUse
 from gateway.local_address import LocalAddress
 from gateway.unix_socket import SocketPath, give_back, make_room, private
+from mesh.local.names import TOKEN_NAME
 
 HTTP, GRPC = "local HTTP", "local gRPC"
-TOKEN_NAME = "local.token"
-"""In the state directory."""
 MAX_METADATA_BYTES = 8 * 1024
 CALLS_PER_STREAM = 4
 """Other calls at once, for each stream that there may be."""

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from gateway.local.api import LocalApi
 from gateway.local.doors import GrpcDoor
 from gateway.local.grpc_reflection import reflection_handlers
-from gateway.local.grpc_service import SERVICE, Tokens, handlers
+from gateway.local.grpc_service import Tokens, handlers
 from gateway.rpc.health import HealthService
+from mesh.local.names import SERVICE
 
 CLOSE_S = 2.0
 """At the end, for calls under way."""

@@ -18,14 +18,14 @@ from gateway.http.errors import InternalFailure
 from gateway.local import grpc_messages as messages
 from gateway.local.api import LocalApi
 from mesh.errors import MeshError
-from mesh.local.errors import ERROR_METADATA, TOKEN_METADATA, ApiTokenRefused, message_of, status_of
+from mesh.local.errors import ApiTokenRefused, message_of, status_of
+from mesh.local.names import ERROR_METADATA, SERVICE, TOKEN_METADATA
 from mesh.local.v1 import local_pb2
 
 log = structlog.get_logger()
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Tokens: TypeAlias = Callable[[], Iterable[str]]
-SERVICE = "mesh.local.v1.Local"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from aiohttp import web
 from gateway.http import openapi
 from gateway.http.openapi import About
 from gateway.local.http_problems import PROBLEM, PROBLEM_TYPE
-from mesh.local.errors import TOKEN_METADATA
+from mesh.local.names import TOKEN_METADATA
 
 PATH = "/v1/openapi.json"
 _TEXT = """\

@@ -7,7 +7,8 @@ from gateway.http.api import Api
 from gateway.http.errors import status_of
 from gateway.http.schemas import FLAG, TEXT, WHOLE, object_of
 from mesh.errors import MeshError
-from mesh.local.errors import TOKEN_METADATA, ApiTokenRefused
+from mesh.local.errors import ApiTokenRefused
+from mesh.local.names import TOKEN_METADATA
 
 OPEN_PATHS = frozenset({"/livez", "/readyz"})
 PROBLEM_TYPE = "application/problem+json"

@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 from gateway.local.values import NewRecord
 from mesh.batch.records import Headers
+from mesh.local.names import KEY_HEADER
 
-HEADER = "mesh-idempotency-key"
 MAX_KEYS = 100_000
 """Of one partition, and"""
 MAX_RECORDS = 5_000_000
@@ -38,13 +38,13 @@ class KeyOf(NamedTuple):
 
     def header(self, index: int) -> tuple[str, bytes]:
         """What the record at `index` of the request carries."""
-        return HEADER, f"{index}/{self.records} {self.digest} {self.key}".encode()
+        return KEY_HEADER, f"{index}/{self.records} {self.digest} {self.key}".encode()
 
 
 def read_header(headers: Headers) -> tuple[KeyOf, int] | None:
     """Of which request a record is, and which of its records; None where the last header is none of ours."""
     name, value = headers[-1] if headers else ("", None)
-    if name != HEADER or value is None:
+    if name != KEY_HEADER or value is None:
         return None
     place, _, rest = value.decode(errors="replace").partition(" ")
     digest, _, key = rest.partition(" ")

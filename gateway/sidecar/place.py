@@ -17,12 +17,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.admin.token import TOKEN_NAME as ADMIN_TOKEN
 from gateway.config import state_directory
 from gateway.ports_file import read_ports
+from mesh.local.names import TOKEN_METADATA
+from mesh.local.names import TOKEN_NAME as LOCAL_TOKEN
 
 DEFAULT = "127.0.0.1:7460"
-LOCAL_TOKEN = "local.token"
-ADMIN_TOKEN = "admin.token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Place:
     def tokens(self) -> dict[str, str]:
         """The headers by which it may be asked to stop: each listener looks at its own."""
         found = {
-            "mesh-api-token": self._token("MESH_API_TOKEN", LOCAL_TOKEN),
+            TOKEN_METADATA: self._token("MESH_API_TOKEN", LOCAL_TOKEN),
             "mesh-admin-token": self._token("MESH_ADMIN_TOKEN", ADMIN_TOKEN),
         }
         return {header: token for header, token in found.items() if token}

@@ -12,9 +12,6 @@ from typing import ClassVar
 from mesh.errors import CallerError, MeshError, NetworkError
 from mesh.local.v1 import local_pb2
 
-ERROR_METADATA = "mesh-error-bin"
-TOKEN_METADATA = "mesh-api-token"
-
 
 @dataclass(eq=False)
 class ApiTokenRefused(CallerError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from mesh.local.names import KEY_HEADER
 from mesh.local.v1 import local_pb2
 from mesh.sdk.connection import answer_of
 from mesh.sdk.errors import error_of
@@ -24,8 +25,6 @@ from mesh.sdk.values import (
     Translation,
 )
 
-KEY_HEADER = "mesh-idempotency-key"
-"""By which a gateway knows what it has appended; it is no part of what the application published."""
 RECORD_OVERHEAD_BYTES = 64
 """Of one record in memory and on its way, about, beside its content."""
 
@@ -88,7 +87,7 @@ def _headers(headers: Iterable[local_pb2.Header]) -> tuple[tuple[str, bytes | No
     return tuple(
         (header.name, header.value if header.HasField("value") else None)
         for header in headers
-        if header.name != KEY_HEADER
+        if header.name != KEY_HEADER  # no part of what the application published
     )
 
 

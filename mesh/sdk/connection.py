@@ -16,12 +16,11 @@ from google.protobuf.message import Message
 
 from mesh.backoff import Backoff
 from mesh.errors import MeshError
-from mesh.local.errors import ERROR_METADATA, TOKEN_METADATA
+from mesh.local.names import ERROR_METADATA, SERVICE, TOKEN_METADATA
 from mesh.local.v1 import local_pb2
 from mesh.sdk.errors import Answer, ClientClosed, GatewayUnreachable, TokenRefused, error_of
 from mesh.sdk.place import Place
 
-SERVICE = "/mesh.local.v1.Local/"
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 # One record may be as large as its topic allows, which is for the topic to say.
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
@@ -119,7 +118,7 @@ class Connection:
     def _method(self, name: str, kind: Any, reply: type[Message]) -> Any:
         if name not in self._methods:
             self._methods[name] = kind(
-                SERVICE + name,
+                f"/{SERVICE}/{name}",
                 request_serializer=_to_bytes,
                 response_deserializer=reply.FromString,
             )

@@ -20,11 +20,10 @@ from typing import ClassVar, NamedTuple, TypeAlias
 
 from mesh.errors import CallerError
 from mesh.json_text import read_json
+from mesh.local.names import PORTS_NAME, TOKEN_NAME
 from mesh.sdk.errors import GatewayUnreachable
 
 DEFAULT_ADDRESS = "127.0.0.1:7461"
-TOKEN_NAME = "local.token"
-PORTS_NAME = "ports.json"
 
 Token: TypeAlias = Callable[[], str]
 """The token to send now. Raises GatewayUnreachable, TokenUnreadable."""

@@ -18,12 +18,12 @@ import grpc
 from google.protobuf.message import Message
 
 from mesh.errors import MeshError
-from mesh.local.errors import ERROR_METADATA, TOKEN_METADATA, ApiTokenRefused, RequestRefused, message_of, status_of
+from mesh.local.errors import ApiTokenRefused, RequestRefused, message_of, status_of
+from mesh.local.names import ERROR_METADATA, SERVICE, TOKEN_METADATA
 from mesh.local.v1 import local_pb2
 from mesh.testing.local_topics import REPLY_BYTES, LocalTopic, LocalTopics, check_position, parts, refusal
 
 Context: TypeAlias = "grpc.ServicerContext"
-SERVICE = "/mesh.local.v1.Local/"
 
 
 class LocalFaults:
@@ -69,15 +69,15 @@ class LocalService(grpc.GenericRpcHandler):
             "Status": (self._status, local_pb2.StatusRequest),
         }
         self._methods: dict[str, Any] = {
-            SERVICE + name: grpc.unary_unary_rpc_method_handler(
+            f"/{SERVICE}/{name}": grpc.unary_unary_rpc_method_handler(
                 self._unary(name, answer), request.FromString, _to_bytes
             )
             for name, (answer, request) in unary.items()
         }
-        self._methods[SERVICE + "PublishMany"] = grpc.stream_stream_rpc_method_handler(
+        self._methods[f"/{SERVICE}/PublishMany"] = grpc.stream_stream_rpc_method_handler(
             self._publish_many, local_pb2.PublishRequest.FromString, _to_bytes
         )
-        self._methods[SERVICE + "Read"] = grpc.unary_stream_rpc_method_handler(
+        self._methods[f"/{SERVICE}/Read"] = grpc.unary_stream_rpc_method_handler(
             self._read, local_pb2.ReadRequest.FromString, _to_bytes
         )
 

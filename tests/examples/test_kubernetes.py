@@ -14,7 +14,7 @@ from gateway.admin.health import routes
 from gateway.config import GatewayConfig, load_config
 from gateway.config_layers import RESERVED_ENV, environment_layer
 from gateway.health import Health
-from mesh.sdk.place import TOKEN_NAME
+from mesh.local.names import TOKEN_NAME
 from tests.support.commands import unknown_of
 from tests.support.manifests import (
     IMAGE,

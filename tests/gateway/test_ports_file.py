@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.ports_file import PORTS_NAME, Ports, read_ports, remove_ports, write_ports
+from gateway.ports_file import Ports, read_ports, remove_ports, write_ports
+from mesh.local.names import PORTS_NAME
 
 
 def test_what_is_written_is_read_by_its_owner_only(tmp_path: Path) -> None:

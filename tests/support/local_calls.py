@@ -12,7 +12,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
-from mesh.local.errors import ERROR_METADATA, TOKEN_METADATA
+from mesh.local.names import ERROR_METADATA, TOKEN_METADATA
 from mesh.local.v1 import local_pb2 as pb
 
 SERVICE = "/mesh.local.v1.Local/"

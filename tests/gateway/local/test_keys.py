@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.local.keys import HEADER, KeyOf, KeyTable, digest_of, read_header
+from gateway.local.keys import KeyOf, KeyTable, digest_of, read_header
 from gateway.local.values import NewRecord
+from mesh.local.names import KEY_HEADER
 
 KEYS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40)
 OPTIONAL = st.none() | st.binary(max_size=8)
@@ -32,10 +33,10 @@ def test_a_header_says_of_which_request_a_record_is(key: str, count: int, data: 
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.binary(max_size=60) | st.none(), st.sampled_from([HEADER, "other"]))
+@given(st.binary(max_size=60) | st.none(), st.sampled_from([KEY_HEADER, "other"]))
 def test_any_other_header_is_none_of_ours_and_harms_nobody(value: bytes | None, name: str) -> None:
     found = read_header(((name, value),))
-    assert found is None or (name == HEADER and found[1] < found[0].records)
+    assert found is None or (name == KEY_HEADER and found[1] < found[0].records)
 
 
 def test_only_the_last_header_counts() -> None:

@@ -9,7 +9,8 @@ import grpc.aio
 import pytest
 
 from mesh.errors import MeshError
-from mesh.local.errors import ERROR_METADATA, CursorInUse, message_of
+from mesh.local.errors import CursorInUse, message_of
+from mesh.local.names import ERROR_METADATA
 from mesh.sdk import errors
 from mesh.sdk.connection import failure_of
 from mesh.sdk.errors import Answer, GatewayError, GatewayUnreachable, TokenRefused, error_of
