@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from typing import ClassVar
+
+import structlog
 
 from mesh.errors import CallerError, MeshError, NetworkError, OperatorError, PeerError
 
@@ -123,6 +126,15 @@ class AddressRefused(OperatorError):
     code: ClassVar[str] = "address-refused"
     sentence: ClassVar[str] = "the {what} listener cannot have {address}: {why}"
     hint: ClassVar[str] = "set an address of this machine; the admin listener takes 127.0.0.1, ::1 or localhost only"
+
+
+def logged(
+    log: structlog.typing.FilteringBoundLogger, event: str, error: BaseException, **where: str
+) -> InternalFailure:
+    """What to answer for an unknown exception, which is logged here under its incident and nowhere else."""
+    incident = secrets.token_hex(6)
+    log.error(event, incident=incident, **where, exc_info=error)
+    return InternalFailure(incident)
 
 
 def status_of(error: MeshError) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hmac
 import json
-import secrets
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import TypeAlias
 
@@ -22,9 +21,9 @@ from gateway.http.errors import (
     BodyRefused,
     ContentTypeRefused,
     HostRefused,
-    InternalFailure,
     MethodRefused,
     OriginRefused,
+    logged,
     status_of,
 )
 from gateway.http.query import check_query
@@ -142,11 +141,7 @@ def as_mesh_error(request: web.Request, error: Exception) -> MeshError:
         return BodyRefused("its body does not come as its headers say")
     if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
         return BodyRefused("it is not JSON")
-    incident = secrets.token_hex(6)
-    _log.error(
-        f"{api.name} request failed", incident=incident, method=request.method, path=request.path, exc_info=error
-    )
-    return InternalFailure(incident)
+    return logged(_log, f"{api.name} request failed", error, method=request.method, path=request.path)
 
 
 def answer(api: Api, error: MeshError) -> web.Response:

@@ -7,14 +7,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from hmac import compare_digest
 from typing import Any, TypeAlias
-from uuid import uuid4
 
 import grpc
 import structlog
 from google.protobuf.message import Message
 
 from gateway.audit.actor import APPLICATION, acting
-from gateway.http.errors import InternalFailure
+from gateway.http.errors import InternalFailure, logged
 from gateway.local import grpc_messages as messages
 from gateway.local.api import LocalApi
 from mesh.errors import MeshError
@@ -161,9 +160,7 @@ async def refuse(context: Context, error: Exception) -> None:
     if isinstance(error, asyncio.CancelledError | grpc.aio.AbortError):
         raise error
     if not isinstance(error, MeshError):
-        incident = uuid4().hex
-        log.error("a call of an application failed", incident=incident, exc_info=error)
-        error = InternalFailure(incident)
+        error = logged(log, "a call of an application failed", error)
     told = message_of(error)
     if isinstance(error, InternalFailure):
         told.actor = "internal"

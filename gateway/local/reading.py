@@ -11,12 +11,11 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from uuid import uuid4
 
 import structlog
 
 from gateway.failing import ended_by
-from gateway.http.errors import InternalFailure
+from gateway.http.errors import logged
 from gateway.local.values import Begun, PartitionRecords, ReadQuery, ReadRecord
 from gateway.topics.read import located
 from mesh.batch.header import epoch_before
@@ -170,10 +169,8 @@ class Reading:
     def _known(self, errors: BaseExceptionGroup[BaseException]) -> MeshError:
         try:
             return ended_by(errors)
-        except BaseExceptionGroup:
-            incident = uuid4().hex
-            log.exception("reading failed", topic=self.topic.name, incident=incident)
-            return InternalFailure(incident)
+        except BaseExceptionGroup as unknown:
+            return logged(log, "reading failed", unknown, topic=self.topic.name)
 
     async def _watch_growth(self, group: asyncio.TaskGroup) -> None:
         """New partitions are read from their beginning. Runs as long as the reading."""

@@ -16,11 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Protocol
-from uuid import uuid4
 
 import structlog
 
-from gateway.http.errors import InternalFailure
+from gateway.http.errors import logged
 from gateway.local.flights import Flight, Piece, error_of, is_unknown, refusal_of
 from gateway.local.placing import BATCH_OVERHEAD_BYTES
 from mesh.batch.encode import encode
@@ -119,10 +118,8 @@ class PartitionWriter:
             self._wake.clear()
             try:
                 await self._work()
-            except Exception:
-                incident = uuid4().hex
-                log.exception("publishing failed", partition=str(self.partition), incident=incident)
-                self.end(InternalFailure(incident))
+            except Exception as error:
+                self.end(logged(log, "publishing failed", error, partition=str(self.partition)))
 
     async def _work(self) -> None:
         if self._land():
