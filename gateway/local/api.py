@@ -7,7 +7,7 @@ Errors are MeshErrors: those of `mesh.local.errors`, of the cluster (TopicAbsent
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from importlib import metadata
 
 from gateway.admin.topics import mirrored_topics
@@ -74,15 +74,12 @@ class LocalApi:
         self._count(published)
         return published
 
-    def publish_many(self, requests: AsyncIterable[PublishRequest]) -> AsyncIterator[Outcome]:
+    async def publish_many(self, requests: AsyncIterable[PublishRequest]) -> AsyncIterator[Outcome]:
         """The same for many at once: an outcome each, in their order.
 
         No request is begun after one failed: outcomes are given of those that were begun, then it ends. Requests
         without an outcome were not appended.
         """
-        return self._publish_many(requests)
-
-    async def _publish_many(self, requests: AsyncIterable[PublishRequest]) -> AsyncIterator[Outcome]:
         with self._streams.one():
             async with aclosing(self._publisher.publish_many(requests)) as outcomes:
                 async for outcome in outcomes:
@@ -91,16 +88,13 @@ class LocalApi:
                         self._meter.failed(outcome.error.code)
                     yield outcome
 
-    def read(self, query: ReadQuery) -> AbstractAsyncContextManager[Reading]:
+    @asynccontextmanager
+    async def read(self, query: ReadQuery) -> AsyncIterator[Reading]:
         """`async with api.read(query) as reading`: entered when it is known where each partition begins.
 
         Raises RequestRefused, IllegalName, IllegalStart, TopicAbsent, PartitionAbsent, CursorInUse, OffsetOutOfRange
         (a position that the log does not hold), TooManyReaders.
         """
-        return self._read(query)
-
-    @asynccontextmanager
-    async def _read(self, query: ReadQuery) -> AsyncIterator[Reading]:
         with self._metered(), self._streams.one():
             async with self._readings.open(query) as reading:
                 yield reading
